@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is wrong with a request, in words for the person who must mend it.
+
+A problem is told as `largeguest: <subject>: <what and where>: <mend>`, where the subject is the custom property or
+`domain XML`. All text is plain ASCII on one line: the engine shows a hook's stderr as a Python bytes repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: whose (`subject`), `what` and where, and how to `mend` it."""
+
+    subject: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"largeguest: {self.subject}: {self.what}: {self.mend}"
+
+
+class Refused(Exception):
+    """The request cannot be carried out exactly as asked; `problems` tells everything that is in the way."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+class ParseError(ValueError):
+    """`source[start:end]` is not what the syntax wants there: `what` says why, `mend` what to write instead."""
+
+    def __init__(self, source: str, start: int, end: int, what: str, mend: str) -> None:
+        self.source, self.start, self.end = source, start, end
+        self.mend = mend
+        self.what = f"{_around(source, start, end)} at {start}: {quote(source[start:end])} {what}"
+        super().__init__(f"{self.what}: {mend}")
+
+
+def quote(text: str, longest: int = 40) -> str:
+    """`text` in double quotes, as printable ASCII on one line, and shortened when it is longer than `longest`."""
+    shown = text if len(text) <= longest else text[: longest - 3] + "..."
+    return '"' + shown.encode("unicode_escape").decode("ascii") + '"'
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _around(source: str, start: int, end: int, reach: int = 12) -> str:
+    """The source quoted, cut down to the neighbourhood of the piece when it is long."""
+    if len(source) <= 40:
+        return quote(source)
+    left, right = max(0, start - reach), min(len(source), max(end, start) + reach)
+    shown = ("..." if left else "") + source[left:right] + ("..." if right < len(source) else "")
+    return quote(shown, 60)
