@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+from . import guest, host
+
+# what a test needs on this machine -> Debian's package that brings it
+PROGRAMS = {
+    "autoreconf": "autoconf automake",
+    "make": "make",
+    "rpmbuild": "rpm",
+    "unshare": "util-linux",
+    "git": "git",
+    "virsh": "libvirt-clients",
+    "libvirtd": "libvirt-daemon",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "cpio": "cpio",
+    "busybox": "busybox-static",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+    reasons = [f"apt-get install {' '.join(missing)}"] if missing else []
+    if not guest.KERNEL.exists():
+        reasons.append(".ci/install (for the guest's kernel)")
+    if not (ROOT / ".git").exists():
+        reasons.append("run in a git checkout")
+    if os.getuid() != 0:
+        reasons.append("run as root")
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            if reasons:
+                item.add_marker(pytest.mark.skip(reason="; ".join(reasons)))
+
+
+@pytest.fixture(scope="session")
+def workplace() -> Iterator[Path]:
+    """A folder that everybody may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory(prefix="largeguest-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sources(workplace: Path) -> Path:
+    return host.copy_sources(workplace)
+
+
+@pytest.fixture(scope="session")
+def rpm(sources: Path) -> Path:
+    return host.build_rpm(sources)
+
+
+@pytest.fixture(scope="session")
+def ovirt_host(rpm: Path, workplace: Path) -> host.Host:
+    return host.install_rpm(rpm, workplace / "tree")
+
+
+@pytest.fixture(scope="session")
+def libvirt() -> Iterator[guest.Libvirt]:
+    with guest.libvirt() as session:
+        yield session

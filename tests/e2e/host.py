@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An oVirt host as far as a hook can tell: the RPM is built and installed in a tree, and the hook run out of that.
+
+VDSM itself cannot be had here. `Host.run_hooks` stands in for the part of it that runs hooks, by the rules of VDSM 4.5
+(lib/vdsm/common/hooks.py): which files, in which order, with which environment, and what the exit codes mean.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import ROOT
+
+from .guest import NOBODY
+
+HOOKS = "usr/libexec/vdsm/hooks"
+
+
+class HookError(Exception):
+    """VDSM does not go on; the text is what the engine's user sees."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A tree in which the RPM is installed, seen by its programs as if it were this machine's `/usr`."""
+
+    tree: Path
+
+    def run(self, *command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run a command as an unprivileged user, with the tree's /usr laid over the machine's, in a mount namespace."""
+        overlay = 'mount -t overlay none -o "lowerdir=$0:/usr" /usr'
+        command_as_user = 'exec setpriv --reuid=$1 --regid=$1 --clear-groups -- "${@:2}"'
+        inside = f"{overlay} && {command_as_user}"
+        return subprocess.run(
+            ["unshare", "--mount", "bash", "-c", inside, str(self.tree / "usr"), str(NOBODY), *command],
+            env={"PATH": os.environ["PATH"], **environ},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run_hooks(self, point: str, domxml: str, custom: dict[str, str]) -> tuple[str, str]:
+        """Run the hooks of a hook point on a domain XML; gives what they made of it, and what they said.
+
+        Raises HookError when one of them fails.
+        """
+        scripts = sorted(path for path in (self.tree / HOOKS / point).glob("*") if os.access(path, os.X_OK))
+        descriptor, name = tempfile.mkstemp()
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(domxml.encode())
+            os.chown(name, NOBODY, NOBODY)
+            environ = {**custom, "vmId": "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"}
+            environ |= {"PYTHONPATH": ":/usr/lib/python3/dist-packages/vdsm/hook", "_hook_domxml": name}
+            said, errors = "", []
+            for script in scripts:
+                result = self.run(f"/{script.relative_to(self.tree)}", environ=environ)
+                said += result.stderr
+                if result.returncode:
+                    errors.append(result.stderr)
+                if result.returncode == 2:
+                    break
+            if errors:
+                raise HookError(errors[-1])
+            return Path(name).read_text(encoding="utf-8"), said
+        finally:
+            Path(name).unlink()
+
+
+def copy_sources(folder: Path) -> Path:
+    """The project as git knows it, with what is not committed yet, in a folder of its own."""
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    sources = folder / "sources"
+    for name in filter(None, files.stdout.decode().split("\0")):
+        if (ROOT / name).exists():
+            (sources / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, sources / name)
+    return sources
+
+
+def build_rpm(sources: Path) -> Path:
+    """`make rpm`, from a fresh configure; gives the RPM."""
+    for command in (["autoreconf", "-i"], ["./configure"], ["make", "rpm"]):
+        result = subprocess.run(
+            command, cwd=sources, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        if result.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout[-3000:]}")
+    (rpm,) = sources.glob("rpmbuild/RPMS/noarch/*.rpm")
+    return rpm
+
+
+def install_rpm(rpm: Path, tree: Path) -> Host:
+    """Install the RPM in a tree; what it requires is not there, so rpm must not ask for it."""
+    tree.mkdir()
+    tree.chmod(0o755)
+    command = ["rpm", "--root", str(tree), "--install", "--nodeps", str(rpm)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    return Host(tree)

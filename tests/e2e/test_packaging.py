@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What autotools, rpm and pip make of the project."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+SITELIB = "/usr/lib/python3/dist-packages"
+HOOKS = "/usr/libexec/vdsm/hooks"
+
+
+def query(rpm: Path, *arguments: str) -> list[str]:
+    command = ["rpm", "--query", "--package", *arguments, str(rpm)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def make(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        ["make", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    return result.stdout
+
+
+def spec_version() -> str:
+    found = re.search(r"^Version: *(\S+)$", (ROOT / "vdsm-hook-largeguest.spec").read_text(), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def files_below(folder: Path) -> set[str]:
+    return {f"/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()}
+
+
+def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
+    version = spec_version()
+    modules = {f"{SITELIB}/largeguest/{path.name}" for path in (ROOT / "largeguest").glob("*.py")}
+    listed = query(rpm, "--queryformat", "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]")
+    modes = {line.split()[2]: line.split()[:2] for line in listed if "__pycache__" not in line and line[0] != "d"}
+    assert set(modes) == {
+        f"{HOOKS}/before_vm_start/50_largeguest",
+        "/usr/bin/largeguest",
+        f"/usr/share/doc/vdsm-hook-largeguest-{version}/README",
+        f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
+        *modules,
+    }
+    executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
+    assert executable == {f"{HOOKS}/before_vm_start/50_largeguest", "/usr/bin/largeguest"}
+    assert {owner for _, owner in modes.values()} == {"root"}
+
+
+def test_rpm_is_compiled_for_the_hosts_python(rpm: Path) -> None:
+    names = query(rpm, "--list")
+    sources = {Path(name).stem for name in names if name.endswith(".py")}
+    compiled = {Path(name).name.split(".")[0] for name in names if re.fullmatch(r".*\.cpython-\d+\.pyc", name)}
+    assert compiled == sources
+
+
+def test_rpm_header(rpm: Path) -> None:
+    assert query(rpm, "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE}") == [
+        f"vdsm-hook-largeguest {spec_version()} noarch GPL-2.0-or-later"
+    ]
+    assert {"vdsm", "python3-lxml"} <= set(query(rpm, "--requires"))
+    assert query(rpm, "--docfiles") == [f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/README"]
+    assert query(rpm, "--licensefiles") == [f"/usr/share/licenses/vdsm-hook-largeguest-{spec_version()}/COPYING"]
+
+
+def test_no_macro_stays_as_text_in_the_rpm(rpm: Path) -> None:
+    everything = [*query(rpm, "--scripts"), *query(rpm, "--list"), *query(rpm, "--requires"), *query(rpm, "--info")]
+    assert [line for line in everything if "%" in line] == []
+
+
+def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # noqa: ARG001 (the RPM's tarball)
+    name = f"vdsm-hook-largeguest-{spec_version()}"
+    with tarfile.open(sources / f"{name}.tar.gz") as tar:
+        inside = {member.name.removeprefix(f"{name}/") for member in tar if member.isfile()}
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    project = {path for path in tracked.stdout.split() if not path.startswith(".") and (ROOT / path).exists()}
+    assert project - inside == set()
+    made = {path for path in inside - project if not path.startswith("build-aux/")}
+    assert {Path(path).name for path in made} == {"Makefile.in", "configure", "aclocal.m4"}
+
+
+def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001 (configured)
+    make(sources, "install", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
+    modules = {f"/py/largeguest/{path.name}" for path in (ROOT / "largeguest").glob("*.py")}
+    installed = {path for path in files_below(tmp_path) if "__pycache__" not in path}
+    assert installed == {"/bin/largeguest", "/hooks/before_vm_start/50_largeguest", *modules}
+    make(sources, "uninstall", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
+    assert files_below(tmp_path) == set()
+
+
+def test_make_distcheck(rpm: Path, sources: Path) -> None:  # noqa: ARG001 (configured)
+    """Builds, checks, installs and uninstalls outside of a source folder that cannot be written to."""
+    one_test = f"{sys.executable} -m pytest -q tests/test_cpuset.py"
+    output = make(sources, "distcheck", f"PYTEST={one_test}", "PYTHONDONTWRITEBYTECODE=1")
+    assert " passed in " in output
+
+
+def test_the_folder_builds_inside_vdsms_tree(tmp_path: Path) -> None:
+    """A stand-in for VDSM's source tree: what its configure.ac and vdsm_hooks/Makefile.am do for a hook, no more."""
+    hooks = tmp_path / "vdsm_hooks"
+    (hooks / "largeguest").mkdir(parents=True)
+    for path in (ROOT / "vdsm_hooks/largeguest").iterdir():
+        if path.name not in ("Makefile", "Makefile.in", "__pycache__"):
+            (hooks / "largeguest" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "configure.ac").write_text(
+        "AC_INIT([vdsm], [4.50])\n"
+        "AC_CONFIG_AUX_DIR([build-aux])\n"
+        "AM_INIT_AUTOMAKE([-Wno-portability foreign])\n"
+        "AC_SUBST([vdsmexecdir], ['${libexecdir}/vdsm'])\n"
+        "AC_SUBST([vdsmhooksdir], ['${vdsmexecdir}/hooks'])\n"
+        "AC_OUTPUT([Makefile vdsm_hooks/Makefile vdsm_hooks/largeguest/Makefile])\n"
+    )
+    (tmp_path / "Makefile.am").write_text("SUBDIRS = vdsm_hooks\n")
+    (hooks / "Makefile.am").write_text("SUBDIRS = largeguest\n")
+    for command in (["autoreconf", "-i"], ["./configure", "--prefix=/usr"]):
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    make(tmp_path, "install", f"DESTDIR={tmp_path / 'root'}")
+    hook = tmp_path / "root" / HOOKS.lstrip("/") / "before_vm_start/50_largeguest"
+    assert stat.S_IMODE(hook.stat().st_mode) == 0o755
+    assert hook.read_bytes() == (ROOT / "vdsm_hooks/largeguest/before_vm_start.py").read_bytes()
+    make(tmp_path, "distcheck")
+
+
+def test_pip_installs_the_command(sources: Path, tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]
+    subprocess.run([*pip, str(sources)], capture_output=True, check=True)
+    result = subprocess.run(
+        [tmp_path / "bin/largeguest", "apply", "--cputune", "0#0", "-"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        input=b"<domain><memory>1024</memory></domain>",
+        capture_output=True,
+        check=True,
+    )
+    assert b'<vcpupin vcpu="0" cpuset="0"/>' in result.stdout
+    (metadata,) = tmp_path.glob("*.dist-info/METADATA")
+    assert f"Version: {spec_version()}\n" in metadata.read_text()
+
+
+@pytest.mark.parametrize("name", ["configure.ac", "setup.py", "Makefile.am", "README", "largeguest/__init__.py"])
+def test_the_version_stands_in_one_place(name: str) -> None:
+    assert spec_version() not in (ROOT / name).read_text(encoding="utf-8")
