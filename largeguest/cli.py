@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from . import PROPERTIES
+from . import PROPERTIES, checks, domxml, host, properties, rewrite, show
+from .cpuset import MAX_ID
 from .errors import Refused, quote
+from .guest import Guest
+from .host import Host
+from .properties import Properties
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,40 +32,105 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="largeguest", description="NUMA tuning for large virtual machines on oVirt.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
     apply = commands.add_parser(
         "apply",
         help="print what the hook would make of a domain XML",
         description="Print what the hook would make of a domain XML; nothing is changed or started.",
         epilog="example: largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
     )
-    for name in PROPERTIES:
-        apply.add_argument(f"--{name}", default="", metavar="VALUE", help=f"the custom property {name}")
-    apply.add_argument("--host", choices=["none"], default="none", help="the host to check against (none: no host)")
+    _add_properties(apply)
+    _add_host(apply)
     apply.add_argument("--diff", action="store_true", help="print a unified diff instead of the whole XML")
     apply.add_argument("domain", metavar="DOMAIN.xml", help="the libvirt domain XML, - for standard input")
     apply.set_defaults(run=_apply)
+
+    check = commands.add_parser(
+        "check",
+        help="check properties against a host, and a VM",
+        description="Run all checks of the hook, without a VM those that need none.",
+        epilog="example: largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
+    )
+    _add_properties(check)
+    _add_host(check)
+    check.add_argument(
+        "domain", metavar="DOMAIN.xml", nargs="?", help="the libvirt domain XML of the VM, - for standard input"
+    )
+    check.set_defaults(run=_check)
+
+    topology = commands.add_parser(
+        "host",
+        help="print the topology of a host",
+        description="Print the NUMA nodes, sockets, cores and threads of a host.",
+        epilog="example: virsh -c qemu+ssh://host2/system capabilities >caps.xml; largeguest host --host caps.xml",
+    )
+    _add_host(topology)
+    topology.add_argument("--json", action="store_true", help="print JSON")
+    topology.set_defaults(run=_host)
     return parser
 
 
+def _add_properties(parser: argparse.ArgumentParser) -> None:
+    for name in PROPERTIES:
+        parser.add_argument(f"--{name}", default="", metavar="VALUE", help=f"the custom property {name}")
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host",
+        default="local",
+        metavar="local|none|DIR|CAPS.xml",
+        help="the host: this one (the default), none, a saved /sys, or the output of `virsh capabilities`",
+    )
+
+
 def _apply(options: argparse.Namespace) -> int:
-    from . import domxml
-    from .rewrite import rewrite
-
     document = _read(options.domain)
-    new, done = rewrite({name: getattr(options, name) for name in PROPERTIES}, document)
+    new, told = rewrite.rewrite(_values(options), document, _read_host(options.host))
     if options.diff:
-        import difflib
-
-        old = domxml.serialise(domxml.parse(document), declaration=new.startswith(b"<?xml"))
-        lines = difflib.unified_diff(
-            old.decode().splitlines(keepends=True), new.decode().splitlines(keepends=True), options.domain, "rewritten"
-        )
-        sys.stdout.writelines(lines)
+        _print_diff(options.domain, document, new)
     else:
         sys.stdout.buffer.write(new)
-    if done:
-        print(f"largeguest: {done}", file=sys.stderr)
+    print(told, file=sys.stderr)
     return 0
+
+
+def _print_diff(name: str, document: bytes, new: bytes) -> None:
+    import difflib
+
+    # serialised alike, so that the diff shows no other quotes and empty elements
+    before, after = (domxml.serialise(domxml.parse(text), like=text).splitlines(True) for text in (document, new))
+    lines = difflib.diff_bytes(difflib.unified_diff, before, after, os.fsencode(name), b"rewritten")
+    sys.stdout.buffer.writelines(lines)
+
+
+def _check(options: argparse.Namespace) -> int:
+    wanted, problems = properties.parse(_values(options))
+    guest = _guest_that_fits(wanted)
+    if options.domain is not None:
+        guest = domxml.read_guest(domxml.parse(_read(options.domain)))
+    its_host = _read_host(options.host)
+    found = [*problems, *checks.check_guest(wanted, guest)]
+    if its_host is not None:
+        found += checks.check_host(wanted, guest, its_host)
+    for problem in found:
+        print(problem)
+    fatal = sum(not problem.warning for problem in found)
+    print(f"{fatal} wrong, {len(found) - fatal} warnings")
+    return 1 if fatal else 0
+
+
+def _host(options: argparse.Namespace) -> int:
+    its_host = _read_host(options.host)
+    if its_host is None:
+        print("largeguest: no host to print: write --host local, DIR or CAPS.xml", file=sys.stderr)
+        return 2
+    print(show.host_json(its_host) if options.json else show.host_table(its_host))
+    return 0
+
+
+def _values(options: argparse.Namespace) -> dict[str, str]:
+    return {name: getattr(options, name) for name in PROPERTIES}
 
 
 def _read(path: str) -> bytes:
@@ -68,3 +138,21 @@ def _read(path: str) -> bytes:
         return sys.stdin.buffer.read()
     with open(path, "rb") as file:
         return file.read()
+
+
+def _read_host(option: str) -> Host | None:
+    if option == "none":
+        return None
+    if option == "local":
+        return host.from_sys()
+    if not os.path.isdir(option):
+        return host.from_capabilities(_read(option))
+    # a tree saved by hwloc-gather-topology holds sys beside proc
+    inside = os.path.join(option, "sys")
+    return host.from_sys(inside if os.path.isdir(inside) else option)
+
+
+def _guest_that_fits(wanted: Properties) -> Guest:
+    """A VM with which nothing is wrong but what is wrong with the properties themselves."""
+    cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
+    return Guest(max_vcpus=MAX_ID + 1, vcpus=1, total_memory=sum(cell.memory for cell in cells))

@@ -60,6 +60,11 @@ class CpuSet:
             bits >>= length
             base += gap + length
 
+    @property
+    def last(self) -> int:
+        """The highest id; -1 of an empty set."""
+        return self._bits.bit_length() - 1
+
     def __iter__(self) -> Iterator[int]:
         for first, last in self.ranges():
             yield from range(first, last + 1)

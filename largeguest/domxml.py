@@ -7,20 +7,24 @@ Everything that is not replaced stays as it was, equal as canonical XML: unknown
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lxml import etree
 
+from . import cpuset, safexml
 from .cpuset import MAX_ID, CpuSet
-from .errors import Problem, Refused, quote
+from .errors import ParseError, Problem, Refused
+from .guest import Guest, GuestCell, HugePage, MemoryDevice, Topology
 
 if TYPE_CHECKING:
     from .placement import Placement
     from .properties import Cell, Numatune
 
 Element = etree._Element
+
+SUBJECT = "domain XML"
 
 _BYTES_IN_UNIT = {
     "b": 1, "bytes": 1,
@@ -33,81 +37,120 @@ _BYTES_IN_UNIT = {
 }  # fmt: skip
 """libvirt's units of memory (virScaleInteger), which it reads without regard to case."""
 
-_MEMORY_DEVICES = ("dimm", "nvdimm", "virtio-mem")
+_COUNTED_DEVICES = ("dimm", "nvdimm", "virtio-mem")
 """The models of `<memory>` devices whose size `<memory>` of the domain includes."""
 
-
-@dataclass(frozen=True)
-class Guest:
-    """What the domain XML says about the VM."""
-
-    max_vcpus: int
-    """vCPUs that the VM can have, those that are not plugged included."""
-    memory: int
-    """KiB that the guest's cells hold: all but the memory devices."""
-
-    @property
-    def all_vcpus(self) -> CpuSet:
-        return CpuSet.span(0, self.max_vcpus - 1)
+_OVIRT_VM = "{http://ovirt.org/vm/1.0}"
 
 
 def parse(document: bytes) -> etree._ElementTree:
-    """Parse a domain XML, without entities and network; raises Refused.
-
-    The message tells the place only, never what stands there: a domain XML can hold passwords.
-    """
-    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, strip_cdata=False)
-    try:
-        root = etree.fromstring(document, parser)
-    except etree.XMLSyntaxError as error:
-        line, column = error.position
-        raise _refused(
-            f"not well-formed at line {line}, column {column}", "look for a hook that runs before this one"
-        ) from None
-    tree = root.getroottree()
-    if tree.docinfo.internalDTD is not None:
-        raise _refused("has a document type declaration", "take it out, libvirt needs none")
-    if root.tag != "domain":
-        raise _refused("the outermost element is not <domain>", "give the XML of one libvirt domain")
-    return tree
+    """Parse a domain XML; raises Refused, without a word of what stands in it."""
+    return safexml.parse(document, SUBJECT, "domain")
 
 
-def serialise(tree: etree._ElementTree, declaration: bool = True) -> bytes:
-    """The document as UTF-8, with or without an XML declaration."""
-    text: bytes = etree.tostring(tree, encoding="UTF-8", xml_declaration=declaration)
+def parse_device(document: bytes) -> etree._ElementTree:
+    """Parse the XML of a `<memory>` device; raises Refused."""
+    return safexml.parse(document, "device XML", "memory")
+
+
+def serialise(tree: etree._ElementTree, like: bytes) -> bytes:
+    """The document as UTF-8, with an XML declaration if the document `like` has one."""
+    text: bytes = etree.tostring(tree, encoding="UTF-8", xml_declaration=like.startswith(b"<?xml"))
     return text + b"\n"
 
 
 def read_guest(tree: etree._ElementTree) -> Guest:
     """Read the guest; raises Refused where a number in the XML is none."""
     root = tree.getroot()
-    devices = (
-        device.find("target/size")
-        for device in root.iterfind("devices/memory")
-        if device.get("model") in _MEMORY_DEVICES
-    )
     vcpu = root.find("vcpu")
+    max_vcpus = 1 if vcpu is None else _count(vcpu, vcpu.text)
+    vcpus = None if vcpu is None or vcpu.get("current") is None else _count(vcpu, vcpu.get("current"))
+    os_type = root.find("os/type")
     return Guest(
-        max_vcpus=1 if vcpu is None else _count(vcpu),
-        memory=_memory(root.find("memory")) - sum(map(_memory, devices)),
+        max_vcpus=max_vcpus,
+        total_memory=_memory(root, root.find("memory")),
+        vcpus=None if vcpus is None else min(vcpus, max_vcpus),
+        devices=tuple(_read_devices(root)),
+        pages=tuple(_read_pages(root)),
+        topology=_read_topology(root),
+        cells=tuple(_read_cells(root)),
+        iothreads=_read_iothreads(root),
+        arch=None if os_type is None else os_type.get("arch"),
+        cpu_policy=root.findtext(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}cpuPolicy"),
+        ran=root.get("id") is not None,
     )
 
 
-def write(tree: etree._ElementTree, placement: Placement) -> None:
-    """Replace in `tree` what `placement` is about; what it leaves None stays."""
+def _read_devices(root: Element) -> Iterable[MemoryDevice]:
+    for device in root.iterfind("devices/memory"):
+        model = device.get("model", "")
+        if model in _COUNTED_DEVICES:
+            yield read_device(device)
+
+
+def read_device(device: Element) -> MemoryDevice:
+    """Read a `<memory>` device; raises Refused."""
+    node = device.find("target/node")
+    return MemoryDevice(
+        model=device.get("model", ""),
+        size=_memory(device, device.find("target/size")),
+        node=None if node is None else _integer(node, node.text),
+    )
+
+
+def _read_pages(root: Element) -> Iterable[HugePage]:
+    for hugepages in root.iterfind("memoryBacking/hugepages"):
+        if hugepages.find("page") is None:
+            yield HugePage(None, None)
+        for page in hugepages.iterfind("page"):
+            cells = page.get("nodeset")
+            yield HugePage(_kib(page, page.get("size")), None if cells is None else _ids(page, cells))
+
+
+def _read_topology(root: Element) -> Topology | None:
+    topology = root.find("cpu/topology")
+    if topology is None:
+        return None
+    sockets, dies, clusters, cores, threads = (
+        _count(topology, topology.get(name, "1")) for name in ("sockets", "dies", "clusters", "cores", "threads")
+    )
+    return Topology(sockets, dies * clusters, cores, threads)
+
+
+def _read_cells(root: Element) -> Iterable[GuestCell]:
+    for cell in root.iterfind("cpu/numa/cell"):
+        cpus = cell.get("cpus", "")
+        yield GuestCell(
+            vcpus=_ids(cell, cpus) if cpus else CpuSet(),
+            memory=_kib(cell, cell.get("memory")),
+            shared=cell.get("memAccess") == "shared",
+        )
+
+
+def _read_iothreads(root: Element) -> CpuSet:
+    """libvirt counts them from 1, unless `<iothreadids>` says otherwise for some or all."""
+    iothreads = root.find("iothreads")
+    count = 0 if iothreads is None else _integer(iothreads, iothreads.text)
+    ids = [_integer(iothread, iothread.get("id")) for iothread in root.iterfind("iothreadids/iothread")]
+    free = (number for number in range(1, MAX_ID) if number not in ids)
+    return CpuSet([*ids, *(next(free) for _ in range(min(count, MAX_ID // 2) - len(ids)))])
+
+
+def write(tree: etree._ElementTree, placement: Placement) -> Counter[str]:
+    """Replace in `tree` what `placement` is about; what it leaves None stays. Counts what was replaced."""
     root = tree.getroot()
+    replaced: Counter[str] = Counter()
     if placement.pins is not None:
-        _write_pins(root, placement.pins)
+        replaced += _write_pins(root, placement.pins)
     if placement.cells is not None:
-        _write_cells(root, placement.cells)
+        replaced += _write_cells(root, placement.cells)
     if placement.memory is not None:
-        _write_policy(root, placement.memory)
+        replaced += _write_policy(root, placement.memory)
+    return replaced
 
 
-def _write_pins(root: Element, pins: dict[int, CpuSet]) -> None:
-    for old in root.findall("cputune/vcpupin"):
-        if old.get("vcpu", "").isdigit() and int(old.get("vcpu", "")) in pins:
-            _take_out(old)
+def _write_pins(root: Element, pins: Mapping[int, CpuSet]) -> Counter[str]:
+    replaced = _take_out([pin for pin in root.iterfind("cputune/vcpupin") if _integer(pin, pin.get("vcpu")) in pins])
     cputune = _child(root, "cputune", after=("vcpu", "vcpus", "iothreads", "iothreadids"))
     kept = cputune.findall("vcpupin")
     _insert(
@@ -115,28 +158,26 @@ def _write_pins(root: Element, pins: dict[int, CpuSet]) -> None:
         cputune.index(kept[-1]) + 1 if kept else len(cputune),
         (etree.Element("vcpupin", {"vcpu": str(vcpu), "cpuset": str(cpus)}) for vcpu, cpus in sorted(pins.items())),
     )
+    return replaced
 
 
-def _write_policy(root: Element, memory: Numatune) -> None:
-    for name in ("numatune/memory", "numatune/memnode"):
-        for old in root.findall(name):
-            _take_out(old)
+def _write_policy(root: Element, memory: Numatune) -> Counter[str]:
+    replaced = _take_out([*root.iterfind("numatune/memory"), *root.iterfind("numatune/memnode")])
     numatune = _child(root, "numatune", after=("vcpu", "vcpus", "iothreads", "iothreadids", "cputune"))
     _insert(numatune, 0, [etree.Element("memory", {"mode": memory.mode, "nodeset": str(memory.nodeset)})])
+    return replaced
 
 
-def _write_cells(root: Element, cells: tuple[Cell, ...]) -> None:
+def _write_cells(root: Element, cells: tuple[Cell, ...]) -> Counter[str]:
     shared = any(old.get("memAccess") == "shared" for old in root.iterfind("cpu/numa/cell"))
     # What else names cells by their old numbers must not outlive them: libvirt refuses a memnode without its cell.
-    for name in ("cpu/numa/cell", "cpu/numa/interconnects", "numatune/memnode"):
-        for old in root.findall(name):
-            _take_out(old)
-    for numatune in root.findall("numatune"):
-        if not len(numatune):
-            _take_out(numatune)
+    stale = ("cpu/numa/cell", "cpu/numa/interconnects", "numatune/memnode")
+    replaced = _take_out([old for path in stale for old in root.iterfind(path)])
+    _take_out([numatune for numatune in root.iterfind("numatune") if _is_empty(numatune)])
     cpu = _child(root, "cpu", after=("vcpu", "cputune", "numatune", "resource", "sysinfo", "os", "features"))
     numa = _child(cpu, "numa", after=("model", "vendor", "topology", "cache", "maxphysaddr", "feature"))
     _insert(numa, 0, (_cell(number, cell, shared) for number, cell in enumerate(cells)))
+    return replaced
 
 
 def _cell(number: int, cell: Cell, shared: bool) -> Element:
@@ -144,6 +185,10 @@ def _cell(number: int, cell: Cell, shared: bool) -> Element:
     if shared:
         element.set("memAccess", "shared")
     return element
+
+
+def _is_empty(element: Element) -> bool:
+    return not len(element) and not (element.text or "").strip()
 
 
 def _child(parent: Element, name: str, after: tuple[str, ...]) -> Element:
@@ -158,17 +203,19 @@ def _child(parent: Element, name: str, after: tuple[str, ...]) -> Element:
 
 def _insert(parent: Element, index: int, children: Iterable[Element]) -> None:
     """Put `children` before the child `index` of `parent`, indented like the children that are there."""
-    between = _indentation(parent)
-    for at, child in enumerate(children, index):
-        if at == 0 and not len(parent):
-            child.tail = _closing(parent)
-            parent.text = parent.text if (parent.text or "").strip() else between
-        elif at == 0:
-            child.tail = between
+    between, closing = _indentation(parent), _closing(parent)
+    before = parent[index - 1] if index else None
+    for child in children:
+        if before is not None:
+            tail, before.tail = before.tail, between
+            before.addnext(child)
+            child.tail = tail
         else:
-            before = parent[at - 1]
-            child.tail, before.tail = before.tail, between
-        parent.insert(at, child)
+            if not len(parent) and not (parent.text or "").strip():
+                parent.text = between
+            child.tail = between if len(parent) else closing
+            parent.insert(0, child)
+        before = child
 
 
 def _indentation(parent: Element) -> str:
@@ -192,47 +239,66 @@ def _blank(text: str | None) -> str:
     return text if text and text.isspace() else ""
 
 
-def _take_out(element: Element) -> None:
-    """Remove `element` with the indentation before it; text that somebody put beside it stays."""
-    parent, before = element.getparent(), element.getprevious()
-    assert parent is not None, "the root element is never taken out"
-    ahead = (parent.text if before is None else before.tail) or ""
-    behind = element.tail or ""
-    if (ahead + behind).strip():
-        left = ahead + behind
-    else:
-        left = behind if element.getnext() is None else ahead
-    parent.remove(element)
-    if before is None:
-        parent.text = left
-    else:
-        before.tail = left
+def _take_out(elements: list[Element]) -> Counter[str]:
+    """Remove elements with the indentation before them; text that somebody put beside one stays. Counts the names."""
+    for element in elements:
+        parent, before = element.getparent(), element.getprevious()
+        assert parent is not None, "the root element is never taken out"
+        ahead = (parent.text if before is None else before.tail) or ""
+        behind = element.tail or ""
+        if (ahead + behind).strip():
+            left = ahead + behind
+        else:
+            left = behind if element.getnext() is None else ahead
+        parent.remove(element)
+        if before is None:
+            parent.text = left
+        else:
+            before.tail = left
+    return Counter(str(element.tag) for element in elements)
 
 
-def _memory(element: Element | None) -> int:
-    """KiB that an element such as `<memory unit='GiB'>4</memory>` says, rounded up as libvirt does."""
+def set_node(device: Element, node: int) -> None:
+    """Point a memory device to a guest node."""
+    target = _child(device, "target", after=("source", "uuid"))
+    _child(target, "node", after=("size",)).text = str(node)
+
+
+def _memory(parent: Element, element: Element | None) -> int:
+    """KiB that a child such as `<memory unit='GiB'>4</memory>` says."""
     if element is None:
-        raise _refused("an element with the amount of memory is missing", "give the XML that the engine made")
-    unit = element.get("unit", "KiB").lower()
-    if unit not in _BYTES_IN_UNIT:
-        raise _refused(f"<{element.tag}> has the unit {quote(unit)}", "use one of libvirt's units, such as KiB")
-    return -(-_integer(element) * _BYTES_IN_UNIT[unit] // 1024)
+        raise _refused(f"<{parent.tag}> does not say how much memory", "give the XML that the engine made")
+    return _kib(element, element.text)
 
 
-def _count(element: Element) -> int:
-    """The number of ids, from 1 on, that an element such as `<vcpu>4</vcpu>` says."""
-    count = _integer(element)
+def _kib(element: Element, amount: str | None) -> int:
+    """`amount` in the element's unit, as KiB, rounded up as libvirt does."""
+    unit = element.get("unit", "KiB")
+    if unit.lower() not in _BYTES_IN_UNIT:
+        raise _refused(f"<{element.tag}> has a unit that libvirt does not know", "use one of its units, such as KiB")
+    return -(-_integer(element, amount) * _BYTES_IN_UNIT[unit.lower()] // 1024)
+
+
+def _count(element: Element, text: str | None) -> int:
+    """A number of things that have ids, at least 1."""
+    count = _integer(element, text)
     if not 0 < count <= MAX_ID + 1:
         raise _refused(f"<{element.tag}> says {count}", f"use a number from 1 to {MAX_ID + 1}")
     return count
 
 
-def _integer(element: Element) -> int:
-    text = (element.text or "").strip()
-    if not re.fullmatch("[0-9]{1,18}", text):
+def _integer(element: Element, text: str | None) -> int:
+    if not re.fullmatch(r"\s*\+?[0-9]{1,18}\s*", text or "", re.ASCII):
         raise _refused(f"<{element.tag}> holds no whole number", "give the XML that the engine made")
-    return int(text)
+    return int(text or "")
+
+
+def _ids(element: Element, text: str) -> CpuSet:
+    try:
+        return cpuset.parse(text)
+    except ParseError:
+        raise _refused(f"<{element.tag}> holds no list of ids", "give the XML that the engine made") from None
 
 
 def _refused(what: str, mend: str) -> Refused:
-    return Refused([Problem("domain XML", what, mend)])
+    return Refused([Problem(SUBJECT, what, mend)])

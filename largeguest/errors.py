@@ -9,18 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cpuset import CpuSet
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: whose (`subject`), `what` and where, and how to `mend` it."""
+    """One thing that is wrong: whose (`subject`), `what` and where, and how to `mend` it.
+
+    A warning is for what may be meant as it is: the VM starts all the same.
+    """
 
     subject: str
     what: str
     mend: str
+    warning: bool = False
 
     def __str__(self) -> str:
-        return f"largeguest: {self.subject}: {self.what}: {self.mend}"
+        return f"largeguest: {'warning: ' if self.warning else ''}{self.subject}: {self.what}: {self.mend}"
 
 
 class Refused(Exception):
@@ -35,7 +43,7 @@ class ParseError(ValueError):
     """`source[start:end]` is not what the syntax wants there: `what` says why, `mend` what to write instead."""
 
     def __init__(self, source: str, start: int, end: int, what: str, mend: str) -> None:
-        self.source, self.start, self.end = source, start, end
+        self.start, self.end = start, end
         self.mend = mend
         self.what = f"{_around(source, start, end)} at {start}: {quote(source[start:end])} {what}"
         super().__init__(f"{self.what}: {mend}")
@@ -43,8 +51,17 @@ class ParseError(ValueError):
 
 def quote(text: str, longest: int = 40) -> str:
     """`text` in double quotes, as printable ASCII on one line, and shortened when it is longer than `longest`."""
-    shown = text if len(text) <= longest else text[: longest - 3] + "..."
-    return '"' + shown.encode("unicode_escape").decode("ascii") + '"'
+    return '"' + shorten(text, longest).encode("unicode_escape").decode("ascii") + '"'
+
+
+def name_ids(noun: str, ids: CpuSet) -> str:
+    """`node 0`, `nodes 0-1`; a long list is cut off."""
+    return f"{noun} {shorten(str(ids))}" if len(ids) == 1 else f"{noun}s {shorten(str(ids))}"
+
+
+def shorten(text: str, longest: int = 40) -> str:
+    """`text`, with dots for its end where it is longer than `longest`."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def plural(count: int, noun: str) -> str:

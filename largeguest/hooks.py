@@ -8,46 +8,119 @@ it is needed. What is printed on stderr is ASCII and never holds any of the doma
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping
+import stat
 
 from . import PROPERTIES
+
+TYPE_CHECKING = False  # typing's own costs more time than all the rest when there is nothing to do
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SYS = "/sys"
+LIBVIRT = "qemu:///system"
 
 
 def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     """Rewrite the domain XML in the file `_hook_domxml` as the properties in `environ` ask; returns the exit code.
 
-    The file is replaced whole or not at all.
+    The file is replaced whole or not at all. That of a VM that is resumed is left alone.
     """
-    values = {name: environ[name] for name in PROPERTIES if environ.get(name, "").strip(" ")}
+
+    def rewritten(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+        from . import host
+        from .rewrite import rewrite
+
+        return rewrite(values, document, host.from_sys(SYS))
+
+    return _run(environ, PROPERTIES, rewritten)
+
+
+def before_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
+    """Refuse, while the VM still runs at the source, what this host cannot hold; the file is only read."""
+    return _run(environ, PROPERTIES, _checked)
+
+
+def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
+    """Refuse to resume a VM whose layout this host cannot hold; the file is only read."""
+    return _run(environ, PROPERTIES, _checked)
+
+
+def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
+    """Point a memory device, whose XML is in `_hook_domxml`, to the cell of the VM `vmId` that has least memory.
+
+    The engine always names guest node 0.
+    """
+
+    def retargeted(_: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
+        from .rewrite import retarget
+
+        return retarget(device, _running(environ.get("vmId", "")))
+
+    return _run(environ, ("guestnuma",), retargeted)
+
+
+def _checked(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+    from . import host
+    from .rewrite import check_on_host
+
+    return document, check_on_host(values, document, host.from_sys(SYS))
+
+
+def _running(uuid: str) -> bytes | None:
+    """The XML of a running VM, by libvirt's read-only connection, which needs no password; None where that fails."""
+    try:
+        import libvirt
+    except ImportError:
+        return None
+    # its own way to tell errors is to print them
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    try:
+        connection = libvirt.openReadOnly(LIBVIRT)
+        try:
+            return str(connection.lookupByUUIDString(uuid).XMLDesc()).encode()
+        finally:
+            connection.close()
+    except libvirt.libvirtError:
+        return None
+
+
+def _run(
+    environ: Mapping[str, str],
+    names: tuple[str, ...],
+    work: Callable[[Mapping[str, str], bytes], tuple[bytes, str]],
+) -> int:
+    """Let `work` make of the properties `names` and the file `_hook_domxml` its new content and a line to tell.
+
+    Where none of the properties is set nothing is done.
+    """
+    values = {name: environ[name] for name in names if environ.get(name, "").strip(" ")}
     if not values:
         return 0
     try:
-        return _rewrite_file(values, environ.get("_hook_domxml", ""))
+        return _run_on_file(environ.get("_hook_domxml", ""), lambda document: work(values, document))
     except Exception as error:
         _print_traceback(error)
         return 2
 
 
-def _rewrite_file(values: Mapping[str, str], path: str) -> int:
+def _run_on_file(path: str, work: Callable[[bytes], tuple[bytes, str]]) -> int:
     from .errors import Problem, Refused, quote
-    from .rewrite import rewrite
 
     try:
         with open(path, "rb") as file:
             old = file.read()
-        new, done = rewrite(values, old)
-        _replace(path, new)
+        new, told = work(old)
+        if new != old:
+            _replace(path, new)
     except Refused as refused:
-        print(refused, file=sys.stderr)
+        _tell(str(refused))
         return 2
     except OSError as error:
         what = f"cannot replace the file {quote(path, 200)}: {error.strerror}"
-        print(
-            Problem("_hook_domxml", what, "let VDSM run the hook, with space in its temporary folder"), file=sys.stderr
-        )
+        mend = "let VDSM run the hook, with space in its temporary folder"
+        _tell(str(Problem("_hook_domxml", what, mend)))
         return 2
-    print(f"largeguest: {done}", file=sys.stderr)
+    _tell(told)
     return 0
 
 
@@ -59,10 +132,8 @@ def _replace(path: str, content: bytes) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as file:
-            new = os.fstat(descriptor)
-            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-                os.fchown(descriptor, old.st_uid, old.st_gid)
-            os.fchmod(descriptor, old.st_mode & 0o7777)
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
             file.write(content)
         os.rename(temporary, path)
     except BaseException:
@@ -76,4 +147,12 @@ def _print_traceback(error: BaseException) -> None:
 
     frames = "".join(traceback.format_tb(error.__traceback__))
     text = f"largeguest: not foreseen, please report this:\n{frames}{type(error).__name__}"
-    print(text.encode("ascii", "backslashreplace").decode("ascii"), file=sys.stderr)
+    _tell(text)
+
+
+def _tell(text: str) -> None:
+    """Write a line to stderr, unbuffered: if nobody can read it, that is no reason to fail."""
+    try:
+        os.write(2, text.encode("ascii", "backslashreplace") + b"\n")
+    except OSError:
+        pass

@@ -159,7 +159,8 @@ def parse_guestnuma(text: str) -> Guestnuma:
     """Read cells such as `0-7#10485760,8-15#10485760`, memory in KiB; raises ParseError."""
     cells = []
     begin = 0
-    for start, end in _fields(text, SHAPES["guestnuma"], _explain_cell):
+    # the shape of all fields before the numbers in any, as in the regular expressions
+    for start, end in list(_fields(text, SHAPES["guestnuma"], _explain_cell)):
         sign = text.find("#", start, end)
         if sign >= 0:
             cells.append(Cell(cpuset.parse(text, begin, sign), _parse_memory(text, sign + 1, end)))

@@ -1,26 +1,82 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole way at once: the texts of the properties and a domain XML in, the new domain XML out. No files, no host."""
+"""The whole way at once: the texts of the properties, an XML and the host in, the new XML out. Touches no files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
-from . import domxml, placement, properties
-from .errors import Refused
+from . import checks, domxml, placement, properties
+from .errors import Problem, Refused, plural
+from .host import Host
 
 
-def rewrite(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+def rewrite(values: Mapping[str, str], document: bytes, host: Host | None) -> tuple[bytes, str]:
     """Carry the properties (name to text) out in the domain XML `document`.
 
-    Returns the new document and, in a few words, what was done. Raises Refused with every problem there is.
+    Returns the new document and one line that tells what was done. The XML of a VM that ran already is returned as it
+    is. Raises Refused with every problem there is, those with the host only if one is given.
     """
     wanted, problems = properties.parse(values)
     try:
         tree = domxml.parse(document)
-        placed = placement.place(wanted, domxml.read_guest(tree))
+        guest = domxml.read_guest(tree)
+        if guest.ran:
+            return document, "largeguest: nothing changed: the XML is that of a VM that ran already (<domain id=...>)"
+        placed = placement.place(wanted, guest, host)
     except Refused as refused:
         raise Refused((*problems, *refused.problems)) from None
     if problems:
         raise Refused(problems)
-    domxml.write(tree, placed)
-    return domxml.serialise(tree, declaration=document.lstrip().startswith(b"<?xml")), str(placed)
+    replaced = domxml.write(tree, placed)
+    new = domxml.serialise(tree, like=document)
+    return new, _tell([f"largeguest: {placed}", *_tell_replaced(replaced)], placed.warnings)
+
+
+def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> str:
+    """Check that `host` can take over the VM of the domain XML `document`, which runs or sleeps elsewhere.
+
+    Of the guest nothing is checked: what it has was settled at its start, and memory may have been plugged in since.
+    Returns one line; raises Refused.
+    """
+    wanted, problems = properties.parse(values)
+    try:
+        found = list(checks.check_host(wanted, domxml.read_guest(domxml.parse(document)), host))
+    except Refused as refused:
+        raise Refused((*problems, *refused.problems)) from None
+    fatal = [*problems, *(problem for problem in found if not problem.warning)]
+    if fatal:
+        raise Refused(fatal)
+    return _tell(["largeguest: this host can hold the layout"], found)
+
+
+def retarget(device: bytes, running: bytes | None) -> tuple[bytes, str]:
+    """Point the XML of a memory device to the cell that has least memory in the XML of the running VM.
+
+    Returns the new device and one line; without the running VM's XML, or where the VM has no cells, the old device.
+    """
+    tree = domxml.parse_device(device)
+    cells = {} if running is None else domxml.read_guest(domxml.parse(running)).memory_by_cell
+    refused_next = Problem(
+        "guestnuma",
+        "the VM gets memory that the property does not know, so its next start will be refused",
+        "add the memory to a cell before that",
+        warning=True,
+    )
+    if not cells:
+        what = "libvirt could not be asked for the VM's cells" if running is None else "the VM has no cells"
+        stays = Problem("guestnuma", what, "the memory device stays as the engine made it", warning=True)
+        return device, _tell([], [stays, refused_next])
+    cell = min(cells, key=lambda number: (cells[number], number))
+    domxml.set_node(tree.getroot(), cell)
+    told = f"largeguest: guestnuma: memory device plugged to cell {cell}, which has least memory, {cells[cell]} KiB"
+    return domxml.serialise(tree, like=device), _tell([told], [refused_next])
+
+
+def _tell(done: Iterable[str], warnings: Iterable[Problem]) -> str:
+    return "; ".join([*done, *map(str, warnings)])
+
+
+def _tell_replaced(replaced: Counter[str]) -> Iterable[str]:
+    if replaced:
+        yield "replaced " + ", ".join(plural(count, name) for name, count in sorted(replaced.items()))

@@ -6,6 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
+from . import hosts
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -15,3 +17,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The /sys of a host with four nodes and 16 CPUs."""
+    return hosts.save(hosts.FOUR_NODES, tmp_path_factory.mktemp("four_nodes"))

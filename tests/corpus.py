@@ -116,6 +116,12 @@ WRONG_IN_SHAPE = [
         '"0#1                                                      ..." at 2: "1                                    ..."'
         " is not an id or a range: write for example 3, 2-5 or ^3",
     ),
+    ("cputune", "\n", '"\\n" at 0: "\\n" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3'),
+    ("cputune", " \t", '" \\t" at 1: "\\t" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3'),
+    ("numatune", "\n", '"\\n" at 0: "\\n" is not a mode: write strict#, preferred# or interleave# before the nodes'),
+    ("guestnuma", "\n", '"\\n" at 0: "\\n" is not a vCPU or a range of vCPUs: write for example 3 or 0-7'),
+    ("guestnuma", "1-0#0,", '"1-0#0," at 6: "" is not a vCPU or a range of vCPUs: write for example 3 or 0-7'),
+    ("cputune", "99999#x", '"99999#x" at 6: "x" is not an id or a range: write for example 3, 2-5 or ^3'),
     ("numatune", "strict", '"strict" at 0: "strict" names no nodes: write strict#<nodeset>, as in strict#0'),
     ("numatune", "strict#", '"strict#" at 7: "" stands where an id is missing: write an id or take the comma out'),
     (

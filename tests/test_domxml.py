@@ -7,8 +7,9 @@ import pytest
 from lxml import etree
 
 from largeguest import PROPERTIES, domxml
-from largeguest.domxml import Guest
+from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
+from largeguest.guest import Guest, GuestCell, HugePage, MemoryDevice, Topology
 from largeguest.rewrite import rewrite
 
 from . import DATA
@@ -55,7 +56,7 @@ def canonical(tree: etree._ElementTree, without: list[str]) -> bytes:
 @pytest.mark.parametrize("name", REWRITES)
 def test_rewrite_gives_the_expected_document(name: str) -> None:
     source, values = REWRITES[name]
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes())
+    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
     expected = etree.parse(DATA / f"{source}.{name.split('-')[1]}.expected.xml")
     assert etree.tostring(domxml.parse(new), method="c14n") == etree.tostring(expected, method="c14n")
 
@@ -63,15 +64,15 @@ def test_rewrite_gives_the_expected_document(name: str) -> None:
 @pytest.mark.parametrize("name", REWRITES)
 def test_rewriting_again_changes_nothing(name: str) -> None:
     source, values = REWRITES[name]
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes())
-    assert rewrite(values, new)[0] == new
+    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
+    assert rewrite(values, new, None)[0] == new
 
 
 @pytest.mark.parametrize("name", REWRITES)
 def test_everything_else_survives(name: str) -> None:
     source, values = REWRITES[name]
     document = (DATA / f"{source}.xml").read_bytes()
-    new, _ = rewrite(values, document)
+    new, _ = rewrite(values, document, None)
     owned = [path for property_name in values for path in OWNED[property_name]]
     assert canonical(domxml.parse(new), owned) == canonical(domxml.parse(document), owned)
 
@@ -82,7 +83,7 @@ def test_the_result_is_valid_by_libvirts_schema(name: str) -> None:
     source, values = REWRITES[name]
     schema = etree.RelaxNG(etree.parse(SCHEMA))
     schema.assertValid(domxml.parse((DATA / f"{source}.xml").read_bytes()))
-    schema.assertValid(domxml.parse(rewrite(values, (DATA / f"{source}.xml").read_bytes())[0]))
+    schema.assertValid(domxml.parse(rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)[0]))
 
 
 @pytest.mark.parametrize("source", ["plain", "vnuma"])
@@ -90,14 +91,14 @@ def test_the_result_is_valid_by_libvirts_schema(name: str) -> None:
 @pytest.mark.parametrize("value", ["", "  "])
 def test_a_property_that_is_not_set_changes_nothing(source: str, name: str, value: str) -> None:
     document = (DATA / f"{source}.xml").read_bytes()
-    new, done = rewrite({name: value}, document)
+    new, done = rewrite({name: value}, document, None)
     assert etree.tostring(domxml.parse(new), method="c14n") == etree.tostring(domxml.parse(document), method="c14n")
-    assert done == ""
+    assert done == "largeguest: nothing asked for"
 
 
 def test_the_seeds_examples_give_the_seeds_xml() -> None:
     document = b"<domain><memory>20971520</memory><vcpu>16</vcpu></domain>"
-    new, _ = rewrite({"numatune": "interleave#0-1", "guestnuma": "0-7#10485760,8-15#10485760"}, document)
+    new, _ = rewrite({"numatune": "interleave#0-1", "guestnuma": "0-7#10485760,8-15#10485760"}, document, None)
     assert new == (
         b"<domain><memory>20971520</memory><vcpu>16</vcpu>"
         b'<numatune><memory mode="interleave" nodeset="0-1"/></numatune>'
@@ -118,6 +119,18 @@ def test_the_seeds_examples_give_the_seeds_xml() -> None:
             {"cputune": "0#3"},
             '<cputune><vcpupin vcpu="0" cpuset="3"/></cputune>',
             id="pinned twice already",
+        ),
+        pytest.param(
+            '<cputune><vcpupin vcpu=" +0" cpuset="1"/></cputune>',
+            {"cputune": "0#3"},
+            '<cputune><vcpupin vcpu="0" cpuset="3"/></cputune>',
+            id="a pin in another form that libvirt reads",
+        ),
+        pytest.param(
+            '<numatune>text<memnode cellid="0" mode="strict" nodeset="0"/></numatune>',
+            {"guestnuma": "0-3#4096"},
+            '<numatune>text</numatune><cpu><numa><cell id="0" cpus="0-3" memory="4096"/></numa></cpu>',
+            id="text keeps numatune",
         ),
         pytest.param(
             '<numatune><memory mode="strict" placement="auto"/></numatune>',
@@ -162,59 +175,153 @@ def test_the_seeds_examples_give_the_seeds_xml() -> None:
 )
 def test_what_stands_there_already(inside: str, values: dict[str, str], expected: str) -> None:
     start, end = "<domain><memory>4096</memory><vcpu>4</vcpu>", "</domain>"
-    new, _ = rewrite(values, (start + inside + end).encode())
+    new, _ = rewrite(values, (start + inside + end).encode(), None)
     wanted = (start + expected + end).encode()
     assert etree.tostring(domxml.parse(new), method="c14n") == etree.tostring(domxml.parse(wanted), method="c14n")
 
 
 @pytest.mark.parametrize(
-    ("inside", "guest"),
+    ("inside", "max_vcpus", "total_memory"),
     [
-        ("<memory>4096</memory>", Guest(max_vcpus=1, memory=4096)),
-        ("<memory>4096</memory><vcpu>8</vcpu>", Guest(max_vcpus=8, memory=4096)),
-        ("<memory>4096</memory><vcpu current='2'> 16384 </vcpu>", Guest(max_vcpus=16384, memory=4096)),
-        ("<memory unit='b'>1025</memory>", Guest(max_vcpus=1, memory=2)),
-        ("<memory unit='KB'>1024</memory>", Guest(max_vcpus=1, memory=1000)),
-        ("<memory unit='k'>7</memory>", Guest(max_vcpus=1, memory=7)),
-        ("<memory unit='MiB'>3</memory>", Guest(max_vcpus=1, memory=3072)),
-        ("<memory unit='G'>6</memory>", Guest(max_vcpus=1, memory=6 * 2**20)),
-        ("<memory unit='TiB'>6</memory>", Guest(max_vcpus=1, memory=6 * 2**30)),
+        ("<memory>4096</memory>", 1, 4096),
+        ("<memory>4096</memory><vcpu>8</vcpu>", 8, 4096),
+        ("<memory>4096</memory><vcpu> 16384 </vcpu>", 16384, 4096),
+        ("<memory unit='b'>1025</memory>", 1, 2),
+        ("<memory unit='KB'>1024</memory>", 1, 1000),
+        ("<memory unit='k'>7</memory>", 1, 7),
+        ("<memory unit='MiB'>3</memory>", 1, 3072),
+        ("<memory unit='G'>6</memory>", 1, 6 * 2**20),
+        ("<memory unit='TiB'>6</memory>", 1, 6 * 2**30),
+    ],
+)
+def test_read_guest(inside: str, max_vcpus: int, total_memory: int) -> None:
+    guest = domxml.read_guest(domxml.parse(f"<domain>{inside}</domain>".encode()))
+    assert guest == Guest(max_vcpus=max_vcpus, total_memory=total_memory)
+
+
+def test_read_guest_in_full() -> None:
+    document = """
+    <domain id="7" xmlns:ovirt-vm="http://ovirt.org/vm/1.0">
+      <memory unit="GiB">70</memory>
+      <vcpu current="4">16</vcpu>
+      <iothreads>3</iothreads>
+      <iothreadids><iothread id="2"/></iothreadids>
+      <os><type arch="ppc64le">hvm</type></os>
+      <memoryBacking><hugepages><page size="2048"/><page size="1" unit="G" nodeset="1,3"/></hugepages></memoryBacking>
+      <cpu>
+        <topology sockets="2" dies="2" cores="2" threads="2"/>
+        <numa>
+          <cell id="0" cpus="0-7,^3" memory="1" unit="GiB" memAccess="shared"/>
+          <cell id="1" memory="1048576"/>
+        </numa>
+      </cpu>
+      <devices>
+        <memory model="dimm"><target><size unit="GiB">1</size><node>0</node></target></memory>
+        <memory model="nvdimm"><target><size unit="MiB">512</size><node>1</node></target></memory>
+        <memory model="virtio-mem"><target><size>524288</size></target></memory>
+        <memory model="virtio-pmem"><target><size unit="GiB">64</size></target></memory>
+      </devices>
+      <metadata><ovirt-vm:vm><ovirt-vm:cpuPolicy>manual</ovirt-vm:cpuPolicy></ovirt-vm:vm></metadata>
+    </domain>"""
+    guest = domxml.read_guest(domxml.parse(document.encode()))
+    assert guest == Guest(
+        max_vcpus=16,
+        vcpus=4,
+        total_memory=70 * 2**20,
+        devices=(
+            MemoryDevice("dimm", 2**20, 0),
+            MemoryDevice("nvdimm", 2**19, 1),
+            MemoryDevice("virtio-mem", 2**19, None),
+        ),
+        pages=(HugePage(2048, None), HugePage(2**20, CpuSet([1, 3]))),
+        topology=Topology(sockets=2, dies=2, cores=2, threads=2),
+        cells=(
+            GuestCell(CpuSet([0, 1, 2, 4, 5, 6, 7]), 2**20, shared=True),
+            GuestCell(CpuSet(), 2**20, shared=False),
+        ),
+        iothreads=CpuSet([1, 2, 3]),
+        arch="ppc64le",
+        cpu_policy="manual",
+        ran=True,
+    )
+    assert (guest.memory, guest.vcpus_per_socket, guest.plugged_vcpus) == (68 * 2**20, 8, CpuSet(range(4)))
+    assert [guest.page_of(cell) for cell in (0, 1)] == list(guest.pages)
+
+
+@pytest.mark.parametrize("policy", ["none", "manual", "dedicated", None])
+def test_cpu_policy(policy: str | None) -> None:
+    document = (DATA / "plain.xml").read_bytes()
+    line = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
+    assert line in document
+    document = document.replace(line, b"" if policy is None else line.replace(b"none", policy.encode()))
+    assert domxml.read_guest(domxml.parse(document)).cpu_policy == policy
+
+
+def test_hugepages_without_a_size_are_of_the_hosts_default() -> None:
+    document = b"<domain><memory>1</memory><memoryBacking><hugepages/></memoryBacking></domain>"
+    assert domxml.read_guest(domxml.parse(document)).pages == (HugePage(None, None),)
+
+
+@pytest.mark.parametrize("properties", [{"cputune": "0#0"}, {"guestnuma": "9#9", "numatune": "strict#99"}])
+def test_the_xml_of_a_vm_that_ran_is_left_alone(properties: dict[str, str]) -> None:
+    document = (DATA / "plain.xml").read_bytes().replace(b'<domain type="kvm"', b"<domain id='3' type='kvm'")
+    new, told = rewrite(properties, document, None)
+    assert new is document
+    assert told == "largeguest: nothing changed: the XML is that of a VM that ran already (<domain id=...>)"
+
+
+@pytest.mark.parametrize(
+    ("source", "values", "replaced"),
+    [
+        ("plain", {"cputune": "0#0", "numatune": "strict#0"}, ""),
+        ("vnuma", {"cputune": "0#0,9#9"}, "; replaced 1 vcpupin"),
+        ("vnuma", {"numatune": "strict#0"}, "; replaced 3 memnodes"),
+        ("vnuma", {"guestnuma": "0-15#20971520"}, "; replaced 3 cells, 3 memnodes"),
         (
-            "<memory unit='GiB'>4</memory><devices>"
-            "<memory model='dimm'><target><size unit='GiB'>1</size><node>0</node></target></memory>"
-            "<memory model='nvdimm'><target><size unit='MiB'>512</size><node>0</node></target></memory>"
-            "<memory model='virtio-mem'><target><size>524288</size><node>0</node></target></memory>"
-            "<memory model='virtio-pmem'><target><size unit='GiB'>64</size></target></memory>"
-            "</devices>",
-            Guest(max_vcpus=1, memory=2 * 2**20),
+            "vnuma",
+            {"cputune": "0#0,1#1,2#2", "numatune": "strict#0", "guestnuma": "0-15#20971520"},
+            "; replaced 3 cells, 3 memnodes, 3 vcpupins",
         ),
     ],
 )
-def test_read_guest(inside: str, guest: Guest) -> None:
-    assert domxml.read_guest(domxml.parse(f"<domain>{inside}</domain>".encode())) == guest
+def test_what_was_replaced_is_told(source: str, values: dict[str, str], replaced: str) -> None:
+    _, told = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
+    assert told.partition("; replaced")[1] + told.partition("; replaced")[2] == replaced
 
 
+LOOK = "look for who wrote it, maybe another hook"
+GIVE = "give the XML that the engine made"
 XML_REFUSALS = [
-    ("", "not well-formed at line 1, column 1: look for a hook that runs before this one"),
-    (
-        "<domain>\n<graphics passwd='hidden-word'>",
-        "not well-formed at line 2, column 32: look for a hook that runs before this one",
-    ),
-    ("<network/>", "the outermost element is not <domain>: give the XML of one libvirt domain"),
+    ("", f"not well-formed at line 1, column 1: {LOOK}"),
+    ("<domain>\n<graphics passwd='hidden-word'>", f"not well-formed at line 2, column 32: {LOOK}"),
+    ("<network/>", "the outermost element is not <domain>: give libvirt's XML of that kind"),
     (
         "<!DOCTYPE domain [<!ENTITY e SYSTEM 'file:///etc/hostname'>]><domain><memory>&e;</memory></domain>",
         "has a document type declaration: take it out, libvirt needs none",
     ),
-    ("<domain/>", "an element with the amount of memory is missing: give the XML that the engine made"),
-    ("<domain><memory/></domain>", "<memory> holds no whole number: give the XML that the engine made"),
-    ("<domain><memory>-1</memory></domain>", "<memory> holds no whole number: give the XML that the engine made"),
+    ("<domain/>", f"<domain> does not say how much memory: {GIVE}"),
+    ("<domain><memory/></domain>", f"<memory> holds no whole number: {GIVE}"),
+    ("<domain><memory>-1</memory></domain>", f"<memory> holds no whole number: {GIVE}"),
     (
         "<domain><memory unit='pages'>1</memory></domain>",
-        '<memory> has the unit "pages": use one of libvirt\'s units, such as KiB',
+        "<memory> has a unit that libvirt does not know: use one of its units, such as KiB",
     ),
-    ("<domain><vcpu>two</vcpu></domain>", "<vcpu> holds no whole number: give the XML that the engine made"),
+    ("<domain><vcpu>two</vcpu></domain>", f"<vcpu> holds no whole number: {GIVE}"),
     ("<domain><vcpu>0</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
     ("<domain><vcpu>999999999999</vcpu></domain>", "<vcpu> says 999999999999: use a number from 1 to 16384"),
+    ("<domain><vcpu current='0'>4</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
+    (
+        "<domain><memory>1</memory><cpu><topology sockets='1' cores='0' threads='1'/></cpu></domain>",
+        "<topology> says 0: use a number from 1 to 16384",
+    ),
+    (
+        "<domain><memory>1</memory><cpu><numa><cell cpus='all' memory='1'/></numa></cpu></domain>",
+        f"<cell> holds no list of ids: {GIVE}",
+    ),
+    (
+        "<domain><memory>1</memory><devices><memory model='dimm'/></devices></domain>",
+        f"<memory> does not say how much memory: {GIVE}",
+    ),
 ]
 
 
@@ -227,6 +334,8 @@ def test_refused(document: str, message: str) -> None:
 
 @pytest.mark.parametrize("start", ["<?xml version='1.0' encoding='UTF-8'?>\n", ""])
 def test_the_xml_declaration_is_kept_or_left_out_as_it_was(start: str) -> None:
-    new, _ = rewrite({"cputune": "0#0"}, f"{start}<domain><memory>1</memory><name>caf\u00e9</name></domain>".encode())
+    new, _ = rewrite(
+        {"cputune": "0#0"}, f"{start}<domain><memory>1</memory><name>caf\u00e9</name></domain>".encode(), None
+    )
     assert new.startswith(b"<?xml") == bool(start)
     assert "caf\u00e9".encode() in new

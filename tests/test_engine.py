@@ -32,7 +32,7 @@ NODE = pytest.mark.skipif(shutil.which("node") is None, reason="apt-get install 
 
 
 def in_python(pairs: list[tuple[str, str]]) -> list[str]:
-    return [str(re.search(regex, value) is not None).lower() for regex, value in pairs]
+    return [str(re.fullmatch(regex, value) is not None).lower() for regex, value in pairs]
 
 
 def in_java(pairs: list[tuple[str, str]]) -> list[str]:
@@ -78,7 +78,7 @@ def test_the_regex_refuses_what_the_parser_finds_wrong_in_shape_and_nothing_else
     _, problems = properties.parse({name: value})
     only_in_meaning = ("runs backwards", "leaves nothing", "too large")
     wrong_in_shape = any(not any(words in problem.what for words in only_in_meaning) for problem in problems)
-    assert (re.search(REGEXES[name], value) is None) == wrong_in_shape
+    assert (re.fullmatch(REGEXES[name], value) is None) == wrong_in_shape
 
 
 def test_the_seeds_own_regex_would_refuse_its_syntax() -> None:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from largeguest import placement, properties
+from largeguest import checks, placement, properties
 from largeguest.cpuset import CpuSet
-from largeguest.domxml import Guest
 from largeguest.errors import Refused
+from largeguest.guest import Guest, GuestCell, HugePage, MemoryDevice, Topology
+from largeguest.host import Host, Node, Pages
 from largeguest.properties import Properties
 
-GUEST = Guest(max_vcpus=4, memory=4096)
+from . import hosts
+from .hosts import FOUR_NODES, GIB
+
+GUEST = Guest(max_vcpus=4, total_memory=4096)
 
 
 def wanted(**values: str) -> Properties:
@@ -21,7 +27,7 @@ def wanted(**values: str) -> Properties:
 @pytest.mark.parametrize(
     ("values", "done"),
     [
-        ({}, ""),
+        ({}, "nothing asked for"),
         ({"cputune": "0#0"}, "cputune: 1 vCPU pinned"),
         ({"cputune": "0#0,3#0"}, "cputune: 2 vCPUs pinned"),
         ({"numatune": "strict#0"}, "numatune: memory strict on host node 0"),
@@ -36,11 +42,11 @@ def wanted(**values: str) -> Properties:
     ],
 )
 def test_what_was_done(values: dict[str, str], done: str) -> None:
-    assert str(placement.place(wanted(**values), GUEST)) == done
+    assert str(placement.place(wanted(**values), GUEST, None)) == done
 
 
 def test_what_was_not_asked_for_is_none() -> None:
-    placed = placement.place(wanted(cputune="3#1,0#0-1"), GUEST)
+    placed = placement.place(wanted(cputune="3#1,0#0-1"), GUEST, None)
     assert (placed.pins, placed.memory, placed.cells) == ({3: CpuSet([1]), 0: CpuSet([0, 1])}, None, None)
 
 
@@ -64,24 +70,371 @@ def test_what_was_not_asked_for_is_none() -> None:
         ({"guestnuma": "0,3#4096"}, "guestnuma: vCPUs 1-2 are in no cell: name all of 0-3"),
         (
             {"guestnuma": "0-1#0,2-3#4096"},
-            "guestnuma: cell 0 has 0 KiB, which is no multiple of 1 MiB: write at least 1024",
+            "guestnuma: cell 0 has 0 KiB, which is no multiple of 1024 KiB: write at least 1024",
         ),
         (
             {"guestnuma": "0-1#3073,2-3#1023"},
-            "guestnuma: cell 0 has 3073 KiB, which is no multiple of 1 MiB: write 3072 or 4096; largeguest: "
-            "guestnuma: cell 1 has 1023 KiB, which is no multiple of 1 MiB: write at least 1024",
+            "guestnuma: cell 0 has 3073 KiB, which is no multiple of 1024 KiB: write 3072 or 4096; largeguest: "
+            "guestnuma: cell 1 has 1023 KiB, which is no multiple of 1024 KiB: write at least 1024",
+        ),
+        (
+            {"guestnuma": "0#1,1#1,2#2,3#4092"},
+            "guestnuma: cells 0-1 have 1 KiB, which is no multiple of 1024 KiB: write at least 1024; largeguest: "
+            "guestnuma: cell 2 has 2 KiB, which is no multiple of 1024 KiB: write at least 1024; largeguest: "
+            "guestnuma: cell 3 has 4092 KiB, which is no multiple of 1024 KiB: write 3072 or 4096",
         ),
         ({"guestnuma": "0-3#5120"}, "guestnuma: the cells hold 5120 KiB but the VM has 4096 KiB: take 1024 KiB away"),
         ({"guestnuma": "0-3#3072"}, "guestnuma: the cells hold 3072 KiB but the VM has 4096 KiB: add 1024 KiB"),
         (
-            {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "0-2#4096"},
+            {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "1,3#4096"},
             "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out; largeguest: "
             "numatune: preferred takes one node but 0,2 are 2: name one, or write interleave#; largeguest: "
-            "guestnuma: vCPU 3 is in no cell: name all of 0-3",
+            "guestnuma: vCPUs 0,2 are in no cell: name all of 0-3",
         ),
     ],
 )
 def test_refused(values: dict[str, str], message: str) -> None:
     with pytest.raises(Refused) as caught:
-        placement.place(wanted(**values), GUEST)
+        placement.place(wanted(**values), GUEST, None)
     assert str(caught.value) == f"largeguest: {message}"
+
+
+def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 2) -> Guest:
+    """As the engine makes a VM to which CPUs can be added."""
+    return Guest(
+        max_vcpus=sockets * cores * threads,
+        vcpus=current,
+        total_memory=4 * GIB,
+        topology=Topology(sockets, 1, cores, threads),
+    )
+
+
+@pytest.mark.parametrize(
+    ("guestnuma", "guest", "cells"),
+    [
+        pytest.param("0-3#2097152,4-7#2097152", hotplug(sockets=2), ["0-3", "4-7"], id="all named"),
+        pytest.param(
+            "0-3#2097152,4-7#2097152", hotplug(sockets=6), ["0-3,8-11,16-19", "4-7,12-15,20-23"], id="sockets in turn"
+        ),
+        pytest.param("0-3#2097152,4-7#2097152", hotplug(sockets=5), ["0-3,8-11,16-19", "4-7,12-15"], id="odd number"),
+        pytest.param(
+            "0-3#2097152,4-5#2097152",
+            hotplug(current=6, sockets=4),
+            ["0-3,8-11", "4-7,12-15"],
+            id="a socket that was begun is filled up first",
+        ),
+        pytest.param(
+            "4-7#2097152,0-3#2097152", hotplug(sockets=4), ["4-11", "0-3,12-15"], id="in turn by cell, not by vCPU"
+        ),
+        pytest.param(
+            "0#1048576,1#1048576,2#2097152",
+            Guest(max_vcpus=8, vcpus=3, total_memory=4 * GIB),
+            ["0,3,6", "1,4,7", "2,5"],
+            id="no topology: each vCPU is a socket",
+        ),
+        pytest.param(
+            "0-1#4194304",
+            dataclasses.replace(hotplug(current=2, sockets=2), max_vcpus=6),
+            ["0-5"],
+            id="a torn last socket",
+        ),
+    ],
+)
+def test_vcpus_that_are_not_named_are_dealt_by_sockets(guestnuma: str, guest: Guest, cells: list[str]) -> None:
+    placed = placement.place(wanted(guestnuma=guestnuma), guest, None)
+    assert placed.cells is not None
+    assert [str(cell.vcpus) for cell in placed.cells] == cells
+    assert placed.warnings == ()
+
+
+@pytest.mark.parametrize("current", range(8, 65))
+def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: int) -> None:
+    """However many are plugged in at the start, the cells are the same; and never more than a socket apart."""
+    cells = placement.deal(wanted(guestnuma="0-3#2097152,4-7#2097152").guestnuma.cells, hotplug(current))  # type: ignore[union-attr]
+    assert [str(cell.vcpus) for cell in cells] == [
+        "0-3,8-11,16-19,24-27,32-35,40-43,48-51,56-59",
+        "4-7,12-15,20-23,28-31,36-39,44-47,52-55,60-63",
+    ]
+    plugged = [sum(vcpu < current for vcpu in cell.vcpus) for cell in cells]
+    assert abs(plugged[0] - plugged[1]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("values", "guest", "warning"),
+    [
+        (
+            {"guestnuma": "0-3#2097152,4-7#2097152"},
+            hotplug(current=12),
+            "guestnuma: vCPUs 8-11 are plugged in but not named, and dealt to the cells by guest sockets: "
+            "name them, if they should be elsewhere",
+        ),
+        (
+            {"guestnuma": "0-5#2097152,6-7#2097152"},
+            hotplug(),
+            "guestnuma: guest socket 1 is cut by a cell boundary (a socket has 4 vCPUs): "
+            "let each cell have whole sockets, or change the VM's sockets",
+        ),
+        (
+            {"guestnuma": "0,2,4,6#2097152,1,3,5,7#2097152"},
+            hotplug(),
+            "guestnuma: guest sockets 0-1 are cut by a cell boundary (a socket has 4 vCPUs): "
+            "let each cell have whole sockets, or change the VM's sockets",
+        ),
+    ],
+)
+def test_warnings_on_the_guest_do_not_stop_it(values: dict[str, str], guest: Guest, warning: str) -> None:
+    placed = placement.place(wanted(**values), guest, None)
+    assert [str(problem) for problem in placed.warnings] == [f"largeguest: warning: {warning}"]
+
+
+def test_a_hundred_problems_of_one_kind_stay_readable() -> None:
+    cells = ",".join(f"{number}#{number + 1}" for number in range(100))
+    with pytest.raises(Refused) as caught:
+        placement.place(wanted(guestnuma=cells), Guest(max_vcpus=100, total_memory=5050), None)
+    assert "92 more cells with such memory" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_wide_cells_are_cheap() -> None:
+    # expanded to numbers these would be 16 million; see also test_cpuset
+    cells = ",".join(["0-16383#1024"] * 1000)
+    with pytest.raises(Refused, match=r"vCPUs 0-16383 are in more than one cell: name each vCPU once$"):
+        placement.place(wanted(guestnuma=cells), Guest(max_vcpus=16384, total_memory=1024000), None)
+
+
+DIMM = MemoryDevice("dimm", 1024, 2)
+
+# properties, guest, message
+REFUSED_ON_GUEST = [
+    (
+        {"guestnuma": "0-3#1048576"},
+        Guest(max_vcpus=4, total_memory=GIB, arch="s390x"),
+        "guestnuma: a guest on s390x has no NUMA: take the property away",
+    ),
+    (
+        {"guestnuma": "0-3#1049600"},
+        Guest(max_vcpus=4, total_memory=1049600, arch="ppc64le"),
+        "guestnuma: cell 0 has 1049600 KiB, which is no multiple of 262144 KiB: write 1048576 or 1310720",
+    ),
+    (
+        {"guestnuma": "0-1#1572864,2-3#524288"},
+        Guest(max_vcpus=4, total_memory=2 * GIB, pages=(HugePage(GIB, None),)),
+        "guestnuma: cell 0 has 1572864 KiB, which is no multiple of 1048576 KiB: write 1048576 or 2097152; largeguest: "
+        "guestnuma: cell 1 has 524288 KiB, which is no multiple of 1048576 KiB: write at least 1048576",
+    ),
+    (
+        {"guestnuma": "0-1#1572864,2-3#524288"},
+        Guest(max_vcpus=4, total_memory=2 * GIB, pages=(HugePage(2048, None), HugePage(GIB, CpuSet([1])))),
+        "guestnuma: cell 1 has 524288 KiB, which is no multiple of 1048576 KiB: write at least 1048576",
+    ),
+    (
+        {"guestnuma": "0-3#4096"},
+        Guest(max_vcpus=4, total_memory=4096, devices=(DIMM,)),
+        "guestnuma: the cells hold 4096 KiB but the VM has 3072 KiB without its memory devices: take 1024 KiB away; "
+        "largeguest: guestnuma: the VM has a memory device in guest node 2, but the cells are 0: "
+        "write more cells, or unplug the device",
+    ),
+    (
+        {"guestnuma": "0-3#4096"},
+        Guest(max_vcpus=4, total_memory=4096, pages=(HugePage(2048, CpuSet([0, 3])),)),
+        "guestnuma: the VM has huge pages for cell 3, but the cells are 0: write more cells",
+    ),
+    *(
+        (
+            {"numatune": "strict#0", "cputune": "0#0"},
+            Guest(max_vcpus=4, total_memory=4096, cpu_policy=policy),
+            f"cputune: the VM has the CPU pinning policy {policy}, under which the layout is the engine's: "
+            "choose the policy none or manual, or take the property away; largeguest: "
+            f"numatune: the VM has the CPU pinning policy {policy}, under which the layout is the engine's: "
+            "choose the policy none or manual, or take the property away",
+        )
+        for policy in ("dedicated", "siblings", "isolate-threads")
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "guest", "message"), REFUSED_ON_GUEST)
+def test_refused_on_the_guest(values: dict[str, str], guest: Guest, message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        placement.place(wanted(**values), guest, None)
+    assert str(caught.value) == f"largeguest: {message}"
+
+
+@pytest.mark.parametrize("policy", [None, "none", "manual"])
+def test_a_policy_that_is_not_exclusive_is_fine(policy: str | None) -> None:
+    guest = dataclasses.replace(GUEST, cpu_policy=policy)
+    assert placement.place(wanted(cputune="0#0"), guest, None).warnings == ()
+
+
+BIG = Guest(max_vcpus=4, total_memory=6 * GIB)
+ONE_OFFLINE = Host(FOUR_NODES.nodes, {number: cpu for number, cpu in FOUR_NODES.cpus.items() if number != 5})
+
+
+def with_node(number: int, node: Node) -> Host:
+    return Host({**FOUR_NODES.nodes, number: node}, FOUR_NODES.cpus)
+
+
+def with_pages(number: int, size: int, total: int, free: int | None) -> Host:
+    return with_node(number, dataclasses.replace(FOUR_NODES.nodes[number], pages={size: Pages(total, free)}))
+
+
+def huge(size: int, memory: int = 2 * GIB) -> Guest:
+    return Guest(max_vcpus=4, total_memory=memory, pages=(HugePage(size, None),))
+
+
+# properties, guest, host, message
+REFUSED_ON_HOST = [
+    (
+        {"cputune": "0#0-1,1#16,2#99"},
+        GUEST,
+        FOUR_NODES,
+        "cputune: CPUs 16,99 are not online on this host, which has 0-15: pin to CPUs that are online",
+    ),
+    (
+        {"cputune": "0#0-7"},
+        GUEST,
+        ONE_OFFLINE,
+        "cputune: CPU 5 is not online on this host, which has 0-4,6-15: pin to CPUs that are online",
+    ),
+    (
+        {"numatune": "interleave#0,4,7"},
+        GUEST,
+        FOUR_NODES,
+        "numatune: nodes 4,7 are not on this host, which has nodes 0-3: name nodes of this host",
+    ),
+    (
+        {"numatune": "preferred#2"},
+        GUEST,
+        with_node(2, Node(FOUR_NODES.nodes[2].cpus, 0, 0, {}, {})),
+        "numatune: node 2 is without memory on this host: name nodes with memory",
+    ),
+    (
+        {"numatune": "strict#1"},
+        BIG,
+        FOUR_NODES,
+        "numatune: 6291456 KiB are bound to node 1, where 4194304 KiB fit: "
+        "name more nodes, or write interleave# or preferred#",
+    ),
+    (
+        {"numatune": "strict#0-1"},
+        BIG,
+        with_pages(0, 2048, 1536, 1536),
+        "numatune: 6291456 KiB are bound to nodes 0-1, where 5242880 KiB fit: "
+        "name more nodes, or write interleave# or preferred#",
+    ),
+    (
+        {"numatune": "strict#2"},
+        huge(2048),
+        with_pages(3, 2048, 1024, 1024),
+        "numatune: 1024 huge pages of 2048 KiB are bound to node 2, where there are 0: "
+        "reserve them on these nodes, or name others",
+    ),
+    (
+        {"numatune": "strict#2-3"},
+        huge(GIB, 3 * GIB),
+        with_pages(3, GIB, 2, 2),
+        "numatune: 3 huge pages of 1048576 KiB are bound to nodes 2-3, where there are 2: "
+        "reserve them on these nodes, or name others",
+    ),
+    (
+        {"numatune": "strict#3", "cputune": "0#0,4#70"},
+        huge(GIB),
+        FOUR_NODES,
+        "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out; largeguest: "
+        "cputune: CPU 70 is not online on this host, which has 0-15: pin to CPUs that are online; largeguest: "
+        "numatune: 2 huge pages of 1048576 KiB are bound to node 3, where there are 0: "
+        "reserve them on these nodes, or name others",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "guest", "its_host", "message"), REFUSED_ON_HOST)
+def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        placement.place(wanted(**values), guest, its_host)
+    assert str(caught.value) == f"largeguest: {message}"
+
+
+@pytest.mark.parametrize(
+    ("values", "guest", "its_host", "warnings"),
+    [
+        ({"cputune": "0#0-15", "numatune": "strict#0-3"}, BIG, FOUR_NODES, []),
+        ({"numatune": "strict#0-1"}, BIG, hosts.build(memory=6 * GIB), []),
+        (
+            {"numatune": "strict#0-1"},
+            BIG,
+            FOUR_NODES,
+            [
+                "numatune: 6291456 KiB are bound to nodes 0-1, where 4194304 KiB are free now: "
+                "free memory there, or the VM may be killed when it uses all of its own"
+            ],
+        ),
+        ({"numatune": "interleave#0"}, BIG, FOUR_NODES, []),
+        ({"numatune": "preferred#0"}, BIG, FOUR_NODES, []),
+        ({"numatune": "strict#3"}, huge(2048), with_pages(3, 2048, 1024, 1024), []),
+        ({"numatune": "strict#3"}, huge(2048), with_pages(3, 2048, 1024, None), []),
+        (
+            {"numatune": "strict#3"},
+            huge(2048),
+            with_pages(3, 2048, 1024, 1000),
+            [
+                "numatune: 1024 huge pages of 2048 KiB are bound to node 3, where 1000 are free now: "
+                "free them, or the VM will not start"
+            ],
+        ),
+        # which size the host's default is cannot be read
+        (
+            {"numatune": "strict#3"},
+            Guest(max_vcpus=4, total_memory=99 * GIB, pages=(HugePage(None, None),)),
+            FOUR_NODES,
+            [],
+        ),
+        # how much memory there is cannot be read
+        ({"numatune": "strict#3"}, BIG, with_node(3, dataclasses.replace(FOUR_NODES.nodes[3], memory=None)), []),
+        # how much is free is not in libvirt's capabilities
+        (
+            {"numatune": "strict#0-1"},
+            BIG,
+            Host({n: dataclasses.replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus),
+            [],
+        ),
+        # the file behind an nvdimm is not memory of a node
+        (
+            {"numatune": "strict#0"},
+            Guest(max_vcpus=1, total_memory=9 * GIB, devices=(MemoryDevice("nvdimm", 8 * GIB, 0),)),
+            FOUR_NODES,
+            [],
+        ),
+    ],
+)
+def test_fine_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, warnings: list[str]) -> None:
+    placed = placement.place(wanted(**values), guest, its_host)
+    assert [str(problem) for problem in placed.warnings] == [f"largeguest: warning: {text}" for text in warnings]
+
+
+def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:
+    """Its cells count, and what was plugged in; not the property, which says what it had at its start."""
+    properties_then = wanted(guestnuma="0-3#1048576", numatune="strict#0")
+    cells = (GuestCell(CpuSet(range(4)), GIB, False),)
+    now = Guest(max_vcpus=4, total_memory=5 * GIB, cells=cells, devices=(MemoryDevice("dimm", 4 * GIB, 0),), ran=True)
+    (problem,) = checks.check_host(properties_then, now, FOUR_NODES)
+    assert problem.what == "5242880 KiB are bound to node 0, where 4194304 KiB fit"
+
+
+@pytest.mark.parametrize(
+    ("cells", "devices", "memory"),
+    [
+        ([], [], {}),
+        ([2, 1], [], {0: 2, 1: 1}),
+        ([2, 1], [MemoryDevice("dimm", 4, 1), MemoryDevice("dimm", 1, 1)], {0: 2, 1: 6}),
+        ([2, 1], [MemoryDevice("dimm", 4, None)], {0: 2, 1: 1}),
+    ],
+)
+def test_memory_by_cell(cells: list[int], devices: list[MemoryDevice], memory: dict[int, int]) -> None:
+    guest = Guest(
+        max_vcpus=1,
+        total_memory=99,
+        cells=tuple(GuestCell(CpuSet(), amount, False) for amount in cells),
+        devices=tuple(devices),
+    )
+    assert guest.memory_by_cell == memory

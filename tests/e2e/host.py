@@ -76,7 +76,7 @@ class Host:
 def copy_sources(folder: Path) -> Path:
     """The project as git knows it, with what is not committed yet, in a folder of its own."""
     files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from tests import ROOT
 
 SITELIB = "/usr/lib/python3/dist-packages"
 HOOKS = "/usr/libexec/vdsm/hooks"
+POINTS = ("before_memory_hotplug", "before_vm_dehibernate", "before_vm_migrate_destination", "before_vm_start")
+SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point in POINTS)}
 
 
 def query(rpm: Path, *arguments: str) -> list[str]:
@@ -48,14 +51,13 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
     listed = query(rpm, "--queryformat", "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]")
     modes = {line.split()[2]: line.split()[:2] for line in listed if "__pycache__" not in line and line[0] != "d"}
     assert set(modes) == {
-        f"{HOOKS}/before_vm_start/50_largeguest",
-        "/usr/bin/largeguest",
+        *SCRIPTS,
         f"/usr/share/doc/vdsm-hook-largeguest-{version}/README",
         f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
         *modules,
     }
     executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
-    assert executable == {f"{HOOKS}/before_vm_start/50_largeguest", "/usr/bin/largeguest"}
+    assert executable == SCRIPTS
     assert {owner for _, owner in modes.values()} == {"root"}
 
 
@@ -70,7 +72,7 @@ def test_rpm_header(rpm: Path) -> None:
     assert query(rpm, "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE}") == [
         f"vdsm-hook-largeguest {spec_version()} noarch GPL-2.0-or-later"
     ]
-    assert {"vdsm", "python3-lxml"} <= set(query(rpm, "--requires"))
+    assert {"vdsm", "python3-lxml", "python3-libvirt"} <= set(query(rpm, "--requires"))
     assert query(rpm, "--docfiles") == [f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/README"]
     assert query(rpm, "--licensefiles") == [f"/usr/share/licenses/vdsm-hook-largeguest-{spec_version()}/COPYING"]
 
@@ -85,7 +87,7 @@ def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # n
     with tarfile.open(sources / f"{name}.tar.gz") as tar:
         inside = {member.name.removeprefix(f"{name}/") for member in tar if member.isfile()}
     tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -101,7 +103,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
     make(sources, "install", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
     modules = {f"/py/largeguest/{path.name}" for path in (ROOT / "largeguest").glob("*.py")}
     installed = {path for path in files_below(tmp_path) if "__pycache__" not in path}
-    assert installed == {"/bin/largeguest", "/hooks/before_vm_start/50_largeguest", *modules}
+    assert installed == {"/bin/largeguest", *(f"/hooks/{point}/50_largeguest" for point in POINTS), *modules}
     make(sources, "uninstall", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
     assert files_below(tmp_path) == set()
 
@@ -133,17 +135,33 @@ def test_the_folder_builds_inside_vdsms_tree(tmp_path: Path) -> None:
     for command in (["autoreconf", "-i"], ["./configure", "--prefix=/usr"]):
         subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     make(tmp_path, "install", f"DESTDIR={tmp_path / 'root'}")
-    hook = tmp_path / "root" / HOOKS.lstrip("/") / "before_vm_start/50_largeguest"
-    assert stat.S_IMODE(hook.stat().st_mode) == 0o755
-    assert hook.read_bytes() == (ROOT / "vdsm_hooks/largeguest/before_vm_start.py").read_bytes()
+    for point in POINTS:
+        hook = tmp_path / "root" / HOOKS.lstrip("/") / point / "50_largeguest"
+        assert stat.S_IMODE(hook.stat().st_mode) == 0o755
+        assert hook.read_bytes() == (ROOT / f"vdsm_hooks/largeguest/{point}.py").read_bytes()
     make(tmp_path, "distcheck")
 
 
-def test_pip_installs_the_command(sources: Path, tmp_path: Path) -> None:
+def test_a_new_version_in_the_spec_is_all_it_takes(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    tree = tmp_path / "sources"
+    shutil.copytree(sources, tree)
+    spec = tree / "vdsm-hook-largeguest.spec"
+    spec.write_text(spec.read_text().replace(f"Version:        {spec_version()}", "Version:        9.8.7"))
+    make(tree, "dist")
+    assert (tree / "vdsm-hook-largeguest-9.8.7.tar.gz").exists()
+
+
+@pytest.mark.parametrize("kind", ["tree", "sdist"])
+def test_pip_installs_the_command(sources: Path, tmp_path: Path, kind: str) -> None:
+    what = sources
+    if kind == "sdist":
+        command = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(tmp_path / "dist")]
+        subprocess.run(command, cwd=sources, capture_output=True, check=True)
+        (what,) = (tmp_path / "dist").iterdir()
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]
-    subprocess.run([*pip, str(sources)], capture_output=True, check=True)
+    subprocess.run([*pip, str(what)], capture_output=True, check=True)
     result = subprocess.run(
-        [tmp_path / "bin/largeguest", "apply", "--cputune", "0#0", "-"],
+        [tmp_path / "bin/largeguest", "apply", "--host", "none", "--cputune", "0#0", "-"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         input=b"<domain><memory>1024</memory></domain>",
         capture_output=True,

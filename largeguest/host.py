@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host's topology, from `/sys` (or a saved tree of any machine) or from libvirt's capabilities XML.
+
+From `/sys` a node or a CPU is read when it is looked at, so that a question about two nodes reads a handful of files
+also on a host with 2,048 CPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from . import cpuset
+from .cpuset import CpuSet
+from .errors import ParseError, Problem, Refused, quote
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The huge pages of one size on a node: how many there are, and are free (None where that is not known)."""
+
+    total: int
+    free: int | None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One NUMA node of the host."""
+
+    cpus: CpuSet
+    """Its online CPUs; a node can have none."""
+    memory: int | None
+    """KiB in all, huge pages included; a node can have none. None where that is not known."""
+    free: int | None
+    """KiB that it can still give to programs (huge pages are counted apart), None where that is not known."""
+    pages: Mapping[int, Pages]
+    """Size of a huge page in KiB to its pages."""
+    distances: Mapping[int, int]
+    """Node to the distance from here, as in the ACPI SLIT: 10 is local."""
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Where an online CPU sits, in the kernel's numbers: a core's is unique in its die, a die's in its socket."""
+
+    socket: int
+    die: int
+    core: int
+    siblings: CpuSet
+    """The online threads of its core, itself included."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """The online nodes and CPUs by their ids. Two hosts are equal when everything about them is."""
+
+    nodes: Mapping[int, Node]
+    cpus: Mapping[int, Cpu]
+
+    @property
+    def online(self) -> CpuSet:
+        return CpuSet(self.cpus)
+
+
+class _Lazy(Mapping[int, Value]):
+    """A mapping that calls `load` for a key when it is looked at first."""
+
+    def __init__(self, keys: Iterable[int], load: Callable[[int], Value]) -> None:
+        self._keys = dict.fromkeys(keys)
+        self._load = load
+        self._values: dict[int, Value] = {}
+
+    def __getitem__(self, key: int) -> Value:
+        if key not in self._values:
+            if key not in self._keys:
+                raise KeyError(key)
+            self._values[key] = self._load(key)
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+
+def from_sys(root: str = "/sys") -> Host:
+    """The host whose `/sys` is at `root`; raises Refused where no such tree is.
+
+    A kernel without NUMA has one node, 0, with all there is.
+    """
+    system = os.path.join(root, "devices", "system")
+    online = _ids(os.path.join(system, "cpu", "online"))
+    if online is None:
+        raise Refused([Problem("host", f"{quote(root, 200)} is no /sys of a Linux host", "name a folder like /sys")])
+    nodes = _ids(os.path.join(system, "node", "online"))
+
+    def node(number: int) -> Node:
+        folder = os.path.join(system, "node", f"node{number}")
+        row = (_read(os.path.join(folder, "distance")) or "").split()
+        return _node(
+            _ids(os.path.join(folder, "cpulist")) or CpuSet(),
+            _read(os.path.join(folder, "meminfo")) or "",
+            os.path.join(folder, "hugepages"),
+            dict(zip(nodes or (), map(int, row))),
+        )
+
+    def only_node(number: int) -> Node:
+        meminfo = _read(os.path.join(root, os.pardir, "proc", "meminfo")) or ""
+        return _node(online, meminfo, os.path.join(root, "kernel", "mm", "hugepages"), {number: 10})
+
+    def cpu(number: int) -> Cpu:
+        folder = os.path.join(system, "cpu", f"cpu{number}", "topology")
+        siblings = _ids(os.path.join(folder, "thread_siblings_list")) or CpuSet([number])
+        return Cpu(
+            socket=_number(os.path.join(folder, "physical_package_id"), 0),
+            die=_number(os.path.join(folder, "die_id"), 0),
+            core=_number(os.path.join(folder, "core_id"), number),
+            siblings=siblings & online,
+        )
+
+    return Host(_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node), _Lazy(online, cpu))
+
+
+def from_capabilities(document: bytes) -> Host:
+    """The host of `virsh capabilities`; free memory and pages are not known from that. Raises Refused."""
+    from . import safexml
+
+    root = safexml.parse(document, "host", "capabilities").getroot()
+    nodes, cpus = {}, {}
+    try:
+        for cell in root.iterfind("host/topology/cells/cell"):
+            # CPUs that are offline have an id only
+            online = {int(cpu.get("id", "")): cpu for cpu in cell.iterfind("cpus/cpu") if cpu.get("siblings")}
+            for number, cpu in online.items():
+                cpus[number] = Cpu(
+                    socket=max(0, int(cpu.get("socket_id", "0"))),
+                    die=max(0, int(cpu.get("die_id", "0"))),
+                    core=max(0, int(cpu.get("core_id", "0"))),
+                    siblings=cpuset.parse(cpu.get("siblings", "")),
+                )
+            nodes[int(cell.get("id", ""))] = Node(
+                cpus=CpuSet(online),
+                memory=int(cell.findtext("memory", "0")),
+                free=None,
+                pages={
+                    int(pages.get("size", "")): Pages(int(pages.text or ""), None)
+                    for pages in cell.iterfind("pages")
+                    if int(pages.get("size", "")) not in _BASE_PAGES
+                },
+                distances={
+                    int(sibling.get("id", "")): int(sibling.get("value", ""))
+                    for sibling in cell.iterfind("distances/sibling")
+                },
+            )
+    except ValueError:
+        raise Refused([_NO_TOPOLOGY]) from None
+    if not nodes or not cpus:
+        raise Refused([_NO_TOPOLOGY])
+    return Host(nodes, cpus)
+
+
+_NO_TOPOLOGY = Problem(
+    "host", "the capabilities hold no topology that can be read", "take them from virsh capabilities"
+)
+
+_BASE_PAGES = (4, 8, 16, 64)
+"""KiB of pages that are not huge, on one architecture or the other; all memory is counted in them, too."""
+
+
+def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, int]) -> Node:
+    fields = {name: int(kib) for name, kib in re.findall(r"^(?:Node \d+ )?([\w()]+): +(\d+)", meminfo, re.MULTILINE)}
+    given_back = ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable")
+    return Node(
+        cpus=cpus,
+        memory=fields.get("MemTotal"),
+        free=sum(fields.get(name, 0) for name in given_back) if fields else None,
+        pages=dict(sorted(_pages(hugepages))),
+        distances=distances,
+    )
+
+
+def _pages(folder: str) -> Iterator[tuple[int, Pages]]:
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        size = re.fullmatch("hugepages-([0-9]+)kB", name)
+        if size:
+            total = _number(os.path.join(folder, name, "nr_hugepages"), 0)
+            yield int(size[1]), Pages(total, _number(os.path.join(folder, name, "free_hugepages"), 0))
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read().strip("\0 \n")  # some saved trees end a file with a NUL
+    except OSError:
+        return None
+
+
+def _ids(path: str) -> CpuSet | None:
+    """The ids that the kernel lists in a file; none for an empty one, None where there is no such file."""
+    text = _read(path)
+    if not text:
+        return None if text is None else CpuSet()
+    try:
+        return cpuset.parse(text)
+    except ParseError:
+        what, mend = f"{quote(path, 200)} holds no list of ids", "take the tree from a Linux host again"
+        raise Refused([Problem("host", what, mend)]) from None
+
+
+def _number(path: str, default: int) -> int:
+    """The number in a file; the default where there is none, or the kernel says -1 for "not known"."""
+    text = _read(path) or ""
+    return int(text) if text.isdigit() else default

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts that we do not have: as values, saved as trees like /sys, and as libvirt's capabilities XML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lxml import etree
+
+from largeguest.cpuset import CpuSet
+from largeguest.host import Cpu, Host, Node, Pages
+
+GIB = 2**20
+
+
+def build(
+    sockets: int = 2,
+    nodes_per_socket: int = 2,
+    cores_per_node: int = 2,
+    threads: int = 2,
+    memory: int = 4 * GIB,
+    siblings_apart: bool = False,
+) -> Host:
+    """A regular host; a core's threads are numbered one after the other, or a whole host of cores apart."""
+    nodes: dict[int, Node] = {}
+    cpus: dict[int, Cpu] = {}
+    cores = sockets * nodes_per_socket * cores_per_node
+    for node in range(sockets * nodes_per_socket):
+        its_cpus: list[int] = []
+        for core in range(node * cores_per_node, (node + 1) * cores_per_node):
+            ids = [core + thread * cores if siblings_apart else core * threads + thread for thread in range(threads)]
+            socket = node // nodes_per_socket
+            in_socket = core - socket * nodes_per_socket * cores_per_node
+            cpus.update(dict.fromkeys(ids, Cpu(socket, 0, in_socket, CpuSet(ids))))
+            its_cpus += ids
+        near = range(node // nodes_per_socket * nodes_per_socket, (node // nodes_per_socket + 1) * nodes_per_socket)
+        distances = {
+            other: 10 if other == node else 12 if other in near else 21 for other in range(sockets * nodes_per_socket)
+        }
+        pages = {2048: Pages(0, 0), GIB: Pages(0, 0)}
+        nodes[node] = Node(CpuSet(its_cpus), memory, memory // 2, pages, distances)
+    return Host(nodes, dict(sorted(cpus.items())))
+
+
+FOUR_NODES = build()
+
+
+def save(host: Host, root: Path) -> str:
+    """Write the tree that the kernel of `host` would show in /sys below `root`/sys; gives its path.
+
+    Free memory is spread over all that counts as free, so that a reader who forgets a part of it is found out.
+    """
+    system = root / "sys/devices/system"
+    _write(system / "cpu/online", str(host.online))
+    _write(system / "node/online", str(CpuSet(host.nodes)))
+    for number, node in host.nodes.items():
+        folder = system / f"node/node{number}"
+        _write(folder / "cpulist", str(node.cpus))
+        _write(folder / "cpumap", _mask(node.cpus))
+        _write(folder / "distance", " ".join(str(node.distances[other]) for other in host.nodes))
+        quarter, rest = divmod(node.free or 0, 4)
+        fields = {
+            "MemTotal": node.memory,
+            "MemFree": quarter + rest,
+            "Active": 2 * quarter + 77,
+            "Active(anon)": 77,
+            "Active(file)": quarter,
+            "Inactive(anon)": 99,
+            "Inactive(file)": quarter,
+            "SReclaimable": quarter,
+        }
+        _write(folder / "meminfo", "\n".join(f"Node {number} {name}: {kib:>8} kB" for name, kib in fields.items()))
+        for size, pages in node.pages.items():
+            _write(folder / f"hugepages/hugepages-{size}kB/nr_hugepages", str(pages.total))
+            _write(folder / f"hugepages/hugepages-{size}kB/free_hugepages", str(pages.free))
+    sockets = {
+        socket: _mask(CpuSet(number for number, cpu in host.cpus.items() if cpu.socket == socket))
+        for socket in {cpu.socket for cpu in host.cpus.values()}
+    }
+    for number, cpu in host.cpus.items():
+        folder = system / f"cpu/cpu{number}/topology"
+        _write(folder / "physical_package_id", str(cpu.socket))
+        _write(folder / "die_id", str(cpu.die))
+        _write(folder / "core_id", str(cpu.core))
+        _write(folder / "thread_siblings_list", str(cpu.siblings))
+        _write(folder / "thread_siblings", _mask(cpu.siblings))
+        _write(folder / "core_siblings", sockets[cpu.socket])
+    return str(root / "sys")
+
+
+def capabilities(host: Host) -> bytes:
+    """What `virsh capabilities` prints of the topology."""
+    root = etree.Element("capabilities")
+    topology = etree.SubElement(etree.SubElement(root, "host"), "topology")
+    cells = etree.SubElement(topology, "cells", num=str(len(host.nodes)))
+    for number, node in host.nodes.items():
+        cell = etree.SubElement(cells, "cell", id=str(number))
+        etree.SubElement(cell, "memory", unit="KiB").text = str(node.memory)
+        etree.SubElement(cell, "pages", unit="KiB", size="4").text = "1000"
+        for size, pages in node.pages.items():
+            etree.SubElement(cell, "pages", unit="KiB", size=str(size)).text = str(pages.total)
+        distances = etree.SubElement(cell, "distances")
+        for other, value in node.distances.items():
+            etree.SubElement(distances, "sibling", id=str(other), value=str(value))
+        cpus = etree.SubElement(cell, "cpus", num=str(len(node.cpus)))
+        for cpu_number in node.cpus:
+            cpu = host.cpus[cpu_number]
+            etree.SubElement(
+                cpus,
+                "cpu",
+                id=str(cpu_number),
+                socket_id=str(cpu.socket),
+                die_id=str(cpu.die),
+                core_id=str(cpu.core),
+                siblings=str(cpu.siblings),
+            )
+    return etree.tostring(root)
+
+
+def _mask(ids: CpuSet) -> str:
+    """As the kernel prints a bitmap: words of 32 bits in hex, with commas between; hwloc reads these."""
+    bits = sum(1 << number for number in ids)
+    words = [f"{bits >> shift & 0xFFFFFFFF:08x}" for shift in range(0, max(1, bits.bit_length()), 32)]
+    return ",".join(reversed(words))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from largeguest import host
+from largeguest.cpuset import CpuSet
+from largeguest.errors import Refused
+from largeguest.host import Cpu, Host, Node, Pages
+
+from . import ROOT, hosts
+from .hosts import GIB
+
+NO_PAGES: dict[int, Pages] = {}
+
+HOSTS = {
+    "four nodes": hosts.FOUR_NODES,
+    "one node": hosts.build(sockets=1, nodes_per_socket=1),
+    "siblings far apart": hosts.build(siblings_apart=True),
+    "four threads": hosts.build(sockets=1, threads=4),
+    "sparse nodes, one without CPUs, one without memory": Host(
+        {
+            0: Node(CpuSet([0, 1]), 8 * GIB, 4 * GIB, NO_PAGES, {0: 10, 33: 40, 72: 80}),
+            33: Node(CpuSet([2, 3]), 0, 0, NO_PAGES, {0: 40, 33: 10, 72: 80}),
+            72: Node(CpuSet(), 64 * GIB, 60 * GIB, {2048: Pages(512, 100)}, {0: 80, 33: 80, 72: 10}),
+        },
+        {number: Cpu(number // 2, 0, number % 2, CpuSet([number])) for number in range(4)},
+    ),
+    "an offline CPU": Host(
+        {0: Node(CpuSet([0, 1, 3]), GIB, GIB, NO_PAGES, {0: 10})},
+        {0: Cpu(0, 0, 0, CpuSet([0, 1])), 1: Cpu(0, 0, 0, CpuSet([0, 1])), 3: Cpu(0, 0, 1, CpuSet([3]))},
+    ),
+    "two dies": Host(
+        {0: Node(CpuSet([0, 1]), GIB, GIB, NO_PAGES, {0: 10})},
+        {0: Cpu(0, 0, 0, CpuSet([0])), 1: Cpu(0, 1, 0, CpuSet([1]))},
+    ),
+}
+
+TREES = os.environ.get("LARGEGUEST_HOST_TREES", "").split(":") if os.environ.get("LARGEGUEST_HOST_TREES") else []
+"""More saved trees, by hwloc-gather-topology (each with a folder sys), to compare with hwloc's view."""
+
+
+@pytest.fixture(params=HOSTS)
+def some_host(request: pytest.FixtureRequest) -> Host:
+    return HOSTS[request.param]
+
+
+def test_from_sys(some_host: Host, tmp_path: Path) -> None:
+    assert host.from_sys(hosts.save(some_host, tmp_path)) == some_host
+
+
+def test_from_capabilities(some_host: Host) -> None:
+    nodes = {
+        number: dataclasses.replace(
+            node, free=None, pages={size: Pages(pages.total, None) for size, pages in node.pages.items()}
+        )
+        for number, node in some_host.nodes.items()
+    }
+    assert host.from_capabilities(hosts.capabilities(some_host)) == Host(nodes, some_host.cpus)
+
+
+def test_an_offline_cpu_in_capabilities_has_an_id_only() -> None:
+    document = hosts.capabilities(hosts.FOUR_NODES).replace(
+        b'<cpu id="3" socket_id="0" die_id="0" core_id="1" siblings="2-3"/>', b'<cpu id="3"/>'
+    )
+    found = host.from_capabilities(document)
+    assert (found.online, found.nodes[0].cpus) == (CpuSet([*range(3), *range(4, 16)]), CpuSet(range(3)))
+
+
+def test_an_offline_node_is_not_there(tmp_path: Path) -> None:
+    root = Path(hosts.save(hosts.FOUR_NODES, tmp_path))
+    (root / "devices/system/node/online").write_text("0,2-3\n")
+    assert list(host.from_sys(str(root)).nodes) == [0, 2, 3]
+
+
+def test_a_kernel_without_numa_has_one_node(tmp_path: Path) -> None:
+    one = HOSTS["one node"]
+    root = Path(hosts.save(one, tmp_path))
+    folder = root / "devices/system/node"
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text((folder / "node0/meminfo").read_text().replace("Node 0 ", ""))
+    shutil.copytree(folder / "node0/hugepages", root / "kernel/mm/hugepages")
+    shutil.rmtree(folder)
+    assert host.from_sys(str(root)) == one
+
+
+def test_what_is_not_known_is_none(tmp_path: Path) -> None:
+    root = Path(hosts.save(HOSTS["one node"], tmp_path))
+    shutil.rmtree(root / "devices/system/node")
+    node = host.from_sys(str(root)).nodes[0]
+    assert (node.memory, node.free) == (None, None)
+
+
+@pytest.mark.parametrize(("name", "text"), [("physical_package_id", "-1"), ("die_id", "-1"), ("die_id", None)])
+def test_a_number_that_the_kernel_does_not_know_is_0(tmp_path: Path, name: str, text: str | None) -> None:
+    root = Path(hosts.save(HOSTS["one node"], tmp_path))
+    path = root / "devices/system/cpu/cpu0/topology" / name
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    assert host.from_sys(str(root)) == HOSTS["one node"]
+
+
+def test_a_cpu_that_is_not_there_is_a_key_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        host.from_sys(hosts.save(HOSTS["one node"], tmp_path)).cpus[99]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("cpu/online", None, 'host: "{root}" is no /sys of a Linux host: name a folder like /sys'),
+        (
+            "node/online",
+            "many",
+            'host: "{root}/devices/system/node/online" holds no list of ids: take the tree from a Linux host again',
+        ),
+    ],
+)
+def test_no_tree(tmp_path: Path, path: str, text: str | None, message: str) -> None:
+    root = Path(hosts.save(HOSTS["one node"], tmp_path))
+    (root / "devices/system" / path).unlink()
+    if text is not None:
+        (root / "devices/system" / path).write_text(text)
+    with pytest.raises(Refused) as caught:
+        host.from_sys(str(root))
+    assert str(caught.value) == f"largeguest: {message.format(root=root)}"
+
+
+@pytest.mark.parametrize(
+    "document", [b"<capabilities/>", hosts.capabilities(hosts.FOUR_NODES).replace(b'id="3"', b'id="three"')]
+)
+def test_capabilities_without_a_topology(document: bytes) -> None:
+    with pytest.raises(Refused, match="the capabilities hold no topology that can be read"):
+        host.from_capabilities(document)
+
+
+@pytest.mark.parametrize(
+    ("question", "files"),
+    [
+        # the list of CPUs, and that of nodes
+        ("its_host.online", 2),
+        # besides the node's cpulist, distance, meminfo, and 2 files for each of 2 sizes of huge pages
+        ("its_host.nodes[63].free", 2 + 3 + 4),
+        ("its_host.cpus[2047].siblings", 2 + 4),
+    ],
+)
+def test_reads_only_what_is_asked_for(tmp_path: Path, question: str, files: int) -> None:
+    root = hosts.save(hosts.build(sockets=8, nodes_per_socket=8, cores_per_node=16), tmp_path)
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from largeguest import host
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" and {root!r} in str(args[0]) else None)
+its_host = host.from_sys({root!r})
+{question}
+print(len(opened))
+"""
+    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert int(result.stdout) == files
+
+
+def seen_by_hwloc(*arguments: str) -> tuple[dict[int, tuple[CpuSet, int]], dict[int, CpuSet], set[CpuSet]]:
+    """Node to CPUs and KiB, socket to CPUs, and the threads of each core, as hwloc sees them."""
+    command = ["lstopo-no-graphics", "--of", "xml", "--whole-system", *arguments]
+    root = etree.fromstring(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    def cpus(item: etree._Element) -> CpuSet:
+        words = [word or "0" for word in item.get("cpuset", "").split(",")]
+        bits = int("".join(f"{int(word, 16):08x}" for word in words), 16)
+        return CpuSet(number for number in range(bits.bit_length()) if bits >> number & 1)
+
+    def found(kind: str) -> list[tuple[int, etree._Element]]:
+        return [(int(item.get("os_index", "")), item) for item in root.iter("object") if item.get("type") == kind]
+
+    return (
+        {number: (cpus(item), int(item.get("local_memory", "0")) // 1024) for number, item in found("NUMANode")},
+        {number: cpus(item) for number, item in found("Package")},
+        {cpus(item) for _, item in found("Core")},
+    )
+
+
+@pytest.mark.skipif(shutil.which("lstopo-no-graphics") is None, reason="apt-get install hwloc-nox")
+@pytest.mark.parametrize("where", ["this machine", "four nodes", "siblings far apart", "four threads", *TREES])
+def test_hwloc_sees_the_same(where: str, tmp_path: Path) -> None:
+    if where in HOSTS:
+        hosts.save(HOSTS[where], tmp_path)
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc/cpuinfo").touch()
+        where = str(tmp_path)
+    elif where == "this machine":
+        where = "/"
+    ours = host.from_sys(f"{where}/sys")
+    sockets: dict[int, CpuSet] = {}
+    for number, cpu in ours.cpus.items():
+        sockets[cpu.socket] = sockets.get(cpu.socket, CpuSet()) | CpuSet([number])
+    nodes = {number: (node.cpus, node.memory) for number, node in ours.nodes.items()}
+    cores = {cpu.siblings for cpu in ours.cpus.values()}
+    assert (nodes, sockets, cores) == seen_by_hwloc(*([] if where == "/" else ["--input", where]))
+
+
+@pytest.mark.skipif(shutil.which("virsh") is None, reason="apt-get install libvirt-clients")
+def test_libvirts_test_host() -> None:
+    command = ["virsh", "-c", "test:///default", "capabilities"]
+    found = host.from_capabilities(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert {number: (node.cpus, node.memory) for number, node in found.nodes.items()} == {
+        0: (CpuSet(range(8)), 2 * GIB),
+        1: (CpuSet(range(8, 16)), 4 * GIB),
+    }
+    assert found.cpus == {number: Cpu(number // 8, 0, number % 8, CpuSet([number])) for number in range(16)}
