@@ -70,5 +70,5 @@ def ovirt_host(rpm: Path, workplace: Path) -> host.Host:
 
 @pytest.fixture(scope="session")
 def libvirt() -> Iterator[guest.Libvirt]:
-    with guest.libvirt() as session:
-        yield session
+    with guest.session() as libvirt:
+        yield libvirt

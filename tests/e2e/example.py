@@ -29,7 +29,7 @@ def main() -> int:
         rpm = host.build_rpm(host.copy_sources(folder))
         domxml, said = host.install_rpm(rpm, folder / "tree").run_hooks("before_vm_start", domxml, TYPED)
     print(f"    {said}Starting the VM with libvirt and QEMU (emulated). Its Linux sees:", flush=True)
-    with guest.libvirt() as libvirt, libvirt.running(domxml.encode()) as vm:
+    with guest.session() as libvirt, libvirt.running(domxml.encode()) as vm:
         for number, node in libvirt.seen_by_guest().items():
             print(f"    node {number}: CPUs {node.cpus}, {node.memory} KiB for programs")
         print("And the host's Linux says of the VM:")

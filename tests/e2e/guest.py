@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +25,28 @@ KERNEL = ROOT / ".cache" / "vmlinuz"
 BUSYBOX = Path("/bin/busybox")
 NOBODY = 65534
 
-# The first process of the guest. It stays, so that the guest's threads and memory can be looked at.
+# (loglevel: the kernel's own messages would tear the guest's lines apart)
+CMDLINE = "console=ttyS0 loglevel=1 panic=-1 mitigations=off nokaslr tsc=reliable"
+
+# The first process of the guest: takes into use what is plugged in, and tells its nodes whenever they change.
 INIT = """#!/bin/busybox sh
-/bin/busybox mkdir -p /proc /sys
-/bin/busybox mount -t proc proc /proc
-/bin/busybox mount -t sysfs sys /sys
-for node in /sys/devices/system/node/node[0-9]*; do
-    kib=$(/bin/busybox awk '/MemTotal/ { print $4 }' $node/meminfo)
-    echo "GUEST-NODE ${node##*/node} $kib $(/bin/busybox cat $node/cpulist)"
+/bin/busybox --install -s /bin
+export PATH=/bin
+mkdir -p /proc /sys
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+echo online_movable >/sys/devices/system/memory/auto_online_blocks
+while :; do
+    for cpu in /sys/devices/system/cpu/cpu[0-9]*/online; do
+        [ "$(cat $cpu)" = 1 ] || echo 1 >$cpu
+    done
+    nodes=$(for node in /sys/devices/system/node/node[0-9]*; do
+        echo "GUEST-NODE ${node##*/node} $(awk '/MemTotal/ { print $4 }' $node/meminfo) $(cat $node/cpulist)"
+    done)
+    [ "$nodes" = "$before" ] || printf '%s\\nGUEST-READY\\n' "$nodes"
+    before=$nodes
+    sleep 0.3
 done
-echo GUEST-READY
-/bin/busybox sleep 86400
 """
 
 
@@ -57,13 +68,13 @@ class Thread:
 
 
 class Libvirt:
-    """A libvirt daemon of its own (`qemu:///session`), run as `nobody` with all its files under `home`."""
+    """A connection to a libvirt daemon through virsh, with the files of its guests in the folder `home`."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, uri: str, user: int = 0) -> None:
+        self.home, self._uri, self._user = home, uri, user
         self.console = home / "console"
         home.chmod(0o755)
-        os.chown(home, NOBODY, NOBODY)
+        os.chown(home, user, user)
         shutil.copyfile(KERNEL, home / "vmlinuz")
         make_initrd(home)
 
@@ -71,11 +82,11 @@ class Libvirt:
         """What virsh prints; raises RuntimeError with its complaint."""
         names = ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
         result = subprocess.run(
-            ["virsh", "-q", "-c", "qemu:///session", *arguments],
+            ["virsh", "-q", "-c", self._uri, *arguments],
             env={**os.environ, "LC_ALL": "C", **dict.fromkeys(names, str(self.home))},
             cwd=self.home,
-            user=NOBODY,
-            group=NOBODY,
+            user=self._user,
+            group=self._user,
             extra_groups=[],
             capture_output=True,
             text=True,
@@ -84,6 +95,10 @@ class Libvirt:
         if result.returncode:
             raise RuntimeError(f"virsh {arguments[0]}: {result.stderr.strip()}")
         return result.stdout
+
+    def live(self, name: str) -> etree._Element:
+        """The XML of a running domain."""
+        return etree.fromstring(self.virsh("dumpxml", name))
 
     def threads(self, name: str) -> dict[int, Thread]:
         """vCPU to its thread."""
@@ -100,7 +115,7 @@ class Libvirt:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             start, end = line.split()[0].split("-")
             sizes[start.lstrip("0")] = (int(end, 16) - int(start, 16)) // 1024
-        cells = {int(cell.get("memory", "")) for cell in self._live(name).iterfind("cpu/numa/cell")}
+        cells = {int(cell.get("memory", "")) for cell in self.live(name).iterfind("cpu/numa/cell")}
         policies = []
         for line in Path(f"/proc/{pid}/numa_maps").read_text().splitlines():
             address, policy = line.split()[:2]
@@ -108,24 +123,26 @@ class Libvirt:
                 policies.append((policy, sizes[address]))
         return policies
 
-    def _live(self, name: str) -> etree._Element:
-        return etree.fromstring(self.virsh("dumpxml", name))
-
     @contextlib.contextmanager
-    def running(self, document: bytes) -> Iterator[str]:
-        """Run the domain, made fit for here, until the end of the block; gives its name."""
+    def running(self, document: bytes, *options: str) -> Iterator[str]:
+        """Run the domain, made fit for here, until the end of the block; gives its name. `options` are virsh's."""
         root = etree.fromstring(document)
         self._fit(root)
         self.console.write_text("")
         self.console.chmod(0o666)
-        path = self.home / "domain.xml"
-        path.write_bytes(etree.tostring(root))
-        self.virsh("create", str(path))
+        self.virsh("create", self.file("domain.xml", etree.tostring(root)), *options)
         name = root.findtext("name", "")
         try:
             yield name
         finally:
-            self.virsh("destroy", name)
+            with contextlib.suppress(RuntimeError):  # it may have gone elsewhere
+                self.virsh("destroy", name)
+
+    def file(self, name: str, content: bytes) -> str:
+        """Write a file for virsh; gives its path."""
+        path = self.home / name
+        path.write_bytes(content)
+        return str(path)
 
     def _fit(self, root: etree._Element) -> None:
         """Change the domain to what can start here: QEMU's emulator, a kernel instead of a disk, no CPU model."""
@@ -143,32 +160,43 @@ class Libvirt:
         for os_element in root.iterfind("os"):
             etree.SubElement(os_element, "kernel").text = str(self.home / "vmlinuz")
             etree.SubElement(os_element, "initrd").text = str(self.home / "initrd.img")
-            etree.SubElement(os_element, "cmdline").text = "console=ttyS0 panic=-1 mitigations=off nokaslr tsc=reliable"
+            etree.SubElement(os_element, "cmdline").text = CMDLINE
 
-    def seen_by_guest(self, seconds: float = 120) -> dict[int, Node]:
-        """The guest's NUMA nodes, as soon as it has told them on its console."""
+    def seen_by_guest(
+        self, until: Callable[[dict[int, Node]], bool] = lambda nodes: bool(nodes), seconds: float = 120
+    ) -> dict[int, Node]:
+        """The guest's NUMA nodes, as soon as they are as wanted; raises TimeoutError."""
         end = time.monotonic() + seconds
-        while "GUEST-READY" not in (text := self.console.read_text(errors="replace")):
+        while True:
+            text = self.console.read_text(errors="replace")
+            *complete, _ = text.split("GUEST-READY")
+            told = re.findall(r"GUEST-NODE (\d+) (\d+) (\S*)", complete[-1]) if complete else []
+            nodes = {int(number): Node(cpus, int(kib)) for number, kib, cpus in told}
+            if until(nodes):
+                return nodes
             if time.monotonic() > end:
-                raise TimeoutError(f"the guest told nothing in {seconds} s, its console ends with {text[-500:]!r}")
+                raise TimeoutError(f"after {seconds} s the guest sees {nodes}, its console ends with {text[-500:]!r}")
             time.sleep(0.1)
-        found = re.findall(r"GUEST-NODE (\d+) (\d+) (\S+)", text)
-        return {int(number): Node(cpus, int(kib)) for number, kib, cpus in found}
 
 
 @contextlib.contextmanager
-def libvirt() -> Iterator[Libvirt]:
-    """Start a daemon, and end it with all that it left."""
+def session() -> Iterator[Libvirt]:
+    """A `qemu:///session` of its own, as the user nobody: starts by itself, and is ended with all that it left."""
     with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
-        session = Libvirt(Path(home))
-        session.virsh("uri")
+        libvirt = Libvirt(Path(home), "qemu:///session", NOBODY)
+        libvirt.virsh("uri")
         try:
-            yield session
+            yield libvirt
         finally:
-            daemon = os.pidfd_open(int((Path(home) / "libvirt/libvirtd.pid").read_text()))
-            signal.pidfd_send_signal(daemon, signal.SIGTERM)
-            select.select([daemon], [], [], 30)
-            os.close(daemon)
+            end_process(int((Path(home) / "libvirt/libvirtd.pid").read_text()))
+
+
+def end_process(pid: int) -> None:
+    """Ask a process to end, and wait until it has."""
+    descriptor = os.pidfd_open(pid)
+    signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    select.select([descriptor], [], [], 30)
+    os.close(descriptor)
 
 
 def make_initrd(folder: Path) -> None:

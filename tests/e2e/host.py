@@ -30,14 +30,19 @@ class Host:
     """A tree in which the RPM is installed, seen by its programs as if it were this machine's `/usr`."""
 
     tree: Path
+    """`/` is this machine itself."""
+    namespace: int | None = None
+    """A process whose mount namespace is the host's."""
 
     def run(self, *command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run a command as an unprivileged user, with the tree's /usr laid over the machine's, in a mount namespace."""
-        overlay = 'mount -t overlay none -o "lowerdir=$0:/usr" /usr'
-        command_as_user = 'exec setpriv --reuid=$1 --regid=$1 --clear-groups -- "${@:2}"'
-        inside = f"{overlay} && {command_as_user}"
+        """Run a command as an unprivileged user, with the tree's /usr laid over the machine's."""
+        enter = [] if self.namespace is None else ["nsenter", f"--mount=/proc/{self.namespace}/ns/mnt"]
+        if self.tree != Path("/"):
+            overlay = 'mount -t overlay none -o "lowerdir=$0:/usr" /usr && exec "$@"'
+            enter += ["unshare", "--mount", "bash", "-c", overlay, str(self.tree / "usr")]
+        enter += ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
         return subprocess.run(
-            ["unshare", "--mount", "bash", "-c", inside, str(self.tree / "usr"), str(NOBODY), *command],
+            [*enter, *command],
             env={"PATH": os.environ["PATH"], **environ},
             cwd="/",
             capture_output=True,
@@ -56,7 +61,7 @@ class Host:
             with open(descriptor, "wb") as file:
                 file.write(domxml.encode())
             os.chown(name, NOBODY, NOBODY)
-            environ = {**custom, "vmId": "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"}
+            environ = {"vmId": "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01", **custom}
             environ |= {"PYTHONPATH": ":/usr/lib/python3/dist-packages/vdsm/hook", "_hook_domxml": name}
             said, errors = "", []
             for script in scripts:

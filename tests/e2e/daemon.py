@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts with a libvirt daemon of the system each (`qemu:///system`), side by side on this machine.
+
+Each daemon runs in a mount namespace in which libvirt's folders are its own, and in which the kernel's NUMA nodes can
+be others (for programs that look; the kernel itself has the nodes it has). The machine's own libvirt is not touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .guest import Libvirt, end_process
+from .host import Host
+
+SCRIPT = """
+set -e
+mount --make-rprivate /
+for name in run lib cache log; do
+    case $name in run) at=/run/libvirt;; *) at=/var/$name/libvirt;; esac
+    mkdir -p $at "$1/$name"
+    mount --bind "$1/$name" $at
+done
+mkdir -p /etc/libvirt
+mount --bind "$1/etc" /etc/libvirt
+[ -z "$2" ] || mount --bind "$2" /sys/devices/system/node
+exec libvirtd --pid-file /run/libvirt/libvirtd.pid
+"""
+
+LIBVIRTD_CONF = """
+host_uuid = "00000000-0000-4000-8000-{number:012}"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+unix_sock_ro_perms = "0777"
+"""
+
+QEMU_CONF = """
+cgroup_controllers = []
+user = "root"
+group = "root"
+security_driver = "none"
+remember_owner = 0
+stdio_handler = "file"
+"""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A running daemon, and the oVirt host whose hooks and programs see the same as it."""
+
+    libvirt: Libvirt
+    uri: str
+    host: Host
+
+
+@contextlib.contextmanager
+def system(folder: Path, number: int, host: Host, nodes: str = "") -> Iterator[Daemon]:
+    """Start a daemon with its files in `folder`; `nodes` is a folder to have as /sys/devices/system/node."""
+    for name, text in (("libvirtd.conf", LIBVIRTD_CONF.format(number=number)), ("qemu.conf", QEMU_CONF)):
+        (folder / "etc").mkdir(parents=True, exist_ok=True)
+        (folder / "etc" / name).write_text(text)
+    (folder / "home").mkdir()
+    folder.chmod(0o755)
+    command = ["unshare", "--mount", "bash", "-c", SCRIPT, "libvirtd", str(folder), nodes]
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    uri = f"qemu:///system?socket={folder}/run/libvirt-sock"
+    libvirt = Libvirt(folder / "home", uri)
+    try:
+        _wait_for(libvirt, process, folder / "output")
+        yield Daemon(libvirt, uri, replace(host, namespace=process.pid))
+    finally:
+        if process.poll() is None:
+            end_process(process.pid)
+        process.wait()
+
+
+def _wait_for(libvirt: Libvirt, process: subprocess.Popen[bytes], output: Path, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            libvirt.virsh("uri")
+            return
+        except RuntimeError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"libvirtd did not start: {output.read_text()}") from None
+        time.sleep(0.1)

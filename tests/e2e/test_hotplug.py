@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""CPUs and memory that are plugged into a running guest land in the right cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from tests import DATA
+
+from . import daemon
+from .daemon import Daemon
+from .guest import Libvirt, Node
+from .host import Host
+
+HOTPLUG = (DATA / "hotplug.xml").read_text(encoding="utf-8")
+UUID = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"
+TYPED = {"guestnuma": "0-1#262144,2-3#262144"}
+
+
+@pytest.fixture(scope="module")
+def system(workplace: Path, ovirt_host: Host) -> Iterator[Daemon]:
+    with daemon.system(workplace / "system", 1, ovirt_host) as running:
+        yield running
+
+
+def cpus(nodes: dict[int, Node]) -> dict[int, str]:
+    return {number: node.cpus for number, node in nodes.items()}
+
+
+def test_a_plugged_socket_lands_whole_in_a_cell(ovirt_host: Host, libvirt: Libvirt) -> None:
+    domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG, TYPED)
+    assert said == "largeguest: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell\n"
+    with libvirt.running(domxml.encode()) as name:
+        assert cpus(libvirt.seen_by_guest()) == {0: "0-1", 1: "2-3"}
+        libvirt.virsh("setvcpus", name, "6", "--live")
+        assert cpus(libvirt.seen_by_guest(lambda nodes: nodes[0].cpus == "0-1,4-5"))[1] == "2-3"
+        libvirt.virsh("setvcpus", name, "8", "--live")
+        assert cpus(libvirt.seen_by_guest(lambda nodes: nodes[1].cpus == "2-3,6-7"))[0] == "0-1,4-5"
+
+
+def test_the_next_start_with_more_cpus_has_the_same_cells(ovirt_host: Host, libvirt: Libvirt) -> None:
+    """As after a CPU hot-plug and a crash: the engine sends the new number, the property is the old."""
+    domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG.replace('current="4"', 'current="6"'), TYPED)
+    assert said == (
+        "largeguest: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell; "
+        "largeguest: warning: guestnuma: vCPUs 4-5 are plugged in but not named, and dealt to the cells by guest "
+        "sockets: name them, if they should be elsewhere\n"
+    )
+    with libvirt.running(domxml.encode()):
+        assert cpus(libvirt.seen_by_guest()) == {0: "0-1,4-5", 1: "2-3"}
+
+
+def dimm(mebibytes: int) -> str:
+    """As the engine makes a memory device: always for guest node 0."""
+    return (
+        f"<memory model='dimm'><target><size unit='MiB'>{mebibytes}</size><node>0</node></target>"
+        f"<alias name='ua-{mebibytes}'/></memory>"
+    )
+
+
+def test_plugged_memory_goes_to_the_cell_that_has_least(system: Daemon) -> None:
+    libvirt, host = system.libvirt, system.host
+    typed = {"guestnuma": "0-1#393216,2-3#131072"}
+    domxml, _ = host.run_hooks("before_vm_start", HOTPLUG, typed)
+    with libvirt.running(domxml.encode()) as name:
+        before = libvirt.seen_by_guest()
+        for mebibytes, node in ((128, 1), (256, 1), (384, 0)):
+            device, said = host.run_hooks("before_memory_hotplug", dimm(mebibytes), {**typed, "vmId": UUID})
+            assert f"memory device plugged to cell {node}, which has least memory" in said
+            assert "next start will be refused" in said
+            libvirt.virsh("attach-device", name, libvirt.file("device.xml", device.encode()), "--live")
+        after = libvirt.seen_by_guest(lambda nodes: nodes[0].memory - before[0].memory == 384 * 1024)
+        assert after[1].memory - before[1].memory == (128 + 256) * 1024
+
+        # VDSM unplugs with the XML that libvirt reports
+        reported = [
+            device
+            for device in libvirt.live(name).iterfind("devices/memory")
+            if device.findtext("target/size") == str(256 * 1024)
+        ]
+        assert [device.findtext("target/node") for device in reported] == ["1"]
+        libvirt.virsh("detach-device", name, libvirt.file("unplug.xml", etree.tostring(reported[0])), "--live")
+        libvirt.seen_by_guest(lambda nodes: nodes[1].memory - before[1].memory == 128 * 1024)
+
+
+def test_where_libvirt_cannot_be_asked_the_device_stays(ovirt_host: Host) -> None:
+    """No daemon has this VM."""
+    device, said = ovirt_host.run_hooks("before_memory_hotplug", dimm(128), TYPED)
+    assert device == dimm(128)
+    assert said.startswith("largeguest: warning: guestnuma: libvirt could not be asked for the VM's cells: ")
