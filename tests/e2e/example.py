@@ -35,8 +35,8 @@ def main() -> int:
         print("And the host's Linux says of the VM:")
         for vcpu, thread in sorted(libvirt.threads(vm).items()):
             print(f"    vCPU {vcpu} runs on CPUs {thread.cpus_allowed}")
-        for policy, kib in libvirt.memory_policies(vm):
-            print(f"    {kib} KiB of RAM have the memory policy {policy}")
+        for ram in libvirt.ram(vm):
+            print(f"    {ram.memory} KiB of RAM have the memory policy {ram.policy} and lie on node {ram.nodes}")
     return 0
 
 

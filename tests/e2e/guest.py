@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from largeguest.cpuset import CpuSet
 from tests import ROOT
 
 KERNEL = ROOT / ".cache" / "vmlinuz"
@@ -67,6 +68,15 @@ class Thread:
     cpus_allowed: str
 
 
+@dataclass(frozen=True)
+class Ram:
+    """A mapping with RAM of the guest: the kernel's memory policy for it, KiB, and the nodes its pages lie on."""
+
+    policy: str
+    memory: int
+    nodes: CpuSet
+
+
 class Libvirt:
     """A connection to a libvirt daemon through virsh, with the files of its guests in the folder `home`."""
 
@@ -108,20 +118,25 @@ class Libvirt:
             for cpu in answer["return"]
         }
 
-    def memory_policies(self, name: str) -> list[tuple[str, int]]:
-        """The policy and the KiB of each mapping that holds the guest's RAM, from `/proc/<pid>/numa_maps`."""
-        pid = _status(self.threads(name)[0].pid, "Tgid")
+    def ram(self, name: str) -> list[Ram]:
+        """The mappings that hold the guest's RAM, from `/proc/<pid>/numa_maps`."""
+        process = Path(f"/proc/{self.pid(name)}")
         sizes = {}
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        for line in (process / "maps").read_text().splitlines():
             start, end = line.split()[0].split("-")
             sizes[start.lstrip("0")] = (int(end, 16) - int(start, 16)) // 1024
-        cells = {int(cell.get("memory", "")) for cell in self.live(name).iterfind("cpu/numa/cell")}
-        policies = []
-        for line in Path(f"/proc/{pid}/numa_maps").read_text().splitlines():
-            address, policy = line.split()[:2]
-            if sizes.get(address) in cells:
-                policies.append((policy, sizes[address]))
-        return policies
+        wanted = {int(cell.get("memory", "")) for cell in self.live(name).iterfind("cpu/numa/cell")}
+        found = []
+        for line in (process / "numa_maps").read_text().splitlines():
+            address, policy, *_ = line.split()
+            if sizes.get(address) in wanted:
+                nodes = CpuSet(map(int, re.findall(r" N(\d+)=", line)))
+                found.append(Ram(policy, sizes[address], nodes))
+        return found
+
+    def pid(self, name: str) -> int:
+        """The process of the running domain."""
+        return int(_status(self.threads(name)[0].pid, "Tgid"))
 
     @contextlib.contextmanager
     def running(self, document: bytes, *options: str) -> Iterator[str]:

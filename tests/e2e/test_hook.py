@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import pytest
 
+from largeguest.cpuset import CpuSet
 from tests import DATA
 
-from .guest import Libvirt
+from .guest import Libvirt, Ram
 from .host import HookError, Host
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
@@ -22,13 +23,13 @@ def test_the_vm_starts_with_the_layout_that_was_typed(ovirt_host: Host, libvirt:
     with libvirt.running(domxml.encode()) as name:
         seen = libvirt.seen_by_guest()
         threads = libvirt.threads(name)
-        policies = libvirt.memory_policies(name)
+        ram = libvirt.ram(name)
     assert {number: node.cpus for number, node in seen.items()} == {0: "0-1", 1: "2-3"}
     # a kernel keeps some of a node's memory to itself (its image, the memory map), here below 64 MiB
     assert all(HALF - 65536 < node.memory <= HALF for node in seen.values())
     assert {vcpu: thread.cpus_allowed for vcpu, thread in threads.items() if vcpu < 2} == {0: "0", 1: "1"}
     assert {threads[vcpu].cpus_allowed for vcpu in (2, 3)} == {_all_cpus()}
-    assert policies == [("bind:0", HALF), ("bind:0", HALF)]
+    assert ram == [Ram("bind:0", HALF, CpuSet([0]))] * 2
 
 
 def test_cells_of_unequal_size_that_interleave(ovirt_host: Host, libvirt: Libvirt) -> None:
@@ -36,10 +37,13 @@ def test_cells_of_unequal_size_that_interleave(ovirt_host: Host, libvirt: Libvir
     domxml, _ = ovirt_host.run_hooks("before_vm_start", PLAIN, typed)
     with libvirt.running(domxml.encode()) as name:
         seen = libvirt.seen_by_guest()
-        policies = libvirt.memory_policies(name)
+        ram = libvirt.ram(name)
     assert {number: node.cpus for number, node in seen.items()} == {0: "0,2", 1: "1,3"}
     assert seen[0].memory < HALF - 65536 < seen[1].memory
-    assert sorted(policies) == [("interleave:0", HALF - 65536), ("interleave:0", HALF + 65536)]
+    assert sorted((mapping.policy, mapping.memory) for mapping in ram) == [
+        ("interleave:0", HALF - 65536),
+        ("interleave:0", HALF + 65536),
+    ]
 
 
 def test_no_property_no_change(ovirt_host: Host) -> None:
