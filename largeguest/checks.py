@@ -8,15 +8,20 @@ the OOM killer. So they are told here, all in one go.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from . import PROPERTIES
+from . import PROPERTIES, dealing
+from .cpulist import Span
 from .cpuset import CpuSet
 from .errors import Problem, name_ids, plural, shorten
-from .guest import Guest, HugePage
+from .guest import Guest
 from .host import Host, Node
-from .properties import Cputune, Guestnuma, Numatune, Properties
+from .properties import Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
+
+if TYPE_CHECKING:
+    from .placement import Pins, Placement, Policy
 
 EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
 """oVirt's CPU pinning policies under which pins and nodes are the engine's, and VDSM rewrites them on migration."""
@@ -24,8 +29,11 @@ EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
 _MOST_ALIKE = 8
 """How many problems of one kind are told one by one: all of them stand in one event of the engine's."""
 
-_MIB = 1024
+_LIMITING_MODES = ("strict", "restrictive")
+"""The modes under which memory can come from no other nodes."""
+
 _BASE = 0
+"""Stands for the size of pages that are not huge."""
 
 
 def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
@@ -33,18 +41,35 @@ def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
     yield from _check_policy(wanted, guest)
     if wanted.cputune is not None:
         yield from _check_pins(wanted.cputune, guest)
-    if wanted.numatune is not None:
-        yield from _check_mode(wanted.numatune)
     if wanted.guestnuma is not None:
         yield from _check_cells(wanted.guestnuma, guest)
+        yield from _check_nodes_of_cells(wanted.guestnuma, wanted.numatune, guest)
 
 
-def check_host(wanted: Properties, guest: Guest, host: Host) -> Iterator[Problem]:
-    """What is wrong with the properties on this host."""
-    if wanted.cputune is not None:
-        yield from _check_cpus(wanted.cputune, host)
-    if wanted.numatune is not None:
-        yield from _check_nodes(wanted, wanted.numatune, guest, host)
+def check_host(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
+    """What is wrong with the placement on this host."""
+    if placed.pins is not None:
+        yield from _check_cpus(placed.pins, host)
+    if placed.memory is not None:
+        yield from _check_policy_on_host(placed.memory, host)
+    cells = placed.cells or ()
+    yield from _check_nodes_exist("guestnuma", union(cell.nodes for cell in cells if cell.nodes is not None), host)
+    yield from _check_capacity(placed, guest, host)
+
+
+def check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
+    """libvirt starts no VM that prefers several nodes."""
+    if mode == "preferred" and len(nodeset) > 1:
+        what = f"preferred takes one node but {shorten(str(nodeset))} are {len(nodeset)}"
+        yield Problem("numatune", what, "name one, or write interleave#")
+
+
+def union(sets: Iterable[CpuSet]) -> CpuSet:
+    """The ids that are in any of `sets`."""
+    ids = CpuSet()
+    for more in sets:
+        ids |= more
+    return ids
 
 
 def _check_policy(wanted: Properties, guest: Guest) -> Iterator[Problem]:
@@ -56,19 +81,33 @@ def _check_policy(wanted: Properties, guest: Guest) -> Iterator[Problem]:
 
 
 def _check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
-    pinned = CpuSet(pin.vcpu for pin in cputune.pins)
-    yield from _check_vcpus_exist("cputune", pinned, guest, "take their pins out")
-    twice = _named_twice(CpuSet([pin.vcpu]) for pin in cputune.pins)
+    sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
+    yield from _check_vcpus_exist("cputune", union(sets), guest, "take their pins out")
+    twice = _named_twice(sets)
     if twice:
         yield Problem("cputune", f"{_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
+    iothreads = [CpuSet([pin.who.number]) for pin in cputune.pins if isinstance(pin.who, Iothread)]
+    unknown = union(iothreads) - guest.iothreads
+    if unknown:
+        has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
+        what = f"{name_ids('iothread', unknown)} {_do(unknown)} not exist, the VM has {has}"
+        yield Problem("cputune", what, "take their pins out")
+    others = [str(Emulator())] * (sum(isinstance(pin.who, Emulator) for pin in cputune.pins) > 1)
+    others += [str(Iothread(number)) for number in _named_twice(iothreads)]
+    for other in others:
+        yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
+    yield from _check_lone_numbers(cputune, union(sets), guest)
 
 
-def _check_mode(numatune: Numatune) -> Iterator[Problem]:
-    count = len(numatune.nodeset)
-    if numatune.mode == "preferred" and count > 1:
-        yield Problem(
-            "numatune", f"preferred takes one node but {numatune.nodeset} are {count}", "name one, or write interleave#"
-        )
+def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
+    """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` was left out."""
+    for pin in cputune.pins:
+        for item in pin.cpus.items[1:]:
+            number = item.what.first if isinstance(item.what, Span) else -1
+            lone = not item.out and item.what == Span(number, number)
+            if lone and number in guest.all_vcpus - pinned:
+                what = f"{number} in {shorten(str(pin))} is read as a CPU, but is a vCPU that has no pin, too"
+                yield Problem("cputune", what, f"write {number}#... if that is meant", warning=True)
 
 
 def _check_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
@@ -82,7 +121,7 @@ def _check_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
 
 def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
     sets = [cell.vcpus for cell in guestnuma.cells]
-    named = _union(sets)
+    named = union(sets)
     last = named.last
     yield from _check_vcpus_exist("guestnuma", named, guest, f"let the cells end with vCPU {guest.max_vcpus - 1}")
     twice = _named_twice(sets)
@@ -107,35 +146,60 @@ def _check_sockets(sets: list[CpuSet], size: int) -> Iterator[Problem]:
 
 
 def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
+    dealt = dealing.deal_memory(guestnuma.cells, guest)
+    shares = [number for number, cell in enumerate(guestnuma.cells) if cell.memory is None]
+    total = sum(cell.memory or 0 for cell in guestnuma.cells)
+    devices = " without its memory devices" if guest.devices else ""
+    if shares and min(dealt[number] for number in shares) <= 0:
+        what = f"nothing is left for *: the cells hold {total} KiB and the VM has {guest.memory} KiB{devices}"
+        yield Problem("guestnuma", what, "take memory away from the other cells")
+        dealt = [cell.memory or dealing.memory_step(guest, n) for n, cell in enumerate(guestnuma.cells)]
+    yield from _check_steps(dealt, guest)
+    if not shares and total != guest.memory:
+        mend = f"take {total - guest.memory} KiB away" if total > guest.memory else f"add {guest.memory - total} KiB"
+        what = f"the cells hold {total} KiB but the VM has {guest.memory} KiB{devices}"
+        yield Problem("guestnuma", what, f"{mend}, or write * for one cell's memory")
+
+
+def _check_steps(memory: list[int], guest: Guest) -> Iterator[Problem]:
     wrong: dict[tuple[int, int], list[int]] = {}
-    for number, cell in enumerate(guestnuma.cells):
-        step = _step(guest, guest.page_of(number))
-        if cell.memory == 0 or cell.memory % step:
-            wrong.setdefault((cell.memory, step), []).append(number)
-    for (memory, step), numbers in list(wrong.items())[:_MOST_ALIKE]:
-        below = memory // step * step
+    for number, amount in enumerate(memory):
+        step = dealing.memory_step(guest, number)
+        if amount == 0 or amount % step:
+            wrong.setdefault((amount, step), []).append(number)
+    for (amount, step), numbers in list(wrong.items())[:_MOST_ALIKE]:
+        below = amount // step * step
         nearest = f"{below} or {below + step}" if below else f"at least {step}"
         has = "has" if len(numbers) == 1 else "have"
-        what = f"{name_ids('cell', CpuSet(numbers))} {has} {memory} KiB, which is no multiple of {step} KiB"
+        what = f"{name_ids('cell', CpuSet(numbers))} {has} {amount} KiB, which is no multiple of {step} KiB"
         yield Problem("guestnuma", what, f"write {nearest}")
     more = sum(map(len, list(wrong.values())[_MOST_ALIKE:]))
     if more:
         yield Problem("guestnuma", f"{plural(more, 'more cell')} with such memory", "mend all cells")
-    total = sum(cell.memory for cell in guestnuma.cells)
-    if total != guest.memory:
-        devices = " without its memory devices" if guest.devices else ""
-        mend = f"take {total - guest.memory} KiB away" if total > guest.memory else f"add {guest.memory - total} KiB"
-        yield Problem("guestnuma", f"the cells hold {total} KiB but the VM has {guest.memory} KiB{devices}", mend)
 
 
-def _step(guest: Guest, page: HugePage | None) -> int:
-    """KiB that a cell's memory is a multiple of.
-
-    libvirt rounds a cell up to 1 MiB, and the VM would get more memory than it has; QEMU's pseries machine wants
-    256 MiB, huge pages want whole pages.
-    """
-    machine = 256 * _MIB if (guest.arch or "").startswith("ppc64") else _MIB
-    return max(machine, (page and page.size) or 0)
+def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest) -> Iterator[Problem]:
+    nodes = {number: cell.nodes for number, cell in enumerate(guestnuma.cells) if cell.nodes is not None}
+    if not nodes:
+        return
+    there = guest.policy
+    if numatune is None and there is not None and (there.auto or there.mode == "restrictive"):
+        policy = "auto" if there.auto else there.mode
+        what = f"@ does not go with the memory policy {policy} that the VM has already"
+        yield Problem("guestnuma", what, "set numatune, too")
+    if numatune is None:
+        return
+    if numatune.nodeset is None:
+        yield Problem("guestnuma", "@ does not go with numatune's auto, where numad chooses", "take one of them away")
+    elif numatune.mode in _LIMITING_MODES and not numatune.nodeset.all_but:
+        for number, own in nodes.items():
+            if own - numatune.nodeset.nodes:
+                what = f"cell {number} is on {name_ids('node', own)} but numatune allows {numatune.nodeset.nodes} only"
+                yield Problem("guestnuma", what, "name these nodes in numatune, too")
+    several = CpuSet(number for number, own in nodes.items() if len(own) > 1)
+    if numatune.mode == "preferred" and several:
+        what = f"preferred takes one node but {name_ids('cell', several)} {_do(several, 'has', 'have')} several"
+        yield Problem("guestnuma", what, "name one behind @, or write interleave# in numatune")
 
 
 def _check_references_to_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
@@ -154,52 +218,93 @@ def _check_references_to_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[P
 def _check_vcpus_exist(name: str, vcpus: CpuSet, guest: Guest, mend: str) -> Iterator[Problem]:
     unknown = vcpus - guest.all_vcpus
     if unknown:
-        verb = "does" if len(unknown) == 1 else "do"
         there = name_ids("vCPU", guest.all_vcpus)
-        yield Problem(name, f"{name_ids('vCPU', unknown)} {verb} not exist, the VM has {there}", mend)
+        yield Problem(name, f"{name_ids('vCPU', unknown)} {_do(unknown)} not exist, the VM has {there}", mend)
 
 
-def _check_cpus(cputune: Cputune, host: Host) -> Iterator[Problem]:
-    absent = _union(pin.cpuset for pin in cputune.pins) - host.online
+def _check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
+    absent = union(pins.all()) - host.online
     if absent:
         what = f"{_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
         yield Problem("cputune", what, "pin to CPUs that are online")
 
 
-def _check_nodes(wanted: Properties, numatune: Numatune, guest: Guest, host: Host) -> Iterator[Problem]:
-    absent = numatune.nodeset - CpuSet(host.nodes)
+def _check_policy_on_host(policy: Policy, host: Host) -> Iterator[Problem]:
+    if policy.nodeset is not None:
+        yield from _check_nodes_exist("numatune", policy.nodeset, host)
+    elif host.numad is False:
+        yield Problem("numatune", "auto needs numad, which this host does not have", "install numad, or name nodes")
+
+
+def _check_nodes_exist(name: str, nodeset: CpuSet, host: Host) -> Iterator[Problem]:
+    absent = nodeset - CpuSet(host.nodes)
     if absent:
         what = f"{_are('node', absent)} not on this host, which has {name_ids('node', CpuSet(host.nodes))}"
-        yield Problem("numatune", what, "name nodes of this host")
-    nodes = {number: host.nodes[number] for number in numatune.nodeset - absent}
-    empty = CpuSet(number for number, node in nodes.items() if node.memory == 0)
+        yield Problem(name, what, "name nodes of this host")
+    empty = CpuSet(number for number in nodeset - absent if host.nodes[number].memory == 0)
     if empty:
-        yield Problem("numatune", f"{_are('node', empty)} without memory on this host", "name nodes with memory")
-    if numatune.mode == "strict" and not absent:
-        needs = _needs(wanted, guest)
-        yield from _check_base_memory(needs.pop(_BASE, 0), numatune.nodeset, list(nodes.values()))
-        for size, need in sorted(needs.items()):
-            yield from _check_pages(size, need, numatune.nodeset, list(nodes.values()))
+        yield Problem(name, f"{_are('node', empty)} without memory on this host", "name nodes with memory")
 
 
-def _needs(wanted: Properties, guest: Guest) -> Counter[int]:
-    """KiB of the host's memory that the VM takes, by the size of the huge pages (_BASE: base pages)."""
-    cells: Iterable[int] = (cell.memory for cell in guest.cells)
-    if wanted.guestnuma is not None and not guest.ran:
-        cells = (cell.memory for cell in wanted.guestnuma.cells)
-    parts = list(enumerate(cells)) or [(0, guest.memory)]
-    parts += [(device.node or 0, device.size) for device in guest.devices if device.model != "nvdimm"]
-    needs: Counter[int] = Counter()
-    for cell, memory in parts:
-        page = guest.page_of(cell)
-        if page is None:
-            needs[_BASE] += memory
-        elif page.size is not None:  # else it is the host's default size, which only its boot parameters tell
-            needs[page.size] += memory
-    return needs
+def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
+    """Memory that can come from some nodes only has to fit there: what is bound to any part of them, together."""
+    bound = [
+        part
+        for part in _bound_memory(placed, guest)
+        if not part.nodeset - CpuSet(host.nodes) and any(host.nodes[node].memory != 0 for node in part.nodeset)
+    ]
+    sets = list(dict.fromkeys(part.nodeset for part in bound))
+    found = [problem for nodeset in sets for problem in _check_set(nodeset, bound, host)]
+    if len(sets) > 1 and all(problem.warning for problem in found):
+        found = [*_check_set(union(sets), bound, host)] or found
+    yield from found
 
 
-def _check_base_memory(need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterator[Problem]:
+def _check_set(nodeset: CpuSet, bound: list[_Bound], host: Host) -> Iterator[Problem]:
+    inside = [part for part in bound if not part.nodeset - nodeset]
+    name = next((part.name for part in inside if part.nodeset == nodeset), inside[0].name)
+    nodes = [host.nodes[number] for number in nodeset]
+    for size in sorted({part.page for part in inside}):
+        need = sum(part.memory for part in inside if part.page == size)
+        if size == _BASE:
+            yield from _check_base_memory(name, need, nodeset, nodes)
+        else:
+            yield from _check_pages(name, size, need, nodeset, nodes)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """KiB in pages of a size that can come from some nodes only, and the property that says so."""
+
+    name: str
+    nodeset: CpuSet
+    page: int
+    memory: int
+
+
+def _bound_memory(placed: Placement, guest: Guest) -> Iterator[_Bound]:
+    policy = placed.memory
+    limited = policy.nodeset if policy is not None and policy.mode in _LIMITING_MODES else None
+    cells: list[tuple[int, CpuSet | None]] = [
+        (cell.memory, cell.nodes if cell.mode in _LIMITING_MODES else None) for cell in placed.cells or ()
+    ]
+    cells = cells or [(cell.memory, None) for cell in guest.cells] or [(guest.memory, None)]
+    parts = [(number, memory, nodes) for number, (memory, nodes) in enumerate(cells)]
+    for device in guest.devices:
+        node = device.node or 0
+        if device.model != "nvdimm":  # which is a file's memory
+            parts.append((node, device.size, cells[node][1] if node < len(cells) else None))
+    for number, memory, nodes in parts:
+        page = guest.page_of(number)
+        if page is not None and page.size is None:
+            continue  # of the host's default size, which only its boot parameters tell
+        nodeset = nodes or limited
+        if nodeset:
+            name = "guestnuma" if nodes else "numatune"
+            yield _Bound(name, nodeset, _BASE if page is None else page.size or _BASE, memory)
+
+
+def _check_base_memory(name: str, need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterator[Problem]:
     total, free = 0, 0
     for node in nodes:
         if node.memory is None:
@@ -208,29 +313,22 @@ def _check_base_memory(need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterato
         free += node.memory if node.free is None else node.free
     what = f"{need} KiB are bound to {name_ids('node', nodeset)}, where"
     if need > total:
-        yield Problem("numatune", f"{what} {total} KiB fit", "name more nodes, or write interleave# or preferred#")
+        yield Problem(name, f"{what} {total} KiB fit", "name more nodes, or write interleave# or preferred#")
     elif need > free:
         mend = "free memory there, or the VM may be killed when it uses all of its own"
-        yield Problem("numatune", f"{what} {free} KiB are free now", mend, warning=True)
+        yield Problem(name, f"{what} {free} KiB are free now", mend, warning=True)
 
 
-def _check_pages(size: int, need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterator[Problem]:
+def _check_pages(name: str, size: int, need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterator[Problem]:
     pages = [node.pages[size] for node in nodes if size in node.pages]
     count = -(-need // size)
     total = sum(page.total for page in pages)
     free = sum(page.total if page.free is None else page.free for page in pages)
     what = f"{count} huge pages of {size} KiB are bound to {name_ids('node', nodeset)}, where"
     if count > total:
-        yield Problem("numatune", f"{what} there are {total}", "reserve them on these nodes, or name others")
+        yield Problem(name, f"{what} there are {total}", "reserve them on these nodes, or name others")
     elif count > free:
-        yield Problem("numatune", f"{what} {free} are free now", "free them, or the VM will not start", warning=True)
-
-
-def _union(sets: Iterable[CpuSet]) -> CpuSet:
-    union = CpuSet()
-    for ids in sets:
-        union |= ids
-    return union
+        yield Problem(name, f"{what} {free} are free now", "free them, or the VM will not start", warning=True)
 
 
 def _named_twice(sets: Iterable[CpuSet]) -> CpuSet:
@@ -245,3 +343,7 @@ def _named_twice(sets: Iterable[CpuSet]) -> CpuSet:
 def _are(noun: str, ids: CpuSet) -> str:
     """`vCPU 2 is`, `vCPUs 2-3 are`."""
     return f"{name_ids(noun, ids)} {'is' if len(ids) == 1 else 'are'}"
+
+
+def _do(ids: CpuSet, one: str = "does", several: str = "do") -> str:
+    return one if len(ids) == 1 else several

@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import PROPERTIES, checks, domxml, host, properties, rewrite, show
-from .cpuset import MAX_ID
+from . import PROPERTIES, domxml, engine, host, placement, properties, rewrite, show
+from .cpuset import MAX_ID, CpuSet
 from .errors import Refused, quote
 from .guest import Guest
 from .host import Host
@@ -67,6 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_host(topology)
     topology.add_argument("--json", action="store_true", help="print JSON")
     topology.set_defaults(run=_host)
+
+    config = commands.add_parser(
+        "engine-config",
+        help="print the command that tells the engine of the properties",
+        description="Print the engine-config command for the engine's machine, quoted for the shell.",
+    )
+    config.add_argument("--cver", default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)")
+    config.set_defaults(run=_engine_config)
     return parser
 
 
@@ -105,19 +113,24 @@ def _print_diff(name: str, document: bytes, new: bytes) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    wanted, problems = properties.parse(_values(options))
+    wanted, found = properties.parse(_values(options))
     guest = _guest_that_fits(wanted)
     if options.domain is not None:
         guest = domxml.read_guest(domxml.parse(_read(options.domain)))
-    its_host = _read_host(options.host)
-    found = [*problems, *checks.check_guest(wanted, guest)]
-    if its_host is not None:
-        found += checks.check_host(wanted, guest, its_host)
+    try:
+        found += placement.place(wanted, guest, _read_host(options.host)).warnings
+    except Refused as refused:
+        found += refused.problems
     for problem in found:
         print(problem)
     fatal = sum(not problem.warning for problem in found)
     print(f"{fatal} wrong, {len(found) - fatal} warnings")
     return 1 if fatal else 0
+
+
+def _engine_config(options: argparse.Namespace) -> int:
+    print(engine.command(options.cver))
+    return 0
 
 
 def _host(options: argparse.Namespace) -> int:
@@ -155,4 +168,10 @@ def _read_host(option: str) -> Host | None:
 def _guest_that_fits(wanted: Properties) -> Guest:
     """A VM with which nothing is wrong but what is wrong with the properties themselves."""
     cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
-    return Guest(max_vcpus=MAX_ID + 1, vcpus=1, total_memory=sum(cell.memory for cell in cells))
+    shares = sum(cell.memory is None for cell in cells)
+    return Guest(
+        max_vcpus=MAX_ID + 1,
+        vcpus=1,
+        total_memory=sum(cell.memory or 0 for cell in cells) + shares * 1024,
+        iothreads=CpuSet.span(1, MAX_ID),
+    )

@@ -115,7 +115,7 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuSet:
         if _ITEM.fullmatch(source, at, stop) is None:
             raise not_an_item(source, at, stop)
         caret = source.find("^", at, stop)
-        span = _parse_range(source, max(at, caret + 1), stop)
+        span = CpuSet.span(*parse_range(source, max(at, caret + 1), stop))
         ids = ids | span if caret < 0 else ids - span
         at = stop + 1
     if not ids:
@@ -123,13 +123,14 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuSet:
     return ids
 
 
-def _parse_range(source: str, start: int, end: int) -> CpuSet:
+def parse_range(source: str, start: int, end: int) -> tuple[int, int]:
+    """The first and the last id of `source[start:end]`, which has the form of RANGE; raises ParseError."""
     dash = source.find("-", start, end)
     first = parse_id(source, start, end if dash < 0 else dash)
     last = first if dash < 0 else parse_id(source, dash + 1, end)
     if last < first:
         raise ParseError(source, *strip(source, start, end), "runs backwards", f"write {last}-{first}")
-    return CpuSet.span(first, last)
+    return first, last
 
 
 def parse_id(source: str, start: int, end: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -16,11 +16,10 @@ from lxml import etree
 from . import cpuset, safexml
 from .cpuset import MAX_ID, CpuSet
 from .errors import ParseError, Problem, Refused
-from .guest import Guest, GuestCell, HugePage, MemoryDevice, Topology
+from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Topology
 
 if TYPE_CHECKING:
-    from .placement import Placement
-    from .properties import Cell, Numatune
+    from .placement import Pins, PlacedCell, Placement, Policy
 
 Element = etree._Element
 
@@ -74,6 +73,7 @@ def read_guest(tree: etree._ElementTree) -> Guest:
         pages=tuple(_read_pages(root)),
         topology=_read_topology(root),
         cells=tuple(_read_cells(root)),
+        policy=_read_policy(root),
         iothreads=_read_iothreads(root),
         arch=None if os_type is None else os_type.get("arch"),
         cpu_policy=root.findtext(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}cpuPolicy"),
@@ -127,6 +127,13 @@ def _read_cells(root: Element) -> Iterable[GuestCell]:
         )
 
 
+def _read_policy(root: Element) -> GuestPolicy | None:
+    memory = root.find("numatune/memory")
+    if memory is None:
+        return None
+    return GuestPolicy(memory.get("mode", "strict"), auto=memory.get("placement") == "auto")
+
+
 def _read_iothreads(root: Element) -> CpuSet:
     """libvirt counts them from 1, unless `<iothreadids>` says otherwise for some or all."""
     iothreads = root.find("iothreads")
@@ -146,29 +153,41 @@ def write(tree: etree._ElementTree, placement: Placement) -> Counter[str]:
         replaced += _write_cells(root, placement.cells)
     if placement.memory is not None:
         replaced += _write_policy(root, placement.memory)
+    if placement.cells is not None:
+        _write_memnodes(root, placement.cells)
     return replaced
 
 
-def _write_pins(root: Element, pins: Mapping[int, CpuSet]) -> Counter[str]:
-    replaced = _take_out([pin for pin in root.iterfind("cputune/vcpupin") if _integer(pin, pin.get("vcpu")) in pins])
+def _write_pins(root: Element, pins: Pins) -> Counter[str]:
+    old = [pin for pin in root.iterfind("cputune/vcpupin") if _integer(pin, pin.get("vcpu")) in pins.vcpus]
+    for pin in root.iterfind("cputune/iothreadpin"):
+        if _integer(pin, pin.get("iothread")) in pins.iothreads:
+            old.append(pin)
+    if pins.emulator is not None:
+        old += root.iterfind("cputune/emulatorpin")
+    replaced = _take_out(old)
     cputune = _child(root, "cputune", after=("vcpu", "vcpus", "iothreads", "iothreadids"))
     kept = cputune.findall("vcpupin")
-    _insert(
-        cputune,
-        cputune.index(kept[-1]) + 1 if kept else len(cputune),
-        (etree.Element("vcpupin", {"vcpu": str(vcpu), "cpuset": str(cpus)}) for vcpu, cpus in sorted(pins.items())),
-    )
+    at = cputune.index(kept[-1]) + 1 if kept else len(cputune)
+    _insert(cputune, at, (_pin("vcpupin", cpus, vcpu=vcpu) for vcpu, cpus in sorted(pins.vcpus.items())))
+    others = [] if pins.emulator is None else [_pin("emulatorpin", pins.emulator)]
+    others += [_pin("iothreadpin", cpus, iothread=number) for number, cpus in sorted(pins.iothreads.items())]
+    _insert(cputune, len(cputune), others)
     return replaced
 
 
-def _write_policy(root: Element, memory: Numatune) -> Counter[str]:
+def _pin(name: str, cpus: CpuSet, **who: int) -> Element:
+    return etree.Element(name, {**{key: str(number) for key, number in who.items()}, "cpuset": str(cpus)})
+
+
+def _write_policy(root: Element, policy: Policy) -> Counter[str]:
     replaced = _take_out([*root.iterfind("numatune/memory"), *root.iterfind("numatune/memnode")])
-    numatune = _child(root, "numatune", after=("vcpu", "vcpus", "iothreads", "iothreadids", "cputune"))
-    _insert(numatune, 0, [etree.Element("memory", {"mode": memory.mode, "nodeset": str(memory.nodeset)})])
+    where = {"placement": "auto"} if policy.nodeset is None else {"nodeset": str(policy.nodeset)}
+    _insert(_numatune(root), 0, [etree.Element("memory", {"mode": policy.mode, **where})])
     return replaced
 
 
-def _write_cells(root: Element, cells: tuple[Cell, ...]) -> Counter[str]:
+def _write_cells(root: Element, cells: tuple[PlacedCell, ...]) -> Counter[str]:
     shared = any(old.get("memAccess") == "shared" for old in root.iterfind("cpu/numa/cell"))
     # What else names cells by their old numbers must not outlive them: libvirt refuses a memnode without its cell.
     stale = ("cpu/numa/cell", "cpu/numa/interconnects", "numatune/memnode")
@@ -177,14 +196,37 @@ def _write_cells(root: Element, cells: tuple[Cell, ...]) -> Counter[str]:
     cpu = _child(root, "cpu", after=("vcpu", "cputune", "numatune", "resource", "sysinfo", "os", "features"))
     numa = _child(cpu, "numa", after=("model", "vendor", "topology", "cache", "maxphysaddr", "feature"))
     _insert(numa, 0, (_cell(number, cell, shared) for number, cell in enumerate(cells)))
+    for number, cell in enumerate(cells):
+        if cell.distances:
+            distances = _child(numa.findall("cell")[number], "distances", after=())
+            siblings = ({"id": str(other), "value": str(value)} for other, value in cell.distances.items())
+            _insert(distances, 0, (etree.Element("sibling", sibling) for sibling in siblings))
     return replaced
 
 
-def _cell(number: int, cell: Cell, shared: bool) -> Element:
+def _cell(number: int, cell: PlacedCell, shared: bool) -> Element:
     element = etree.Element("cell", {"id": str(number), "cpus": str(cell.vcpus), "memory": str(cell.memory)})
     if shared:
         element.set("memAccess", "shared")
     return element
+
+
+def _write_memnodes(root: Element, cells: tuple[PlacedCell, ...]) -> None:
+    bound = {number: cell for number, cell in enumerate(cells) if cell.nodes is not None}
+    if bound:
+        numatune = _numatune(root)
+        _insert(
+            numatune,
+            len(numatune),
+            (
+                etree.Element("memnode", {"cellid": str(number), "mode": cell.mode, "nodeset": str(cell.nodes)})
+                for number, cell in bound.items()
+            ),
+        )
+
+
+def _numatune(root: Element) -> Element:
+    return _child(root, "numatune", after=("vcpu", "vcpus", "iothreads", "iothreadids", "cputune"))
 
 
 def _is_empty(element: Element) -> bool:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Problem:
     """One thing that is wrong: whose (`subject`), `what` and where, and how to `mend` it.
 
-    A warning is for what may be meant as it is: the VM starts all the same.
+    Where `what` says by itself what would be right, `mend` is empty. A warning is for what may be meant as it is, and
+    the VM starts all the same.
     """
 
     subject: str
@@ -28,7 +29,8 @@ class Problem:
     warning: bool = False
 
     def __str__(self) -> str:
-        return f"largeguest: {'warning: ' if self.warning else ''}{self.subject}: {self.what}: {self.mend}"
+        warning = "warning: " if self.warning else ""
+        return f"largeguest: {warning}{self.subject}: {self.what}" + (f": {self.mend}" if self.mend else "")
 
 
 class Refused(Exception):
@@ -42,7 +44,7 @@ class Refused(Exception):
 class ParseError(ValueError):
     """`source[start:end]` is not what the syntax wants there: `what` says why, `mend` what to write instead."""
 
-    def __init__(self, source: str, start: int, end: int, what: str, mend: str) -> None:
+    def __init__(self, source: str, start: int, end: int, what: str, mend: str = "") -> None:
         self.start, self.end = start, end
         self.mend = mend
         self.what = f"{_around(source, start, end)} at {start}: {quote(source[start:end])} {what}"

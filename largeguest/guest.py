@@ -50,6 +50,15 @@ class GuestCell:
 
 
 @dataclass(frozen=True)
+class GuestPolicy:
+    """The memory policy of the whole guest that stands in the domain XML."""
+
+    mode: str
+    auto: bool
+    """numad chooses the nodes."""
+
+
+@dataclass(frozen=True)
 class Guest:
     """What the domain XML says about the VM."""
 
@@ -64,6 +73,7 @@ class Guest:
     topology: Topology | None = None
     """None where the XML has none: every vCPU is a socket then."""
     cells: tuple[GuestCell, ...] = ()
+    policy: GuestPolicy | None = None
     iothreads: CpuSet = field(default_factory=CpuSet)
     arch: str | None = None
     cpu_policy: str | None = None

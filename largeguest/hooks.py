@@ -51,10 +51,10 @@ def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
     The engine always names guest node 0.
     """
 
-    def retargeted(_: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
+    def retargeted(values: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
         from .rewrite import retarget
 
-        return retarget(device, _running(environ.get("vmId", "")))
+        return retarget(values, device, _running(environ.get("vmId", "")))
 
     return _run(environ, ("guestnuma",), retargeted)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from . import cpuset
@@ -62,9 +62,16 @@ class Host:
     nodes: Mapping[int, Node]
     cpus: Mapping[int, Cpu]
 
+    numad: bool | None = field(default=None, compare=False)
+    """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
+
     @property
     def online(self) -> CpuSet:
         return CpuSet(self.cpus)
+
+    def by_core(self, cpus: CpuSet) -> list[int]:
+        """The CPUs core by core, the threads of a core next to each other."""
+        return sorted(cpus, key=lambda cpu: (next(iter(self.cpus[cpu].siblings)), cpu))
 
 
 class _Lazy(Mapping[int, Value]):
@@ -127,7 +134,9 @@ def from_sys(root: str = "/sys") -> Host:
             siblings=siblings & online,
         )
 
-    return Host(_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node), _Lazy(online, cpu))
+    usr = os.path.join(root, os.pardir, "usr")
+    numad = os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
+    return Host(_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node), _Lazy(online, cpu), numad)
 
 
 def from_capabilities(document: bytes) -> Host:

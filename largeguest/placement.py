@@ -4,24 +4,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from . import checks
+from . import checks, dealing
+from .cpulist import NotThereError
 from .cpuset import CpuSet
-from .errors import Problem, Refused, name_ids, plural
+from .errors import Problem, Refused, name_ids, plural, shorten
 from .guest import Guest
 from .host import Host
-from .properties import Cell, Numatune, Properties
+from .properties import DEFAULT_MODE, Cell, Cputune, Guestnuma, Iothread, Numatune, Pin, Properties, Vcpus
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Who may run on which host CPUs."""
+
+    vcpus: Mapping[int, CpuSet] = field(default_factory=dict)
+    iothreads: Mapping[int, CpuSet] = field(default_factory=dict)
+    emulator: CpuSet | None = None
+
+    def __str__(self) -> str:
+        pinned = [plural(len(self.vcpus), "vCPU")] if self.vcpus else []
+        pinned += [plural(len(self.iothreads), "iothread")] if self.iothreads else []
+        pinned += ["the emulator"] if self.emulator else []
+        return f"{', '.join(pinned)} pinned"
+
+    def all(self) -> list[CpuSet]:
+        return [*self.vcpus.values(), *self.iothreads.values(), *([self.emulator] if self.emulator else [])]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The memory policy of the whole guest; nodeset None: numad chooses."""
+
+    mode: str
+    nodeset: CpuSet | None
+
+    def __str__(self) -> str:
+        return f"memory {self.mode} on " + (
+            "the nodes that numad advises" if self.nodeset is None else f"host {name_ids('node', self.nodeset)}"
+        )
+
+
+@dataclass(frozen=True)
+class PlacedCell:
+    """A cell of the guest."""
+
+    vcpus: CpuSet
+    """Those that can be plugged in, too."""
+    memory: int
+    """KiB"""
+    nodes: CpuSet | None = None
+    """The host nodes that back it; None: it follows the policy of the whole guest."""
+    mode: str = DEFAULT_MODE
+    """The memory mode on these nodes."""
+    distances: Mapping[int, int] = field(default_factory=dict)
+    """Cell to the distance from here; empty: the guest is told none."""
 
 
 @dataclass(frozen=True)
 class Placement:
     """What is written into the domain XML; None for what was not asked for."""
 
-    pins: Mapping[int, CpuSet] | None
-    """vCPU to the host CPUs it may run on."""
-    memory: Numatune | None
-    cells: tuple[Cell, ...] | None
+    pins: Pins | None = None
+    memory: Policy | None = None
+    cells: tuple[PlacedCell, ...] | None = None
     """Every vCPU that the VM can have is in one of them."""
     warnings: tuple[Problem, ...] = ()
 
@@ -29,42 +76,158 @@ class Placement:
         """What the placement does, in counts and nodesets: `cputune: 2 vCPUs pinned; numatune: ...`."""
         done = []
         if self.pins is not None:
-            done.append(f"cputune: {plural(len(self.pins), 'vCPU')} pinned")
+            done.append(f"cputune: {self.pins}")
         if self.memory is not None:
-            done.append(f"numatune: memory {self.memory.mode} on host {name_ids('node', self.memory.nodeset)}")
+            done.append(f"numatune: {self.memory}")
         if self.cells is not None:
             vcpus = sum(len(cell.vcpus) for cell in self.cells)
             memory = sum(cell.memory for cell in self.cells)
-            done.append(f"guestnuma: {plural(len(self.cells), 'cell')}, {plural(vcpus, 'vCPU')}, {memory} KiB")
+            nodes = checks.union(cell.nodes for cell in self.cells if cell.nodes is not None)
+            where = f" on host {name_ids('node', nodes)}" if nodes else ""
+            done.append(f"guestnuma: {plural(len(self.cells), 'cell')}{where}, {plural(vcpus, 'vCPU')}, {memory} KiB")
         return "; ".join(done) or "nothing asked for"
 
 
 def place(wanted: Properties, guest: Guest, host: Host | None) -> Placement:
     """Carry `wanted` out for `guest`, on `host` if one is given; raises Refused with everything that is wrong."""
-    problems = [*checks.check_guest(wanted, guest), *(checks.check_host(wanted, guest, host) if host else ())]
+    problems = list(checks.check_guest(wanted, guest))
+    placed = _resolve_on_host(wanted, host, problems)
+    if wanted.guestnuma is not None:
+        placed = replace(placed, cells=_resolve_cells(wanted.guestnuma, wanted.numatune, guest, host))
+    if host is not None:
+        problems += checks.check_host(placed, guest, host)
+    return replace(placed, warnings=_warnings_of(problems))
+
+
+def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
+    """The placement of a VM that runs or sleeps elsewhere, on `host`; raises Refused.
+
+    Its cells are those that it has, and nothing about the guest is checked: that was settled at its start, and memory
+    may have been plugged in since.
+    """
+    problems: list[Problem] = []
+    placed = _resolve_on_host(wanted, host, problems)
+    nodes = [None if wanted.guestnuma is None else cell.nodes for cell in _cells(wanted)]
+    if len(nodes) != len(guest.cells):
+        nodes = [None] * len(guest.cells)
+    mode = _cell_mode(wanted.numatune)
+    cells = tuple(PlacedCell(cell.vcpus, cell.memory, bound, mode) for cell, bound in zip(guest.cells, nodes))
+    placed = replace(placed, cells=cells or None)
+    problems += checks.check_host(placed, guest, host)
+    return replace(placed, warnings=_warnings_of(problems))
+
+
+def _warnings_of(problems: list[Problem]) -> tuple[Problem, ...]:
+    """Raises Refused with what is more than a warning."""
     fatal = [problem for problem in problems if not problem.warning]
     if fatal:
         raise Refused(fatal)
+    return tuple(problems)
+
+
+def _resolve_on_host(wanted: Properties, host: Host | None, problems: list[Problem]) -> Placement:
+    """Pins and policy with the host's numbers; what the host does not have is added to `problems`."""
     return Placement(
-        pins=None if wanted.cputune is None else {pin.vcpu: pin.cpuset for pin in wanted.cputune.pins},
-        memory=wanted.numatune,
-        cells=None if wanted.guestnuma is None else deal(wanted.guestnuma.cells, guest),
-        warnings=tuple(problems),
+        pins=None if wanted.cputune is None else _resolve_pins(wanted.cputune, host, problems),
+        memory=None if wanted.numatune is None else _resolve_policy(wanted.numatune, host, problems),
     )
 
 
-def deal(cells: tuple[Cell, ...], guest: Guest) -> tuple[Cell, ...]:
-    """Give the vCPUs behind the last one named to the cells, by whole guest sockets and in turn.
+def _resolve_pins(cputune: Cputune, host: Host | None, problems: list[Problem]) -> Pins:
+    vcpus: dict[int, CpuSet] = {}
+    iothreads: dict[int, CpuSet] = {}
+    emulator = None
+    taken: dict[int, None] = {}
+    for pin in cputune.pins:
+        cpus = _look_up(pin, host, problems)
+        if pin.each:
+            sets = _take_one_each(pin, cpus, taken, problems)
+        else:
+            sets = [CpuSet(cpus)] * _how_many(pin)
+        if isinstance(pin.who, Vcpus):
+            vcpus.update(zip(range(pin.who.first, pin.who.last + 1), sets))
+        elif isinstance(pin.who, Iothread):
+            iothreads.update(zip([pin.who.number], sets))
+        else:
+            emulator = sets[0] if sets else None
+    return Pins(vcpus, iothreads, emulator)
 
-    So a socket that is hot-plugged lands whole in a cell, and the cells fill evenly. A socket that a cell has begun is
-    filled up first. The cells stay the same from start to start, however many vCPUs are plugged in.
-    """
-    vcpus = [cell.vcpus for cell in cells]
-    last = max(named.last for named in vcpus)
-    size = guest.vcpus_per_socket
-    whole = min((last // size + 1) * size, guest.max_vcpus)
-    home = next(number for number, named in enumerate(vcpus) if last in named)
-    vcpus[home] |= CpuSet.span(last + 1, whole - 1)
-    for turn, first in enumerate(range(whole, guest.max_vcpus, size)):
-        vcpus[turn % len(cells)] |= CpuSet.span(first, min(first + size, guest.max_vcpus) - 1)
-    return tuple(replace(cell, vcpus=all_of_it) for cell, all_of_it in zip(cells, vcpus))
+
+def _look_up(pin: Pin, host: Host | None, problems: list[Problem]) -> list[int]:
+    try:
+        found = pin.cpus.cpus(host)
+    except NotThereError as error:
+        problems.append(Problem("cputune", shorten(str(error), 100), "name CPUs that are there"))
+        return []
+    if not found:
+        what = f"{shorten(str(pin))} leaves no CPU on this host"
+        problems.append(Problem("cputune", what, "name one that no later ^ takes out"))
+    return found
+
+
+def _take_one_each(pin: Pin, cpus: list[int], taken: dict[int, None], problems: list[Problem]) -> list[CpuSet]:
+    """One CPU for each, in order, that no other has taken."""
+    free = [cpu for cpu in cpus if cpu not in taken]
+    count = _how_many(pin)
+    if cpus and len(free) < count:
+        others = " that no other #= has taken" if len(free) < len(cpus) else ""
+        what = f"{shorten(str(pin))} wants {plural(count, 'CPU')}, but {len(free)} can be had{others}"
+        problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
+    taken.update(dict.fromkeys(free[:count]))
+    return [CpuSet([cpu]) for cpu in free[:count]]
+
+
+def _how_many(pin: Pin) -> int:
+    return pin.who.last - pin.who.first + 1 if isinstance(pin.who, Vcpus) else 1
+
+
+def _resolve_policy(numatune: Numatune, host: Host | None, problems: list[Problem]) -> Policy:
+    nodeset = numatune.nodeset
+    if nodeset is None:
+        return Policy(numatune.mode, None)
+    if not nodeset.all_but:
+        problems += checks.check_preferred(numatune.mode, nodeset.nodes)
+        return Policy(numatune.mode, nodeset.nodes)
+    if host is None:
+        what = f"{nodeset} is to be looked up on a host, but none is given"
+        problems.append(Problem("numatune", what, "name nodes that are there"))
+        return Policy(numatune.mode, CpuSet())
+    nodes = CpuSet(number for number, node in host.nodes.items() if node.memory != 0) - nodeset.nodes
+    if not nodes:
+        problems.append(Problem("numatune", f"{nodeset} leaves no node on this host", "take out fewer"))
+    problems += checks.check_preferred(numatune.mode, nodes)
+    return Policy(numatune.mode, nodes)
+
+
+def _resolve_cells(
+    guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest, host: Host | None
+) -> tuple[PlacedCell, ...]:
+    vcpus = dealing.deal_vcpus(guestnuma.cells, guest)
+    memory = dealing.deal_memory(guestnuma.cells, guest)
+    nodes = [cell.nodes for cell in guestnuma.cells]
+    mode = _cell_mode(numatune)
+    distances = _distances(nodes, host)
+    return tuple(
+        PlacedCell(named, amount, own, mode, between)
+        for named, amount, own, between in zip(vcpus, memory, nodes, distances)
+    )
+
+
+def _cells(wanted: Properties) -> tuple[Cell, ...]:
+    return () if wanted.guestnuma is None else wanted.guestnuma.cells
+
+
+def _cell_mode(numatune: Numatune | None) -> str:
+    return DEFAULT_MODE if numatune is None else numatune.mode
+
+
+def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, int]]:
+    """The host's distances between the cells, where each sits on one node of its own: else they would be invented."""
+    single = [own.last for own in nodes if own is not None and len(own) == 1]
+    own_node_each = len(nodes) > 1 and len(set(single)) == len(nodes)
+    if host is None or not own_node_each or not all(node in host.nodes for node in single):
+        return [{} for _ in nodes]
+    rows = [host.nodes[node].distances for node in single]
+    if not all(node in row for row in rows for node in single):
+        return [{} for _ in nodes]
+    return [{cell: row[node] for cell, node in enumerate(single)} for row in rows]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from . import checks, domxml, placement, properties
+from . import domxml, placement, properties
 from .errors import Problem, Refused, plural
 from .host import Host
 
@@ -41,36 +41,38 @@ def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> str
     """
     wanted, problems = properties.parse(values)
     try:
-        found = list(checks.check_host(wanted, domxml.read_guest(domxml.parse(document)), host))
+        placed = placement.place_again(wanted, domxml.read_guest(domxml.parse(document)), host)
     except Refused as refused:
         raise Refused((*problems, *refused.problems)) from None
-    fatal = [*problems, *(problem for problem in found if not problem.warning)]
-    if fatal:
-        raise Refused(fatal)
-    return _tell(["largeguest: this host can hold the layout"], found)
+    if problems:
+        raise Refused(problems)
+    return _tell(["largeguest: this host can hold the layout"], placed.warnings)
 
 
-def retarget(device: bytes, running: bytes | None) -> tuple[bytes, str]:
+def retarget(values: Mapping[str, str], device: bytes, running: bytes | None) -> tuple[bytes, str]:
     """Point the XML of a memory device to the cell that has least memory in the XML of the running VM.
 
     Returns the new device and one line; without the running VM's XML, or where the VM has no cells, the old device.
     """
+    wanted, _ = properties.parse(values)
+    shares = wanted.guestnuma is not None and any(cell.memory is None for cell in wanted.guestnuma.cells)
     tree = domxml.parse_device(device)
     cells = {} if running is None else domxml.read_guest(domxml.parse(running)).memory_by_cell
     refused_next = Problem(
         "guestnuma",
         "the VM gets memory that the property does not know, so its next start will be refused",
-        "add the memory to a cell before that",
+        "add the memory to a cell before that, or write * for one cell's memory",
         warning=True,
     )
+    next_start = [] if shares else [refused_next]
     if not cells:
         what = "libvirt could not be asked for the VM's cells" if running is None else "the VM has no cells"
         stays = Problem("guestnuma", what, "the memory device stays as the engine made it", warning=True)
-        return device, _tell([], [stays, refused_next])
+        return device, _tell([], [stays, *next_start])
     cell = min(cells, key=lambda number: (cells[number], number))
     domxml.set_node(tree.getroot(), cell)
     told = f"largeguest: guestnuma: memory device plugged to cell {cell}, which has least memory, {cells[cell]} KiB"
-    return domxml.serialise(tree, like=device), _tell([told], [refused_next])
+    return domxml.serialise(tree, like=device), _tell([told], next_start)
 
 
 def _tell(done: Iterable[str], warnings: Iterable[Problem]) -> str:

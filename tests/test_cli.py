@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from largeguest import cli
+from largeguest import cli, engine
 from largeguest.rewrite import rewrite
 
 from . import DATA, ROOT, hosts
@@ -167,6 +167,24 @@ def test_host_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
     }
     assert printed["sockets"][1] == {"id": 1, "cores": ["8-9", "10-11", "12-13", "14-15"]}
     assert (len(printed["nodes"]), len(printed["sockets"])) == (4, 2)
+
+
+@pytest.mark.parametrize(("arguments", "version"), [([], "4.7"), (["--cver", "4.6"], "4.6")])
+def test_engine_config_is_ready_for_the_shell(
+    arguments: list[str], version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["engine-config", *arguments]) == 0
+    words = subprocess.run(
+        ["bash", "-c", f'engine-config() {{ printf "%s\\n" "$@"; }}; {capsys.readouterr().out}'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert words.stdout.splitlines() == [
+        "-m",
+        f"UserDefinedVMProperties={engine.user_defined_vm_properties()}",
+        f"--cver={version}",
+    ]
 
 
 def test_as_a_module(tmp_path: Path) -> None:

@@ -9,23 +9,34 @@ from lxml import etree
 from largeguest import PROPERTIES, domxml
 from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
-from largeguest.guest import Guest, GuestCell, HugePage, MemoryDevice, Topology
+from largeguest.guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Topology
 from largeguest.rewrite import rewrite
 
-from . import DATA
+from . import DATA, hosts
 
+HOST = hosts.build(memory=32 * hosts.GIB)
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 
 # What the properties own, by XPath: everything else has to come out as it went in.
 OWNED = {
-    "cputune": ["cputune/vcpupin"],
+    "cputune": ["cputune/vcpupin", "cputune/emulatorpin", "cputune/iothreadpin"],
     "numatune": ["numatune/memory", "numatune/memnode"],
     "guestnuma": ["cpu/numa/cell", "numatune/memnode"],
 }
 
-# input, properties, what stands there afterwards
+# input, properties (on a host with four nodes), what stands there afterwards
 REWRITES = {
     "plain-all": ("plain", {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"}),
+    "plain-places": (
+        "plain",
+        {
+            "cputune": "0-1#=node2,2-3#=node3,emulator#node2,node3,iothread1#=node3",
+            "numatune": "2-3",
+            "guestnuma": "0-1#*@2,2-3#*@3",
+        },
+    ),
+    "plain-auto": ("plain", {"numatune": "interleave#auto"}),
+    "plain-several": ("plain", {"numatune": "restrictive#^0", "guestnuma": "0-1#128M@1+3,2-3#*"}),
     "vnuma-pins": ("vnuma", {"cputune": "1#8,^8,9,15#0-15,^3"}),
     "vnuma-policy": ("vnuma", {"numatune": "interleave#0-1"}),
     "vnuma-cells": ("vnuma", {"guestnuma": "0-7#10485760,8-15#10485760"}),
@@ -56,7 +67,7 @@ def canonical(tree: etree._ElementTree, without: list[str]) -> bytes:
 @pytest.mark.parametrize("name", REWRITES)
 def test_rewrite_gives_the_expected_document(name: str) -> None:
     source, values = REWRITES[name]
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
+    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)
     expected = etree.parse(DATA / f"{source}.{name.split('-')[1]}.expected.xml")
     assert etree.tostring(domxml.parse(new), method="c14n") == etree.tostring(expected, method="c14n")
 
@@ -64,15 +75,15 @@ def test_rewrite_gives_the_expected_document(name: str) -> None:
 @pytest.mark.parametrize("name", REWRITES)
 def test_rewriting_again_changes_nothing(name: str) -> None:
     source, values = REWRITES[name]
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
-    assert rewrite(values, new, None)[0] == new
+    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)
+    assert rewrite(values, new, HOST)[0] == new
 
 
 @pytest.mark.parametrize("name", REWRITES)
 def test_everything_else_survives(name: str) -> None:
     source, values = REWRITES[name]
     document = (DATA / f"{source}.xml").read_bytes()
-    new, _ = rewrite(values, document, None)
+    new, _ = rewrite(values, document, HOST)
     owned = [path for property_name in values for path in OWNED[property_name]]
     assert canonical(domxml.parse(new), owned) == canonical(domxml.parse(document), owned)
 
@@ -83,7 +94,7 @@ def test_the_result_is_valid_by_libvirts_schema(name: str) -> None:
     source, values = REWRITES[name]
     schema = etree.RelaxNG(etree.parse(SCHEMA))
     schema.assertValid(domxml.parse((DATA / f"{source}.xml").read_bytes()))
-    schema.assertValid(domxml.parse(rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)[0]))
+    schema.assertValid(domxml.parse(rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)[0]))
 
 
 @pytest.mark.parametrize("source", ["plain", "vnuma"])
@@ -246,6 +257,19 @@ def test_read_guest_in_full() -> None:
     )
     assert (guest.memory, guest.vcpus_per_socket, guest.plugged_vcpus) == (68 * 2**20, 8, CpuSet(range(4)))
     assert [guest.page_of(cell) for cell in (0, 1)] == list(guest.pages)
+
+
+@pytest.mark.parametrize(
+    ("memory", "policy"),
+    [
+        ("<memory mode='interleave' nodeset='0'/>", GuestPolicy("interleave", auto=False)),
+        ("<memory placement='auto'/>", GuestPolicy("strict", auto=True)),
+        ("<memnode cellid='0' mode='strict' nodeset='0'/>", None),
+    ],
+)
+def test_the_policy_that_is_there(memory: str, policy: GuestPolicy | None) -> None:
+    document = f"<domain><memory>1</memory><numatune>{memory}</numatune></domain>".encode()
+    assert domxml.read_guest(domxml.parse(document)).policy == policy
 
 
 @pytest.mark.parametrize("policy", ["none", "manual", "dedicated", None])

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from largeguest import PROPERTIES, engine, properties
@@ -17,6 +17,7 @@ from largeguest.properties import SHAPES
 
 from . import ROOT
 from .corpus import BLANK, GOOD, WRONG_IN_MEANING, WRONG_IN_SHAPE
+from .test_properties import values
 
 REGEXES = {name: engine.regex(SHAPES[name]) for name in PROPERTIES}
 
@@ -68,17 +69,36 @@ def test_the_small_stack_of_java_is_small() -> None:
     assert in_java([(r"(?:\d+#\d+,)*\d+#\d+", value)]) == ["StackOverflowError"]
 
 
-@given(
-    st.sampled_from(PROPERTIES), st.text(st.sampled_from("0123#,-^ "), max_size=16), st.sampled_from(["", "strict#"])
-)
-def test_the_regex_refuses_what_the_parser_finds_wrong_in_shape_and_nothing_else(
-    name: str, text: str, start: str
-) -> None:
-    value = start + text
-    _, problems = properties.parse({name: value})
+@given(values)
+def test_every_value_that_the_grammar_makes_is_accepted(named: tuple[str, object]) -> None:
+    name, value = named
+    assert re.fullmatch(REGEXES[name], str(value))
+
+
+TOKENS = ["0", "1", "23", "#", "=", ",", "-", "^", "@", "+", "*", ".", " ", "G", "iB", "GB", "node", "socket", "core"]
+TOKENS += ["emulator", "iothread", "auto", "strict", "restrictive", "x"]
+
+
+def wrong_in_shape(name: str, value: str) -> bool:
     only_in_meaning = ("runs backwards", "leaves nothing", "too large")
-    wrong_in_shape = any(not any(words in problem.what for words in only_in_meaning) for problem in problems)
-    assert (re.fullmatch(REGEXES[name], value) is None) == wrong_in_shape
+    _, problems = properties.parse({name: value})
+    return any(not any(words in problem.what + problem.mend for words in only_in_meaning) for problem in problems)
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(PROPERTIES), st.lists(st.sampled_from(TOKENS), max_size=12).map("".join))
+def test_the_regex_refuses_what_the_parser_finds_wrong_in_shape_and_nothing_else(name: str, value: str) -> None:
+    assert (re.fullmatch(REGEXES[name], value) is None) == wrong_in_shape(name, value)
+
+
+@settings(max_examples=500)
+@given(values, st.data())
+def test_so_it_does_with_mutations_of_good_values(named: tuple[str, object], data: st.DataObject) -> None:
+    name, value = named[0], str(named[1])[:200].rpartition(",")[0] or str(named[1])[:200]
+    at = data.draw(st.integers(0, len(value)))
+    gone = data.draw(st.integers(0, 2))
+    mutation = value[:at] + data.draw(st.sampled_from(["", *TOKENS])) + value[at + gone :]
+    assert (re.fullmatch(REGEXES[name], mutation) is None) == wrong_in_shape(name, mutation)
 
 
 def test_the_seeds_own_regex_would_refuse_its_syntax() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from largeguest import hooks
 
-from . import DATA, ROOT
+from . import DATA, ROOT, hosts
 
 PLAIN = (DATA / "plain.xml").read_bytes()
 
@@ -68,11 +69,11 @@ def test_done(run_hook: Hook, domxml: Path, environ: dict[str, str], message: st
 
 REFUSALS = [
     ({"cputune": "0"}, 'cputune: "0" at 0: "0" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3'),
-    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write its number, as in 0#0-3'),
-    ({"cputune": "0#b"}, 'cputune: "0#b" at 2: "b" is not an id or a range: write for example 3, 2-5 or ^3'),
+    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write its number, a range, emulator or iothread1'),
+    ({"cputune": "0#b"}, 'cputune: "0#b" at 2: "b" is not a CPU, a range or a place (node0, socket0, socket0.core0)'),
     (
         {"cputune": "0#0,,1"},
-        'cputune: "0#0,,1" at 4: "" stands where an id is missing: write an id or take the comma out',
+        'cputune: "0#0,,1" at 4: "" stands where a CPU is missing: write one or take the comma out',
     ),
     ({"cputune": "0#3-1"}, 'cputune: "0#3-1" at 2: "3-1" runs backwards: write 1-3'),
     ({"cputune": "0#99999"}, 'cputune: "0#99999" at 2: "99999" is too large: ids go from 0 to 16383'),
@@ -85,7 +86,8 @@ REFUSALS = [
     ({"cputune": "0#0,0#1"}, "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
     (
         {"numatune": "local#0"},
-        'numatune: "local#0" at 0: "local" is not a mode: write strict#, preferred# or interleave# before the nodes',
+        'numatune: "local#0" at 0: "local" is not a mode: '
+        "write strict#, preferred#, interleave# or restrictive# before the nodes",
     ),
     (
         {"numatune": "strict"},
@@ -93,13 +95,14 @@ REFUSALS = [
     ),
     (
         {"numatune": "strict#"},
-        'numatune: "strict#" at 7: "" stands where an id is missing: write an id or take the comma out',
+        'numatune: "strict#" at 7: "" stands where a node is missing: write one or take the comma out',
     ),
     ({"numatune": "preferred#0-1"}, "numatune: preferred takes one node but 0-1 are 2: name one, or write interleave#"),
-    ({"guestnuma": "0-3"}, 'guestnuma: "0-3" at 0: "0-3" has no memory: write <vcpus>#<KiB>, for example 0-3#4194304'),
+    ({"guestnuma": "0-3"}, 'guestnuma: "0-3" at 0: "0-3" has no memory: write <vcpus>#<memory>, for example 0-3#4G'),
     (
         {"guestnuma": "0-3#lots"},
-        'guestnuma: "0-3#lots" at 4: "lots" is not an amount of memory: write KiB in digits, as in 4194304',
+        'guestnuma: "0-3#lots" at 4: "lots" is not an amount of memory: '
+        "write for example 4194304 (KiB), 4096M, 4G or *",
     ),
     (
         {"guestnuma": "all#524288"},
@@ -122,24 +125,29 @@ REFUSALS = [
     (
         {"guestnuma": "0-1#262144,2-3#262145"},
         "guestnuma: cell 1 has 262145 KiB, which is no multiple of 1024 KiB: write 262144 or 263168; largeguest: "
-        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away",
+        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away, or write * for one "
+        "cell's memory",
     ),
     (
         {"guestnuma": "0-3#524289"},
         "guestnuma: cell 0 has 524289 KiB, which is no multiple of 1024 KiB: write 524288 or 525312; largeguest: "
-        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away",
+        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away, or write * for one cell's memory",
     ),
-    ({"guestnuma": "0-3#262144"}, "guestnuma: the cells hold 262144 KiB but the VM has 524288 KiB: add 262144 KiB"),
+    (
+        {"guestnuma": "0-3#262144"},
+        "guestnuma: the cells hold 262144 KiB but the VM has 524288 KiB: add 262144 KiB, or write * for one cell's memory",
+    ),
     (
         {"cputune": "0#\u00e9", "numatune": "strict#\x07"},
-        'cputune: "0#\\xe9" at 2: "\\xe9" is not an id or a range: write for example 3, 2-5 or ^3; largeguest: '
-        'numatune: "strict#\\x07" at 7: "\\x07" is not an id or a range: write for example 3, 2-5 or ^3',
+        'cputune: "0#\\xe9" at 2: "\\xe9" is not a CPU, a range or a place (node0, socket0, socket0.core0); largeguest: '
+        'numatune: "strict#\\x07" at 7: "\\x07" is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto',
     ),
     (
         {"cputune": "x", "numatune": "preferred#0-1", "guestnuma": "0-3#1048576"},
         'cputune: "x" at 0: "x" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3; largeguest: '
-        "numatune: preferred takes one node but 0-1 are 2: name one, or write interleave#; largeguest: "
-        "guestnuma: the cells hold 1048576 KiB but the VM has 524288 KiB: take 524288 KiB away",
+        "guestnuma: the cells hold 1048576 KiB but the VM has 524288 KiB: take 524288 KiB away, or write * for one "
+        "cell's memory; largeguest: "
+        "numatune: preferred takes one node but 0-1 are 2: name one, or write interleave#",
     ),
 ]
 
@@ -181,6 +189,29 @@ def test_nobody_reads_stderr(run_hook: Hook, domxml: Path) -> None:
     result = run_hook(domxml, {"cputune": "0#0"}, first="import os; os.close(2); ")
     assert result.returncode == 0
     assert b"<vcpupin" in domxml.read_bytes()
+
+
+def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domxml: Path, tmp_path: Path) -> None:
+    big = hosts.build(sockets=8, nodes_per_socket=4, cores_per_node=32)
+    assert len(big.cpus) == 2048
+    sys_root = hosts.save(big, tmp_path / "big")
+    typed = {
+        "cputune": ",".join(f"{32 * n}-{32 * n + 31}#=node{n}" for n in range(32)) + ",emulator#^0-31",
+        "numatune": "0-31",
+        "guestnuma": ",".join(f"{32 * n}-{32 * n + 31}#*@{n}" for n in range(32)),
+    }
+    assert len(";".join(f"{name}={value}" for name, value in typed.items())) < 4000
+    domxml.write_bytes(b"<domain><memory unit='GiB'>32</memory><vcpu>1024</vcpu></domain>")
+    result = run_hook(domxml, typed, first=f"hooks.SYS = {sys_root!r}; ")
+    assert (result.returncode, result.stderr) == (
+        0,
+        "largeguest: cputune: 1024 vCPUs, the emulator pinned; numatune: memory strict on host nodes 0-31; "
+        "guestnuma: 32 cells on host nodes 0-31, 1024 vCPUs, 33554432 KiB\n",
+    )
+    written = domxml.read_bytes()
+    assert (written.count(b"<vcpupin "), written.count(b"<cell "), written.count(b"<sibling ")) == (1024, 32, 32 * 32)
+    cpus = re.findall(rb'<vcpupin vcpu="\d+" cpuset="(\d+)"/>', written)
+    assert len(set(cpus)) == 1024
 
 
 def test_owner_and_mode_are_kept(run_hook: Hook, domxml: Path) -> None:
@@ -282,6 +313,11 @@ def test_a_vm_that_is_resumed_is_left_alone(run_hook: Hook, domxml: Path) -> Non
             0,
             "largeguest: this host can hold the layout\n",
         ),
+        (
+            {"cputune": "0#node4", "guestnuma": "0-1#*@3,2-3#*@9"},
+            2,
+            "largeguest: cputune: node4 is not on this host, which has nodes 0-3: name CPUs that are there\n",
+        ),
         # the guest's sums are not looked at, memory may have been plugged in; nor are its vCPUs
         ({"guestnuma": "0-99#7"}, 0, "largeguest: this host can hold the layout\n"),
         (
@@ -321,7 +357,7 @@ def test_a_host_short_of_memory_takes_over_with_a_warning(run_hook: Hook, domxml
 DIMM = b"<memory model='dimm'><target><size unit='MiB'>1024</size><node>0</node></target><alias name='ua-1'/></memory>"
 NEXT_START = (
     "largeguest: warning: guestnuma: the VM gets memory that the property does not know, so its next start will be "
-    "refused: add the memory to a cell before that"
+    "refused: add the memory to a cell before that, or write * for one cell's memory"
 )
 CELLS = (
     "<cell id='0' cpus='0' memory='3072'/><cell id='1' cpus='1' memory='1024'/><cell id='2' cpus='2' memory='1024'/>"
@@ -386,6 +422,15 @@ def test_memory_goes_to_the_cell_that_has_least(run_hook: Hook, domxml: Path, xm
     result = run_hook(domxml, {"guestnuma": "0#1024"}, FAKE_LIBVIRT.format(xml=xml), "before_memory_hotplug")
     assert (result.returncode, result.stderr) == (0, f"{told}; {NEXT_START}\n")
     assert domxml.read_bytes().replace(b'"', b"'").strip() == DIMM.replace(b"<node>0", b"<node>%d" % node)
+
+
+def test_a_star_takes_plugged_memory_in_at_the_next_start(run_hook: Hook, domxml: Path) -> None:
+    domxml.write_bytes(DIMM)
+    result = run_hook(
+        domxml, {"guestnuma": "0#1G,1#*,2#*"}, FAKE_LIBVIRT.format(xml=running(CELLS)), "before_memory_hotplug"
+    )
+    told = "largeguest: guestnuma: memory device plugged to cell 1, which has least memory, 1024 KiB\n"
+    assert (result.returncode, result.stderr) == (0, told)
 
 
 def test_memory_hotplug_without_libvirts_binding(run_hook: Hook, domxml: Path) -> None:

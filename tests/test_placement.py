@@ -5,11 +5,12 @@ import dataclasses
 
 import pytest
 
-from largeguest import checks, placement, properties
+from largeguest import placement, properties
 from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
-from largeguest.guest import Guest, GuestCell, HugePage, MemoryDevice, Topology
+from largeguest.guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Topology
 from largeguest.host import Host, Node, Pages
+from largeguest.placement import Pins
 from largeguest.properties import Properties
 
 from . import hosts
@@ -47,7 +48,7 @@ def test_what_was_done(values: dict[str, str], done: str) -> None:
 
 def test_what_was_not_asked_for_is_none() -> None:
     placed = placement.place(wanted(cputune="3#1,0#0-1"), GUEST, None)
-    assert (placed.pins, placed.memory, placed.cells) == ({3: CpuSet([1]), 0: CpuSet([0, 1])}, None, None)
+    assert (placed.pins, placed.memory, placed.cells) == (Pins({3: CpuSet([1]), 0: CpuSet([0, 1])}), None, None)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +84,19 @@ def test_what_was_not_asked_for_is_none() -> None:
             "guestnuma: cell 2 has 2 KiB, which is no multiple of 1024 KiB: write at least 1024; largeguest: "
             "guestnuma: cell 3 has 4092 KiB, which is no multiple of 1024 KiB: write 3072 or 4096",
         ),
-        ({"guestnuma": "0-3#5120"}, "guestnuma: the cells hold 5120 KiB but the VM has 4096 KiB: take 1024 KiB away"),
-        ({"guestnuma": "0-3#3072"}, "guestnuma: the cells hold 3072 KiB but the VM has 4096 KiB: add 1024 KiB"),
+        (
+            {"guestnuma": "0-3#5120"},
+            "guestnuma: the cells hold 5120 KiB but the VM has 4096 KiB: take 1024 KiB away, or write * for one cell's memory",
+        ),
+        (
+            {"guestnuma": "0-3#3072"},
+            "guestnuma: the cells hold 3072 KiB but the VM has 4096 KiB: add 1024 KiB, or write * for one cell's memory",
+        ),
         (
             {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "1,3#4096"},
             "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out; largeguest: "
-            "numatune: preferred takes one node but 0,2 are 2: name one, or write interleave#; largeguest: "
-            "guestnuma: vCPUs 0,2 are in no cell: name all of 0-3",
+            "guestnuma: vCPUs 0,2 are in no cell: name all of 0-3; largeguest: "
+            "numatune: preferred takes one node but 0,2 are 2: name one, or write interleave#",
         ),
     ],
 )
@@ -97,6 +104,129 @@ def test_refused(values: dict[str, str], message: str) -> None:
     with pytest.raises(Refused) as caught:
         placement.place(wanted(**values), GUEST, None)
     assert str(caught.value) == f"largeguest: {message}"
+
+
+EIGHT = Guest(max_vcpus=8, total_memory=8 * GIB, iothreads=CpuSet([1, 2]))
+
+# Host: node 0 has CPUs 0-3, node 1 has 4-7 (socket 0), node 2 has 8-11, node 3 has 12-15 (socket 1); two threads a core.
+# value, who to which CPUs
+RESOLVED = [
+    ("0-3#0-7", "0:0-7 1:0-7 2:0-7 3:0-7"),
+    ("0-1#=8,0", "0:8 1:0"),
+    ("0-3#=3,2,1,0", "0:3 1:2 2:1 3:0"),
+    ("0-3#=0-7,^2", "0:0 1:1 2:3 3:4"),
+    ("0-3#=node0,4-7#=node1", "0:0 1:1 2:2 3:3 4:4 5:5 6:6 7:7"),
+    ("0-1#=node0,2-3#=node0", "0:0 1:1 2:2 3:3"),
+    ("0#=0,1#=0-1,2#=node0", "0:0 1:1 2:2"),
+    ("0-5#=node0,node1,^0,^4", "0:1 1:2 2:3 3:5 4:6 5:7"),
+    ("0-7#node0,emulator#0,8", "0:0-3 1:0-3 2:0-3 3:0-3 4:0-3 5:0-3 6:0-3 7:0-3 emulator:0,8"),
+    ("0#socket1", "0:8-15"),
+    ("0-1#=socket0.core3", "0:6 1:7"),
+    ("0#socket1,^socket1.core0", "0:10-15"),
+    ("0#^3", "0:0-2,4-15"),
+    ("0#^node0,^node1", "0:8-15"),
+    ("0#^3,1-4", "0:1-4"),
+    ("0#0,node3,^12", "0:0,13-15"),
+    ("emulator#=node2,iothread1#=node2,iothread2#node3", "iothread1:9 iothread2:12-15 emulator:8"),
+    ("0#=node1,1#node1", "0:4 1:4-7"),
+]
+
+
+def who_is_where(pins: Pins | None) -> str:
+    assert pins is not None
+    words = [f"{vcpu}:{cpus}" for vcpu, cpus in pins.vcpus.items()]
+    words += [f"iothread{number}:{cpus}" for number, cpus in pins.iothreads.items()]
+    return " ".join([*words, *([f"emulator:{pins.emulator}"] if pins.emulator else [])])
+
+
+@pytest.mark.parametrize(("cputune", "expected"), RESOLVED)
+def test_places_are_looked_up_on_the_host(cputune: str, expected: str) -> None:
+    assert who_is_where(placement.place(wanted(cputune=cputune), EIGHT, FOUR_NODES).pins) == expected
+
+
+def test_one_cpu_each_goes_core_by_core_where_siblings_are_numbered_far_apart() -> None:
+    far = hosts.build(siblings_apart=True)
+    placed = placement.place(wanted(cputune="0-3#=node1,4-7#=socket1"), EIGHT, far)
+    assert who_is_where(placed.pins) == "0:2 1:10 2:3 3:11 4:4 5:12 6:5 7:13"
+
+
+@pytest.mark.parametrize(
+    ("numatune", "expected"),
+    [
+        ("0-1", "numatune: memory strict on host nodes 0-1"),
+        ("^3", "numatune: memory strict on host nodes 0-2"),
+        ("interleave#^0,^1", "numatune: memory interleave on host nodes 2-3"),
+        ("restrictive#0,2-3", "numatune: memory restrictive on host nodes 0,2-3"),
+        ("preferred#^0-2", "numatune: memory preferred on host node 3"),
+        ("auto", "numatune: memory strict on the nodes that numad advises"),
+        ("interleave#auto", "numatune: memory interleave on the nodes that numad advises"),
+    ],
+)
+def test_policy(numatune: str, expected: str) -> None:
+    assert str(placement.place(wanted(numatune=numatune), EIGHT, FOUR_NODES)) == expected
+
+
+# value, VM's memory, page, the cells' KiB
+SHARED = [
+    ("0-3#*,4-7#*", 8 * GIB, None, [4 * GIB, 4 * GIB]),
+    ("0-3#1G,4-7#*", 8 * GIB, None, [GIB, 7 * GIB]),
+    ("0-2#*,3-5#*,6-7#*", 4096, None, [1024, 1024, 2048]),
+    ("0#*,1#1M,2-7#*", 5120, None, [2048, 1024, 2048]),
+    ("0-3#*,4-7#*", 3 * GIB, GIB, [GIB, 2 * GIB]),
+    ("0-7#*", 4096, None, [4096]),
+]
+
+
+@pytest.mark.parametrize(("guestnuma", "memory", "page", "cells"), SHARED)
+def test_a_star_is_an_equal_share_of_what_is_left(
+    guestnuma: str, memory: int, page: int | None, cells: list[int]
+) -> None:
+    pages = () if page is None else (HugePage(page, None),)
+    guest = dataclasses.replace(EIGHT, total_memory=memory, pages=pages)
+    placed = placement.place(wanted(guestnuma=guestnuma), guest, None)
+    assert [cell.memory for cell in placed.cells or ()] == cells
+
+
+@pytest.mark.parametrize(
+    ("guestnuma", "nodes", "distances"),
+    [
+        ("0-3#*@2,4-7#*@3", ["2", "3"], [{0: 10, 1: 12}, {0: 12, 1: 10}]),
+        ("0-3#*@3,4-7#*@0", ["3", "0"], [{0: 10, 1: 21}, {0: 21, 1: 10}]),
+        (
+            "0-1#*@0,2-3#*@1,4-7#*@2",
+            ["0", "1", "2"],
+            [{0: 10, 1: 12, 2: 21}, {0: 12, 1: 10, 2: 21}, {0: 21, 1: 21, 2: 10}],
+        ),
+        # not each on one node of its own: distances would be invented
+        ("0-3#*@0+1,4-7#*@3", ["0-1", "3"], [{}, {}]),
+        ("0-3#*@0,4-7#*@0", ["0", "0"], [{}, {}]),
+        ("0-3#*@0,4-7#*", ["0", "None"], [{}, {}]),
+        ("0-7#1G@0+1+2", ["0-2"], [{}]),
+    ],
+)
+def test_cells_on_host_nodes(guestnuma: str, nodes: list[str], distances: list[dict[int, int]]) -> None:
+    guest = dataclasses.replace(EIGHT, total_memory=GIB)
+    placed = placement.place(wanted(guestnuma=guestnuma), guest, FOUR_NODES)
+    assert [str(cell.nodes) for cell in placed.cells or ()] == nodes
+    assert [cell.distances for cell in placed.cells or ()] == distances
+    assert {cell.mode for cell in placed.cells or ()} == {"strict"}
+
+
+def test_distances_that_are_not_known_are_not_told() -> None:
+    unknown = Host(
+        {n: dataclasses.replace(node, distances={}) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus
+    )
+    for its_host in (unknown, None):
+        placed = placement.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), EIGHT, its_host)
+        assert [cell.distances for cell in placed.cells or ()] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("numatune", "mode"), [("0-3", "strict"), ("interleave#0", "interleave"), ("preferred#0", "preferred")]
+)
+def test_cells_have_the_mode_of_the_policy(numatune: str, mode: str) -> None:
+    placed = placement.place(wanted(guestnuma="0-3#*@0,4-7#*@1", numatune=numatune), EIGHT, FOUR_NODES)
+    assert {cell.mode for cell in placed.cells or ()} == {mode}
 
 
 def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 2) -> Guest:
@@ -150,7 +280,8 @@ def test_vcpus_that_are_not_named_are_dealt_by_sockets(guestnuma: str, guest: Gu
 @pytest.mark.parametrize("current", range(8, 65))
 def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: int) -> None:
     """However many are plugged in at the start, the cells are the same; and never more than a socket apart."""
-    cells = placement.deal(wanted(guestnuma="0-3#2097152,4-7#2097152").guestnuma.cells, hotplug(current))  # type: ignore[union-attr]
+    placed = placement.place(wanted(guestnuma="0-3#2097152,4-7#*"), hotplug(current), None)
+    cells = placed.cells or ()
     assert [str(cell.vcpus) for cell in cells] == [
         "0-3,8-11,16-19,24-27,32-35,40-43,48-51,56-59",
         "4-7,12-15,20-23,28-31,36-39,44-47,52-55,60-63",
@@ -175,6 +306,11 @@ def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: i
             "let each cell have whole sockets, or change the VM's sockets",
         ),
         (
+            {"cputune": "0#1,3,5#2"},
+            hotplug(),
+            "cputune: 3 in 0#1,3 is read as a CPU, but is a vCPU that has no pin, too: write 3#... if that is meant",
+        ),
+        (
             {"guestnuma": "0,2,4,6#2097152,1,3,5,7#2097152"},
             hotplug(),
             "guestnuma: guest sockets 0-1 are cut by a cell boundary (a socket has 4 vCPUs): "
@@ -197,9 +333,10 @@ def test_a_hundred_problems_of_one_kind_stay_readable() -> None:
 
 def test_wide_cells_are_cheap() -> None:
     # expanded to numbers these would be 16 million; see also test_cpuset
-    cells = ",".join(["0-16383#1024"] * 1000)
-    with pytest.raises(Refused, match=r"vCPUs 0-16383 are in more than one cell: name each vCPU once$"):
-        placement.place(wanted(guestnuma=cells), Guest(max_vcpus=16384, total_memory=1024000), None)
+    cells = ",".join(["0-16383#1M"] * 350)
+    pins = ",".join(["0-16383#0-16383"] * 250)
+    with pytest.raises(Refused, match=r"vCPUs 0-16383 are in more than one cell: name each vCPU once"):
+        placement.place(wanted(guestnuma=cells, cputune=pins), Guest(max_vcpus=16384, total_memory=358400), None)
 
 
 DIMM = MemoryDevice("dimm", 1024, 2)
@@ -230,8 +367,8 @@ REFUSED_ON_GUEST = [
     (
         {"guestnuma": "0-3#4096"},
         Guest(max_vcpus=4, total_memory=4096, devices=(DIMM,)),
-        "guestnuma: the cells hold 4096 KiB but the VM has 3072 KiB without its memory devices: take 1024 KiB away; "
-        "largeguest: guestnuma: the VM has a memory device in guest node 2, but the cells are 0: "
+        "guestnuma: the cells hold 4096 KiB but the VM has 3072 KiB without its memory devices: take 1024 KiB away, "
+        "or write * for one cell's memory; largeguest: guestnuma: the VM has a memory device in guest node 2, but the cells are 0: "
         "write more cells, or unplug the device",
     ),
     (
@@ -249,6 +386,77 @@ REFUSED_ON_GUEST = [
             "choose the policy none or manual, or take the property away",
         )
         for policy in ("dedicated", "siblings", "isolate-threads")
+    ),
+]
+
+
+REFUSED_ON_GUEST += [
+    ({"cputune": "6-9#0"}, EIGHT, "cputune: vCPUs 8-9 do not exist, the VM has vCPUs 0-7: take their pins out"),
+    ({"cputune": "0-3#0,3-4#1"}, EIGHT, "cputune: vCPU 3 is pinned more than once: write one pin for each vCPU"),
+    (
+        {"cputune": "iothread3#0"},
+        EIGHT,
+        "cputune: iothread 3 does not exist, the VM has iothreads 1-2: take their pins out",
+    ),
+    (
+        {"cputune": "iothread0#0,iothread1#0"},
+        GUEST,
+        "cputune: iothreads 0-1 do not exist, the VM has none: take their pins out",
+    ),
+    ({"cputune": "emulator#0,emulator#1"}, EIGHT, "cputune: emulator is pinned more than once: write one pin for it"),
+    (
+        {"cputune": "iothread1#0,iothread1#1"},
+        EIGHT,
+        "cputune: iothread1 is pinned more than once: write one pin for it",
+    ),
+    (
+        {"cputune": "0#node0"},
+        EIGHT,
+        "cputune: node0 is to be looked up on a host, but none is given: name CPUs that are there",
+    ),
+    (
+        {"cputune": "0#^1"},
+        EIGHT,
+        "cputune: ^1 is to be looked up on a host, but none is given: name CPUs that are there",
+    ),
+    (
+        {"numatune": "^1"},
+        EIGHT,
+        "numatune: ^1 is to be looked up on a host, but none is given: name nodes that are there",
+    ),
+    (
+        {"guestnuma": "0-3#8G,4-7#*"},
+        EIGHT,
+        "guestnuma: nothing is left for *: the cells hold 8388608 KiB and the VM has 8388608 KiB: "
+        "take memory away from the other cells",
+    ),
+    (
+        {"guestnuma": "0-3#*,4-7#1G"},
+        dataclasses.replace(EIGHT, total_memory=GIB + 512),
+        "guestnuma: cell 0 has 512 KiB, which is no multiple of 1024 KiB: write at least 1024",
+    ),
+    (
+        {"guestnuma": "0-3#*@0,4-7#*@1", "numatune": "auto"},
+        EIGHT,
+        "guestnuma: @ does not go with numatune's auto, where numad chooses: take one of them away",
+    ),
+    (
+        {"guestnuma": "0-3#*@0,4-7#*@1+2", "numatune": "strict#0-1"},
+        EIGHT,
+        "guestnuma: cell 1 is on nodes 1-2 but numatune allows 0-1 only: name these nodes in numatune, too",
+    ),
+    (
+        {"guestnuma": "0-3#*@0+1,4-7#*@2", "numatune": "preferred#0"},
+        EIGHT,
+        "guestnuma: preferred takes one node but cell 0 has several: name one behind @, or write interleave# in numatune",
+    ),
+    *(
+        (
+            {"guestnuma": "0-3#*@0,4-7#*@1"},
+            dataclasses.replace(EIGHT, policy=policy),
+            f"guestnuma: @ does not go with the memory policy {name} that the VM has already: set numatune, too",
+        )
+        for policy, name in ((GuestPolicy("strict", True), "auto"), (GuestPolicy("restrictive", False), "restrictive"))
     ),
 ]
 
@@ -348,6 +556,108 @@ REFUSED_ON_HOST = [
 ]
 
 
+ROOMY = dataclasses.replace(EIGHT, total_memory=GIB)
+REFUSED_ON_HOST += [
+    (
+        {"cputune": "0#node4"},
+        ROOMY,
+        FOUR_NODES,
+        "cputune: node4 is not on this host, which has nodes 0-3: name CPUs that are there",
+    ),
+    (
+        {"cputune": "0#socket2"},
+        ROOMY,
+        FOUR_NODES,
+        "cputune: socket2 is not on this host, which has sockets 0-1: name CPUs that are there",
+    ),
+    (
+        {"cputune": "0#socket1.core4"},
+        ROOMY,
+        FOUR_NODES,
+        "cputune: socket1.core4 is not on this host, whose socket has cores 0-3: name CPUs that are there",
+    ),
+    (
+        {"cputune": "0#node2"},
+        ROOMY,
+        with_node(2, Node(CpuSet(), GIB, GIB, {}, {})),
+        "cputune: node2 has no CPUs that are online: name CPUs that are there",
+    ),
+    (
+        {"cputune": "0#node0,^node0"},
+        ROOMY,
+        FOUR_NODES,
+        "cputune: 0#node0,^node0 leaves no CPU on this host: name one that no later ^ takes out",
+    ),
+    (
+        {"cputune": "0-4#=node0"},
+        ROOMY,
+        FOUR_NODES,
+        "cputune: 0-4#=node0 wants 5 CPUs, but 4 can be had: name more CPUs, or write # without =",
+    ),
+    (
+        {"cputune": "0-2#=node0,3-4#=node0"},
+        ROOMY,
+        FOUR_NODES,
+        "cputune: 3-4#=node0 wants 2 CPUs, but 1 can be had that no other #= has taken: "
+        "name more CPUs, or write # without =",
+    ),
+    (
+        {"numatune": "preferred#^0"},
+        ROOMY,
+        FOUR_NODES,
+        "numatune: preferred takes one node but 1-3 are 3: name one, or write interleave#",
+    ),
+    ({"numatune": "^0-3"}, ROOMY, FOUR_NODES, "numatune: ^0-3 leaves no node on this host: take out fewer"),
+    (
+        {"numatune": "auto"},
+        ROOMY,
+        dataclasses.replace(FOUR_NODES, numad=False),
+        "numatune: auto needs numad, which this host does not have: install numad, or name nodes",
+    ),
+    (
+        {"guestnuma": "0-3#*@0,4-7#*@4+5"},
+        ROOMY,
+        FOUR_NODES,
+        "guestnuma: nodes 4-5 are not on this host, which has nodes 0-3: name nodes of this host",
+    ),
+    (
+        {"guestnuma": "0-3#*@0,4-7#*@2"},
+        ROOMY,
+        with_node(2, Node(FOUR_NODES.nodes[2].cpus, 0, 0, {}, {})),
+        "guestnuma: node 2 is without memory on this host: name nodes with memory",
+    ),
+    (
+        {"guestnuma": "0-3#5G@0,4-7#3G@1"},
+        EIGHT,
+        FOUR_NODES,
+        "guestnuma: 5242880 KiB are bound to node 0, where 4194304 KiB fit: "
+        "name more nodes, or write interleave# or preferred#",
+    ),
+    # what is bound to parts of the nodes adds up
+    (
+        {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#3G@0+1"},
+        dataclasses.replace(EIGHT, total_memory=9 * GIB),
+        FOUR_NODES,
+        "guestnuma: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
+        "name more nodes, or write interleave# or preferred#",
+    ),
+    (
+        {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#*", "numatune": "strict#0-1"},
+        dataclasses.replace(EIGHT, total_memory=9 * GIB),
+        FOUR_NODES,
+        "numatune: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
+        "name more nodes, or write interleave# or preferred#",
+    ),
+    (
+        {"guestnuma": "0-3#*@2,4-7#*@3"},
+        dataclasses.replace(huge(2048), max_vcpus=8),
+        with_pages(3, 2048, 1024, 1024),
+        "guestnuma: 512 huge pages of 2048 KiB are bound to node 2, where there are 0: "
+        "reserve them on these nodes, or name others",
+    ),
+]
+
+
 @pytest.mark.parametrize(("values", "guest", "its_host", "message"), REFUSED_ON_HOST)
 def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, message: str) -> None:
     with pytest.raises(Refused) as caught:
@@ -417,8 +727,8 @@ def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:
     properties_then = wanted(guestnuma="0-3#1048576", numatune="strict#0")
     cells = (GuestCell(CpuSet(range(4)), GIB, False),)
     now = Guest(max_vcpus=4, total_memory=5 * GIB, cells=cells, devices=(MemoryDevice("dimm", 4 * GIB, 0),), ran=True)
-    (problem,) = checks.check_host(properties_then, now, FOUR_NODES)
-    assert problem.what == "5242880 KiB are bound to node 0, where 4194304 KiB fit"
+    with pytest.raises(Refused, match="5242880 KiB are bound to node 0, where 4194304 KiB fit"):
+        placement.place_again(properties_then, now, FOUR_NODES)
 
 
 @pytest.mark.parametrize(

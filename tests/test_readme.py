@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 
 import pytest
 
-from largeguest import cli, engine, properties
+from largeguest import cli, engine, placement, properties
+from largeguest.guest import Guest, Topology
 from largeguest.rewrite import rewrite
 
-from . import DATA, ROOT
+from . import DATA, ROOT, hosts
 from .corpus import WRONG_IN_MEANING, WRONG_IN_SHAPE
+from .hosts import GIB
 from .test_domxml import XML_REFUSALS
 from .test_hooks import REFUSALS
 from .test_placement import REFUSED_ON_GUEST, REFUSED_ON_HOST
@@ -49,6 +52,8 @@ MESSAGES = [
     "_hook_domxml: cannot replace the file",
     "not foreseen, please report this",
     "92 more cells with such memory",
+    "the value has 4001 characters: the engine stores 4000 for all properties of a VM together",
+    "3 in 0#1,3 is read as a CPU, but is a vCPU that has no pin, too",
     # warnings, each as a test of its own has it
     "vCPUs 8-11 are plugged in but not named",
     "guest socket 1 is cut by a cell boundary",
@@ -112,10 +117,32 @@ def test_examples_of_the_syntax_are_values() -> None:
     section = re.split(r"^(cputune|numatune|guestnuma) = .*$", chapter(6), flags=re.MULTILINE)[1:]
     seen = 0
     for name, text in zip(section[::2], section[1::2]):
-        for value in re.findall(r"^    (\S*#\S*)  ", text, re.MULTILINE):
+        for value in re.findall(r"^    (\S*[0-9]\S*|\S*auto) ", text.partition("A large guest")[0], re.MULTILINE):
             assert properties.parse({name: value})[1] == ()
             seen += 1
-    assert seen == 8
+    assert seen == 8 + 7 + 5
+
+
+def test_the_worked_example_is_what_it_says() -> None:
+    typed = dict(re.findall(r"^    (cputune|numatune|guestnuma) +(\S+)$", chapter(6), re.MULTILINE))
+    assert len(typed) == 3
+    host = hosts.build(cores_per_node=16, memory=512 * GIB, siblings_apart=True)
+    host = dataclasses.replace(host, nodes={n: dataclasses.replace(host.nodes[n], free=500 * GIB) for n in host.nodes})
+    assert [str(node.cpus) for node in host.nodes.values()] == re.findall(r"\d+-\d+,\d+-\d+(?=[:,;.]|\s)", chapter(6))[
+        :4
+    ]
+    wanted, problems = properties.parse(typed)
+    assert problems == ()
+    guest = Guest(max_vcpus=112, total_memory=1536 * GIB, topology=Topology(4, 1, 14, 2))
+    placed = placement.place(wanted, guest, host)
+    assert placed.warnings == ()
+    assert placed.pins is not None
+    assert [str(placed.pins.vcpus[vcpu]) for vcpu in (0, 1)] == ["2", "66"]
+    for vcpu in range(0, 112, 2):
+        core = {cpu for sibling in (vcpu, vcpu + 1) for cpu in placed.pins.vcpus[sibling]}
+        assert set(host.cpus[min(core)].siblings) == core
+    assert [(cell.memory, str(cell.nodes)) for cell in placed.cells or ()] == [(384 * GIB, str(n)) for n in range(4)]
+    assert dict((placed.cells or ())[0].distances) == {0: 10, 1: 12, 2: 21, 3: 21}
 
 
 def test_the_hooks_readme_shows_what_the_hook_does() -> None:

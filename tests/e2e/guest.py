@@ -42,7 +42,8 @@ while :; do
         [ "$(cat $cpu)" = 1 ] || echo 1 >$cpu
     done
     nodes=$(for node in /sys/devices/system/node/node[0-9]*; do
-        echo "GUEST-NODE ${node##*/node} $(awk '/MemTotal/ { print $4 }' $node/meminfo) $(cat $node/cpulist)"
+        echo "GUEST-NODE ${node##*/node} $(awk '/MemTotal/ { print $4 }' $node/meminfo) $(cat $node/cpulist)" \\
+            "$(cat $node/distance)"
     done)
     [ "$nodes" = "$before" ] || printf '%s\\nGUEST-READY\\n' "$nodes"
     before=$nodes
@@ -58,6 +59,7 @@ class Node:
     cpus: str
     memory: int
     """KiB that the kernel counts, which is less than the cell has: it keeps some for itself."""
+    distances: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,8 @@ class Libvirt:
         while True:
             text = self.console.read_text(errors="replace")
             *complete, _ = text.split("GUEST-READY")
-            told = re.findall(r"GUEST-NODE (\d+) (\d+) (\S*)", complete[-1]) if complete else []
-            nodes = {int(number): Node(cpus, int(kib)) for number, kib, cpus in told}
+            told = re.findall(r"GUEST-NODE (\d+) (\d+) (\S*) ([\d ]+)", complete[-1]) if complete else []
+            nodes = {int(number): Node(cpus, int(kib), tuple(map(int, row.split()))) for number, kib, cpus, row in told}
             if until(nodes):
                 return nodes
             if time.monotonic() > end:

@@ -30,10 +30,8 @@ HOTPLUG = (DATA / "hotplug.xml").read_text(encoding="utf-8")
         ({"numatune": "preferred#0-1"}, "preferred takes one node"),
         ({"guestnuma": "0-1#262656,2-3#261632"}, "cell 0 has 262656 KiB, which is no multiple of 1024 KiB"),
         ({"guestnuma": "0-1#524288,2-3#0"}, "cell 1 has 0 KiB"),
-        # pins of iothreads, `auto` and `restrictive` are no values of the properties
-        ({"cputune": "iothread9#0"}, '"iothread9" is not a vCPU'),
-        ({"numatune": "auto"}, '"auto" is not a mode'),
-        ({"numatune": "restrictive#0"}, '"restrictive" is not a mode'),
+        ({"cputune": "iothread9#0"}, "iothread 9 does not exist"),
+        ({"guestnuma": "0-1#*@0,2-3#*@0", "numatune": "auto"}, "@ does not go with numatune's auto"),
         ({"cputune": "0#0,0#1"}, "vCPU 0 is pinned more than once"),
         ({"guestnuma": "0-2#262144,2-3#262144"}, "vCPU 2 is in more than one cell"),
         ({"guestnuma": "0-1#262144,2-4#262144"}, "vCPU 4 does not exist"),
@@ -44,6 +42,14 @@ def test_a_bad_layout_is_refused_before_libvirt_sees_it(ovirt_host: Host, typed:
     with pytest.raises(HookError) as caught:
         ovirt_host.run_hooks("before_vm_start", PLAIN, typed)
     assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("policy", ['mode="restrictive" nodeset="0"', 'placement="auto"'])
+def test_memnodes_beside_a_policy_that_libvirt_does_not_take_with_them(ovirt_host: Host, policy: str) -> None:
+    document = PLAIN.replace("<devices>", f"<numatune><memory {policy}/></numatune><devices>")
+    with pytest.raises(HookError) as caught:
+        ovirt_host.run_hooks("before_vm_start", document, {"guestnuma": "0-1#*@0,2-3#*@0"})
+    assert "that the VM has already: set numatune, too" in str(caught.value)
 
 
 def test_memnodes_of_cells_that_are_gone_never_reach_libvirt(ovirt_host: Host) -> None:

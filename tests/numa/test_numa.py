@@ -46,6 +46,46 @@ def test_pins_and_strict_memory_hold(this_host: Host, libvirt: Libvirt, nodes: t
     assert sum(used[node] for node in nodes) > 0.8 * sum(used.values())
 
 
+def test_each_vcpu_on_its_own_cpu_and_each_cell_on_its_node(
+    this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]
+) -> None:
+    one, two = nodes
+    topology = host.from_sys()
+    if min(len(topology.nodes[node].cpus) for node in nodes) < 4:
+        pytest.skip("needs four CPUs on each of two nodes")
+    document = (
+        PLAIN.replace('<vcpu current="4">4</vcpu>', '<vcpu current="8">8</vcpu>')
+        .replace('<topology cores="1" threads="2" sockets="2">', '<topology cores="2" threads="2" sockets="2">')
+        .replace('<emulatorpin cpuset="0,1"></emulatorpin>', "")
+    )
+    domxml, _ = this_host.run_hooks(
+        "before_vm_start",
+        document,
+        {
+            "cputune": f"0-3#=node{one},4-7#=node{two}",
+            "guestnuma": f"0-3#*@{one},4-7#*@{two}",
+        },
+    )
+    with libvirt.running(domxml.encode()) as name:
+        seen = libvirt.seen_by_guest(seconds=400)
+        allowed = {vcpu: int(thread.cpus_allowed) for vcpu, thread in libvirt.threads(name).items()}
+        ram = libvirt.ram(name)
+    assert len(set(allowed.values())) == 8
+    assert {cpu for vcpu, cpu in allowed.items() if vcpu < 4} <= set(topology.nodes[one].cpus)
+    assert {cpu for vcpu, cpu in allowed.items() if vcpu > 3} <= set(topology.nodes[two].cpus)
+    threads_of_a_core = len(topology.cpus[allowed[0]].siblings)
+    if threads_of_a_core == 2:
+        for vcpu in range(0, 8, 2):
+            assert set(topology.cpus[allowed[vcpu]].siblings) == {allowed[vcpu], allowed[vcpu + 1]}
+    assert {(mapping.policy, mapping.nodes) for mapping in ram} == {(f"bind:{node}", CpuSet([node])) for node in nodes}
+    assert {number: node.cpus for number, node in seen.items()} == {0: "0-3", 1: "4-7"}
+    there = topology.nodes
+    assert [node.distances for node in seen.values()] == [
+        (there[one].distances[one], there[one].distances[two]),
+        (there[two].distances[one], there[two].distances[two]),
+    ]
+
+
 def test_huge_pages_count_where_they_are(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]) -> None:
     document = PLAIN.replace(
         "<devices>", f'<memoryBacking><hugepages><page size="{HUGE}"/></hugepages></memoryBacking><devices>'
