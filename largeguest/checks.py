@@ -101,13 +101,12 @@ def _check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
     """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` was left out."""
-    for pin in cputune.pins:
-        for item in pin.cpus.items[1:]:
-            number = item.what.first if isinstance(item.what, Span) else -1
-            lone = not item.out and item.what == Span(number, number)
-            if lone and number in guest.all_vcpus - pinned:
-                what = f"{number} in {shorten(str(pin))} is read as a CPU, but is a vCPU that has no pin, too"
-                yield Problem("cputune", what, f"write {number}#... if that is meant", warning=True)
+    behind_a_comma = [item.what for pin in cputune.pins for item in pin.cpus.items[1:] if not item.out]
+    numbers = CpuSet(what.first for what in behind_a_comma if isinstance(what, Span) and what.first == what.last)
+    doubtful = numbers & (guest.all_vcpus - pinned)
+    if doubtful:
+        what = f"{_are('lone number', doubtful)} read as CPU, but there are such vCPUs without a pin, too"
+        yield Problem("cputune", what, f"write {next(iter(doubtful))}#... if that is meant", warning=True)
 
 
 def _check_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:

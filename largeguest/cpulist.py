@@ -121,12 +121,6 @@ class CpuList:
                 found.update(named)
         return list(found)
 
-    def sorted(self) -> CpuList:
-        """The same CPUs without order: sorted, ranges joined, no `^`, where that does not depend on the host."""
-        if any(not isinstance(item.what, Span) for item in self.items) or all(item.out for item in self.items):
-            return self
-        return CpuList(tuple(Item(Span(*ends)) for ends in cpuset.parse(str(self)).ranges()))
-
 
 def parse(source: str, start: int, end: int) -> CpuList:
     """Read `source[start:end]`; raises ParseError with the position in `source`."""

@@ -220,7 +220,7 @@ def _parse_pin(text: str, start: int, sign: int, end: int) -> Pin:
     begin, _ = cpuset.strip(text, sign + 1, end)
     if text[begin] == "=":
         return Pin(who, cpulist.parse(text, begin + 1, end), each=True)
-    return Pin(who, cpulist.parse(text, sign + 1, end).sorted())
+    return Pin(who, cpulist.parse(text, sign + 1, end))
 
 
 def _parse_who(text: str, start: int, end: int) -> Vcpus | Emulator | Iothread:

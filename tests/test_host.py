@@ -114,6 +114,15 @@ def test_a_cpu_that_is_not_there_is_a_key_error(tmp_path: Path) -> None:
         host.from_sys(hosts.save(HOSTS["one node"], tmp_path)).cpus[99]
 
 
+def test_numad_is_looked_for_where_the_tree_has_programs(tmp_path: Path) -> None:
+    root = hosts.save(HOSTS["one node"], tmp_path)
+    assert host.from_sys(root).numad is None
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    assert host.from_sys(root).numad is False
+    (tmp_path / "usr/bin/numad").touch()
+    assert host.from_sys(root).numad is True
+
+
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [

@@ -150,6 +150,31 @@ def test_one_cpu_each_goes_core_by_core_where_siblings_are_numbered_far_apart() 
     assert who_is_where(placed.pins) == "0:2 1:10 2:3 3:11 4:4 5:12 6:5 7:13"
 
 
+HUNDREDS = hosts.build(nodes_per_socket=1, cores_per_node=113, memory=64 * GIB, siblings_apart=True)
+
+
+def test_a_large_vm_one_cpu_each_around_cpus_left_free() -> None:
+    """452 CPUs in 2 nodes: CPU 0 and its sibling 226 are of the first core, CPU 8 of the ninth."""
+    guest = Guest(max_vcpus=448, total_memory=64 * GIB)
+    pins = placement.place(wanted(cputune="0-447#=node0,node1,^0,^8"), guest, HUNDREDS).pins
+    assert pins is not None
+    order = [cpus.last for cpus in pins.vcpus.values()]
+    assert order[:6] == [226, 1, 227, 2, 228, 3]
+    assert len(set(order)) == 448
+    assert not {0, 8} & set(order)
+
+
+@pytest.mark.parametrize("value", ["0-31#=node0,32-63#=node1", "0-7#node0,8-15#node1,emulator#0,8"])
+def test_vcpus_by_node(value: str) -> None:
+    pins = placement.place(wanted(cputune=value), Guest(max_vcpus=64, total_memory=GIB), HUNDREDS).pins
+    assert pins is not None
+    half = len(pins.vcpus) // 2
+    for vcpu, cpus in pins.vcpus.items():
+        assert not cpus - HUNDREDS.nodes[vcpu // half].cpus
+    assert {len(cpus) for cpus in pins.vcpus.values()} == ({1} if "=" in value else {226})
+    assert str(pins.emulator) == ("None" if "=" in value else "0,8")
+
+
 @pytest.mark.parametrize(
     ("numatune", "expected"),
     [
@@ -308,7 +333,14 @@ def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: i
         (
             {"cputune": "0#1,3,5#2"},
             hotplug(),
-            "cputune: 3 in 0#1,3 is read as a CPU, but is a vCPU that has no pin, too: write 3#... if that is meant",
+            "cputune: lone number 3 is read as CPU, but there are such vCPUs without a pin, too: "
+            "write 3#... if that is meant",
+        ),
+        (
+            {"cputune": "0#1,2,^3,4,5-6,7,99,1#0"},
+            hotplug(),
+            "cputune: lone numbers 2,4,7 are read as CPU, but there are such vCPUs without a pin, too: "
+            "write 2#... if that is meant",
         ),
         (
             {"guestnuma": "0,2,4,6#2097152,1,3,5,7#2097152"},

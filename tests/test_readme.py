@@ -53,7 +53,7 @@ MESSAGES = [
     "not foreseen, please report this",
     "92 more cells with such memory",
     "the value has 4001 characters: the engine stores 4000 for all properties of a VM together",
-    "3 in 0#1,3 is read as a CPU, but is a vCPU that has no pin, too",
+    "lone number 3 is read as CPU, but there are such vCPUs without a pin, too",
     # warnings, each as a test of its own has it
     "vCPUs 8-11 are plugged in but not named",
     "guest socket 1 is cut by a cell boundary",
