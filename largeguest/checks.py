@@ -8,26 +8,27 @@ the OOM killer. So they are told here, all in one go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import PROPERTIES, dealing
 from .cpulist import Span
 from .cpuset import CpuSet
-from .errors import Problem, name_ids, plural, shorten
+from .errors import Problem, name_ids, shorten
 from .guest import Guest
-from .host import Host, Node
-from .properties import Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
+from .host import BASE_PAGES, Host, Node
+from .properties import MAX_MEMORY_KIB, Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
 
 if TYPE_CHECKING:
-    from .placement import Pins, Placement, Policy
+    from .guest import Pins
+    from .placement import PlacedCell, Placement, Policy
 
 EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
 """oVirt's CPU pinning policies under which pins and nodes are the engine's, and VDSM rewrites them on migration."""
 
-_MOST_ALIKE = 8
-"""How many problems of one kind are told one by one: all of them stand in one event of the engine's."""
+MOST_CELLS = 128
+"""QEMU's limit (MAX_NODES)."""
 
 _LIMITING_MODES = ("strict", "restrictive")
 """The modes under which memory can come from no other nodes."""
@@ -62,6 +63,16 @@ def check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
     if mode == "preferred" and len(nodeset) > 1:
         what = f"preferred takes one node but {shorten(str(nodeset))} are {len(nodeset)}"
         yield Problem("numatune", what, "name one, or write interleave#")
+
+
+def check_cells_in_policy(cells: Iterable[PlacedCell], mode: str, nodeset: CpuSet) -> Iterator[Problem]:
+    """Under a limiting mode the guest's policy limits its cgroup: a cell on other nodes could allocate nothing."""
+    if mode in _LIMITING_MODES:
+        for number, cell in enumerate(cells):
+            if cell.nodes is not None and cell.nodes - nodeset:
+                allowed = shorten(str(nodeset))
+                what = f"cell {number} is on {name_ids('node', cell.nodes)} but numatune allows {allowed} only"
+                yield Problem("guestnuma", what, "name these nodes in numatune, too")
 
 
 def union(sets: Iterable[CpuSet]) -> CpuSet:
@@ -113,6 +124,8 @@ def _check_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
     if guest.arch == "s390x":
         yield Problem("guestnuma", "a guest on s390x has no NUMA", "take the property away")
         return
+    if len(guestnuma.cells) > MOST_CELLS:
+        yield Problem("guestnuma", f"there are {len(guestnuma.cells)} cells, QEMU takes {MOST_CELLS}", "write fewer")
     yield from _check_vcpus_of_cells(guestnuma, guest)
     yield from _check_memory_of_cells(guestnuma, guest)
     yield from _check_references_to_cells(guestnuma, guest)
@@ -153,28 +166,31 @@ def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Probl
         what = f"nothing is left for *: the cells hold {total} KiB and the VM has {guest.memory} KiB{devices}"
         yield Problem("guestnuma", what, "take memory away from the other cells")
         dealt = [cell.memory or dealing.memory_step(guest, n) for n, cell in enumerate(guestnuma.cells)]
-    yield from _check_steps(dealt, guest)
+    yield from _check_steps(dealt, shares, guest)
     if not shares and total != guest.memory:
         mend = f"take {total - guest.memory} KiB away" if total > guest.memory else f"add {guest.memory - total} KiB"
         what = f"the cells hold {total} KiB but the VM has {guest.memory} KiB{devices}"
         yield Problem("guestnuma", what, f"{mend}, or write * for one cell's memory")
 
 
-def _check_steps(memory: list[int], guest: Guest) -> Iterator[Problem]:
-    wrong: dict[tuple[int, int], list[int]] = {}
+def _check_steps(memory: list[int], shares: list[int], guest: Guest) -> Iterator[Problem]:
+    wrong: dict[tuple[int, int, bool], list[int]] = {}
     for number, amount in enumerate(memory):
         step = dealing.memory_step(guest, number)
         if amount == 0 or amount % step:
-            wrong.setdefault((amount, step), []).append(number)
-    for (amount, step), numbers in list(wrong.items())[:_MOST_ALIKE]:
+            wrong.setdefault((amount, step, number in shares), []).append(number)
+    for (amount, step, shared), numbers in wrong.items():
+        cells = name_ids("cell", CpuSet(numbers))
         below = amount // step * step
-        nearest = f"{below} or {below + step}" if below else f"at least {step}"
+        nearest = f"write {below} or {below + step}" if below else f"write at least {step}"
         has = "has" if len(numbers) == 1 else "have"
-        what = f"{name_ids('cell', CpuSet(numbers))} {has} {amount} KiB, which is no multiple of {step} KiB"
-        yield Problem("guestnuma", what, f"write {nearest}")
-    more = sum(map(len, list(wrong.values())[_MOST_ALIKE:]))
-    if more:
-        yield Problem("guestnuma", f"{plural(more, 'more cell')} with such memory", "mend all cells")
+        if amount == 0:
+            yield Problem("guestnuma", f"{cells} {has} 0 KiB", nearest)
+        elif shared:
+            what = f"{cells} would have {amount} KiB for *, which is no multiple of {step} KiB"
+            yield Problem("guestnuma", what, "give the VM other memory, or write the amounts out")
+        else:
+            yield Problem("guestnuma", f"{cells} {has} {amount} KiB, which is no multiple of {step} KiB", nearest)
 
 
 def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest) -> Iterator[Problem]:
@@ -190,11 +206,6 @@ def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest
         return
     if numatune.nodeset is None:
         yield Problem("guestnuma", "@ does not go with numatune's auto, where numad chooses", "take one of them away")
-    elif numatune.mode in _LIMITING_MODES and not numatune.nodeset.all_but:
-        for number, own in nodes.items():
-            if own - numatune.nodeset.nodes:
-                what = f"cell {number} is on {name_ids('node', own)} but numatune allows {numatune.nodeset.nodes} only"
-                yield Problem("guestnuma", what, "name these nodes in numatune, too")
     several = CpuSet(number for number, own in nodes.items() if len(own) > 1)
     if numatune.mode == "preferred" and several:
         what = f"preferred takes one node but {name_ids('cell', several)} {_do(several, 'has', 'have')} several"
@@ -247,28 +258,104 @@ def _check_nodes_exist(name: str, nodeset: CpuSet, host: Host) -> Iterator[Probl
 
 def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     """Memory that can come from some nodes only has to fit there: what is bound to any part of them, together."""
+    sizes = {size for node in host.nodes.values() for size in node.pages}
     bound = [
         part
-        for part in _bound_memory(placed, guest)
+        for part in _bound_memory(placed, guest, sizes)
         if not part.nodeset - CpuSet(host.nodes) and any(host.nodes[node].memory != 0 for node in part.nodeset)
     ]
-    sets = list(dict.fromkeys(part.nodeset for part in bound))
-    found = [problem for nodeset in sets for problem in _check_set(nodeset, bound, host)]
-    if len(sets) > 1 and all(problem.warning for problem in found):
-        found = [*_check_set(union(sets), bound, host)] or found
-    yield from found
+    for size in sorted({part.page for part in bound}):
+        parts = [part for part in bound if part.page == size]
+        rooms = {number: _room(host.nodes[number], size) for number in union(part.nodeset for part in parts)}
+        full = _overfull(parts, {number: room.total for number, room in rooms.items()})
+        if full:
+            yield _too_much(parts, size, full, sum(rooms[number].total for number in full))
+            continue
+        full = _overfull(parts, {number: room.free for number, room in rooms.items()})
+        if full:
+            yield _too_much_now(parts, size, full, sum(rooms[number].free for number in full))
 
 
-def _check_set(nodeset: CpuSet, bound: list[_Bound], host: Host) -> Iterator[Problem]:
-    inside = [part for part in bound if not part.nodeset - nodeset]
-    name = next((part.name for part in inside if part.nodeset == nodeset), inside[0].name)
-    nodes = [host.nodes[number] for number in nodeset]
-    for size in sorted({part.page for part in inside}):
-        need = sum(part.memory for part in inside if part.page == size)
-        if size == _BASE:
-            yield from _check_base_memory(name, need, nodeset, nodes)
-        else:
-            yield from _check_pages(name, size, need, nodeset, nodes)
+@dataclass(frozen=True)
+class _Room:
+    """KiB in pages of one size that a node has in all, and has free."""
+
+    total: int
+    free: int
+
+
+def _room(node: Node, size: int) -> _Room:
+    """What is not known does not limit."""
+    if size != _BASE:
+        pages = node.pages.get(size)
+        if pages is None:
+            return _Room(0, 0)
+        return _Room(pages.total * size, (pages.total if pages.free is None else pages.free) * size)
+    if node.memory is None:
+        return _Room(MAX_MEMORY_KIB, MAX_MEMORY_KIB)
+    total = node.memory - sum(size * pages.total for size, pages in node.pages.items())
+    return _Room(total, total if node.free is None else node.free)
+
+
+def _overfull(parts: list[_Bound], room: dict[int, int]) -> CpuSet:
+    """Nodes on which what is bound to them, and to any part of them, does not fit; empty if all fits (maximum flow)."""
+    left = dict(room)
+    lies: dict[CpuSet, dict[int, int]] = {part.nodeset: {} for part in parts}
+    for part in parts:
+        need = part.memory
+        while need:
+            # from this set to a node with room, perhaps by moving what another set has put on a node
+            reached: dict[int, tuple[CpuSet, int | None]] = {}
+            queue: list[tuple[CpuSet, int | None]] = [(part.nodeset, None)]
+            end = None
+            for nodeset, through in queue:
+                for node in nodeset:
+                    if node not in reached:
+                        reached[node] = (nodeset, through)
+                        if left[node]:
+                            end = node
+                            break
+                        queue += [(other, node) for other, on in lies.items() if on.get(node)]
+                if end is not None:
+                    break
+            if end is None:
+                return CpuSet(reached)
+            steps = [(end, *reached[end])]
+            while steps[-1][2] is not None:
+                through = steps[-1][2]
+                steps.append((through, *reached[through]))
+            moved = min([need, left[end], *(lies[nodeset][old] for _, nodeset, old in steps if old is not None)])
+            for node, nodeset, old in steps:
+                lies[nodeset][node] = lies[nodeset].get(node, 0) + moved
+                if old is not None:
+                    lies[nodeset][old] -= moved
+            left[end] -= moved
+            need -= moved
+    return CpuSet()
+
+
+def _too_much(parts: list[_Bound], size: int, full: CpuSet, room: int) -> Problem:
+    name, what = _tell_bound(parts, size, full)
+    if size == _BASE:
+        return Problem(name, f"{what} {room} KiB fit", "name more nodes, or write interleave# or preferred#")
+    return Problem(name, f"{what} there are {room // size}", "reserve them on these nodes, or name others")
+
+
+def _too_much_now(parts: list[_Bound], size: int, full: CpuSet, room: int) -> Problem:
+    name, what = _tell_bound(parts, size, full)
+    if size == _BASE:
+        mend = "free memory there, or the VM may be killed when it uses all of its own"
+        return Problem(name, f"{what} {room} KiB are free now", mend, warning=True)
+    return Problem(name, f"{what} {room // size} are free now", "free them, or the VM will not start", warning=True)
+
+
+def _tell_bound(parts: list[_Bound], size: int, full: CpuSet) -> tuple[str, str]:
+    """The property to blame, and how much is bound to the nodes."""
+    inside = [part for part in parts if not part.nodeset - full]
+    name = next((part.name for part in inside if part.nodeset == full), inside[0].name)
+    need = sum(part.memory for part in inside)
+    amount = f"{need} KiB" if size == _BASE else f"{-(-need // size)} huge pages of {size} KiB"
+    return name, f"{amount} are bound to {name_ids('node', full)}, where"
 
 
 @dataclass(frozen=True)
@@ -281,7 +368,7 @@ class _Bound:
     memory: int
 
 
-def _bound_memory(placed: Placement, guest: Guest) -> Iterator[_Bound]:
+def _bound_memory(placed: Placement, guest: Guest, huge: Container[int]) -> Iterator[_Bound]:
     policy = placed.memory
     limited = policy.nodeset if policy is not None and policy.mode in _LIMITING_MODES else None
     cells: list[tuple[int, CpuSet | None]] = [
@@ -300,34 +387,9 @@ def _bound_memory(placed: Placement, guest: Guest) -> Iterator[_Bound]:
         nodeset = nodes or limited
         if nodeset:
             name = "guestnuma" if nodes else "numatune"
-            yield _Bound(name, nodeset, _BASE if page is None else page.size or _BASE, memory)
-
-
-def _check_base_memory(name: str, need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterator[Problem]:
-    total, free = 0, 0
-    for node in nodes:
-        if node.memory is None:
-            return
-        total += node.memory - sum(size * pages.total for size, pages in node.pages.items())
-        free += node.memory if node.free is None else node.free
-    what = f"{need} KiB are bound to {name_ids('node', nodeset)}, where"
-    if need > total:
-        yield Problem(name, f"{what} {total} KiB fit", "name more nodes, or write interleave# or preferred#")
-    elif need > free:
-        mend = "free memory there, or the VM may be killed when it uses all of its own"
-        yield Problem(name, f"{what} {free} KiB are free now", mend, warning=True)
-
-
-def _check_pages(name: str, size: int, need: int, nodeset: CpuSet, nodes: list[Node]) -> Iterator[Problem]:
-    pages = [node.pages[size] for node in nodes if size in node.pages]
-    count = -(-need // size)
-    total = sum(page.total for page in pages)
-    free = sum(page.total if page.free is None else page.free for page in pages)
-    what = f"{count} huge pages of {size} KiB are bound to {name_ids('node', nodeset)}, where"
-    if count > total:
-        yield Problem(name, f"{what} there are {total}", "reserve them on these nodes, or name others")
-    elif count > free:
-        yield Problem(name, f"{what} {free} are free now", "free them, or the VM will not start", warning=True)
+            # libvirt takes <page> with the size of the base pages, too
+            base = page is None or (page.size in BASE_PAGES and page.size not in huge)
+            yield _Bound(name, nodeset, _BASE if base or page is None else page.size or _BASE, memory)
 
 
 def _named_twice(sets: Iterable[CpuSet]) -> CpuSet:

@@ -13,7 +13,7 @@ from .cpuset import MAX_ID, CpuSet
 from .errors import Refused, quote
 from .guest import Guest
 from .host import Host
-from .properties import Properties
+from .properties import Properties, Vcpus
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,11 +166,13 @@ def _read_host(option: str) -> Host | None:
 
 
 def _guest_that_fits(wanted: Properties) -> Guest:
-    """A VM with which nothing is wrong but what is wrong with the properties themselves."""
+    """The smallest VM with which nothing is wrong but what is wrong with the properties themselves."""
     cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
+    pins = () if wanted.cputune is None else wanted.cputune.pins
+    last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]
     shares = sum(cell.memory is None for cell in cells)
     return Guest(
-        max_vcpus=MAX_ID + 1,
+        max_vcpus=max(last, default=0) + 1,
         vcpus=1,
         total_memory=sum(cell.memory or 0 for cell in cells) + shares * 1024,
         iothreads=CpuSet.span(1, MAX_ID),

@@ -38,8 +38,11 @@ class Span:
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
-    def cpus(self, host: Host | None) -> list[int]:  # noqa: ARG002 (the same on every host)
+    def cpus(self, _: Host | None) -> list[int]:
         return list(range(self.first, self.last + 1))
+
+    def cpuset(self, _: Host | None) -> CpuSet:
+        return CpuSet.span(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,16 @@ class Node:
 
     def cpus(self, host: Host | None) -> list[int]:
         """Core by core, the threads of a core next to each other. Raises NotThereError."""
+        return _host(host, self).by_core(self.cpuset(host))
+
+    def cpuset(self, host: Host | None) -> CpuSet:
+        """Raises NotThereError."""
         there = _host(host, self)
         if self.node not in there.nodes:
             raise NotThereError(f"{self} is not on this host, which has nodes {CpuSet(there.nodes)}")
         if not there.nodes[self.node].cpus:
             raise NotThereError(f"{self} has no CPUs that are online")
-        return there.by_core(there.nodes[self.node].cpus)
+        return there.nodes[self.node].cpus
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,10 @@ class Socket:
 
     def cpus(self, host: Host | None) -> list[int]:
         """Core by core, the threads of a core next to each other. Raises NotThereError."""
+        return _host(host, self).by_core(self.cpuset(host))
+
+    def cpuset(self, host: Host | None) -> CpuSet:
+        """Raises NotThereError, also for a core's number that several dies of the socket have."""
         there = _host(host, self)
         sockets = CpuSet(cpu.socket for cpu in there.cpus.values())
         if self.socket not in sockets:
@@ -81,7 +92,9 @@ class Socket:
         found = CpuSet(number for number, core in cores.items() if self.core in (None, core))
         if not found:
             raise NotThereError(f"{self} is not on this host, whose socket has cores {CpuSet(cores.values())}")
-        return there.by_core(found)
+        if self.core is not None and len({there.cpus[cpu].die for cpu in found}) > 1:
+            raise NotThereError(f"{self} is in several dies, CPUs {found}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,14 @@ class CpuList:
             else:
                 found.update(named)
         return list(found)
+
+    def cpuset(self, host: Host | None) -> CpuSet:
+        """The same CPUs without order."""
+        found = _host(host, self).online if all(item.out for item in self.items) else CpuSet()
+        for item in self.items:
+            named = item.what.cpuset(host)
+            found = found - named if item.out else found | named
+        return found
 
 
 def parse(source: str, start: int, end: int) -> CpuList:

@@ -6,6 +6,7 @@ Everything that is not replaced stays as it was, equal as canonical XML: unknown
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -16,10 +17,10 @@ from lxml import etree
 from . import cpuset, safexml
 from .cpuset import MAX_ID, CpuSet
 from .errors import ParseError, Problem, Refused
-from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Topology
+from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Topology
 
 if TYPE_CHECKING:
-    from .placement import Pins, PlacedCell, Placement, Policy
+    from .placement import PlacedCell, Placement, Policy
 
 Element = etree._Element
 
@@ -74,28 +75,38 @@ def read_guest(tree: etree._ElementTree) -> Guest:
         topology=_read_topology(root),
         cells=tuple(_read_cells(root)),
         policy=_read_policy(root),
+        pins=_read_pins(root),
         iothreads=_read_iothreads(root),
         arch=None if os_type is None else os_type.get("arch"),
         cpu_policy=root.findtext(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}cpuPolicy"),
-        ran=root.get("id") is not None,
+        ran=has_run(tree),
     )
+
+
+def has_run(tree: etree._ElementTree) -> bool:
+    """Whether this is the XML of a VM that ran already: it is resumed or migrated, not started."""
+    return tree.getroot().get("id") is not None
+
+
+def read_memory_by_cell(tree: etree._ElementTree) -> dict[int, int]:
+    """Cell to the KiB that it has now, the devices plugged to it included; raises Refused."""
+    root = tree.getroot()
+    memory = {number: cell.memory for number, cell in enumerate(_read_cells(root))}
+    for device in _read_devices(root):
+        if device.node in memory:
+            memory[device.node] += device.size
+    return memory
 
 
 def _read_devices(root: Element) -> Iterable[MemoryDevice]:
     for device in root.iterfind("devices/memory"):
-        model = device.get("model", "")
-        if model in _COUNTED_DEVICES:
-            yield read_device(device)
-
-
-def read_device(device: Element) -> MemoryDevice:
-    """Read a `<memory>` device; raises Refused."""
-    node = device.find("target/node")
-    return MemoryDevice(
-        model=device.get("model", ""),
-        size=_memory(device, device.find("target/size")),
-        node=None if node is None else _integer(node, node.text),
-    )
+        node = device.find("target/node")
+        if device.get("model") in _COUNTED_DEVICES:
+            yield MemoryDevice(
+                model=device.get("model", ""),
+                size=_memory(device, device.find("target/size")),
+                node=None if node is None else _id(node, node.text),
+            )
 
 
 def _read_pages(root: Element) -> Iterable[HugePage]:
@@ -118,29 +129,55 @@ def _read_topology(root: Element) -> Topology | None:
 
 
 def _read_cells(root: Element) -> Iterable[GuestCell]:
-    for cell in root.iterfind("cpu/numa/cell"):
-        cpus = cell.get("cpus", "")
+    # libvirt numbers cells without an id by their order
+    by_id = {_id(cell, cell.get("id", str(n))): cell for n, cell in enumerate(root.iterfind("cpu/numa/cell"))}
+    memnodes = {_id(memnode, memnode.get("cellid")): memnode for memnode in root.iterfind("numatune/memnode")}
+    for number, cell in sorted(by_id.items(), key=lambda pair: pair[0]):
+        cpus, memnode = cell.get("cpus", ""), memnodes.get(number)
         yield GuestCell(
             vcpus=_ids(cell, cpus) if cpus else CpuSet(),
             memory=_kib(cell, cell.get("memory")),
             shared=cell.get("memAccess") == "shared",
+            nodes=None if memnode is None else _ids(memnode, memnode.get("nodeset", "")),
+            mode="strict" if memnode is None else memnode.get("mode", "strict"),
         )
 
 
 def _read_policy(root: Element) -> GuestPolicy | None:
-    memory = root.find("numatune/memory")
+    memory, vcpu = root.find("numatune/memory"), root.find("vcpu")
     if memory is None:
-        return None
-    return GuestPolicy(memory.get("mode", "strict"), auto=memory.get("placement") == "auto")
+        # libvirt takes the vCPUs' placement for the memory's
+        auto = vcpu is not None and vcpu.get("placement") == "auto"
+        return GuestPolicy("strict", auto=True) if auto else None
+    nodeset = memory.get("nodeset")
+    return GuestPolicy(
+        mode=memory.get("mode", "strict"),
+        auto=memory.get("placement") == "auto",
+        nodeset=None if nodeset is None else _ids(memory, nodeset),
+    )
+
+
+def _read_pins(root: Element) -> Pins:
+    emulator = root.find("cputune/emulatorpin")
+    return Pins(
+        vcpus={_id(pin, pin.get("vcpu")): _cpuset(pin) for pin in root.iterfind("cputune/vcpupin")},
+        iothreads={_integer(pin, pin.get("iothread")): _cpuset(pin) for pin in root.iterfind("cputune/iothreadpin")},
+        emulator=None if emulator is None else _cpuset(emulator),
+    )
+
+
+def _cpuset(pin: Element) -> CpuSet:
+    return _ids(pin, pin.get("cpuset", ""))
 
 
 def _read_iothreads(root: Element) -> CpuSet:
     """libvirt counts them from 1, unless `<iothreadids>` says otherwise for some or all."""
     iothreads = root.find("iothreads")
     count = 0 if iothreads is None else _integer(iothreads, iothreads.text)
-    ids = [_integer(iothread, iothread.get("id")) for iothread in root.iterfind("iothreadids/iothread")]
-    free = (number for number in range(1, MAX_ID) if number not in ids)
-    return CpuSet([*ids, *(next(free) for _ in range(min(count, MAX_ID // 2) - len(ids)))])
+    ids = {_integer(iothread, iothread.get("id")) for iothread in root.iterfind("iothreadids/iothread")}
+    free = (number for number in range(1, MAX_ID + 1) if number not in ids)
+    ids.update(itertools.islice(free, max(0, count - len(ids))))
+    return CpuSet(number for number in ids if number <= MAX_ID)  # others cannot be named in cputune
 
 
 def write(tree: etree._ElementTree, placement: Placement) -> Counter[str]:
@@ -188,14 +225,13 @@ def _write_policy(root: Element, policy: Policy) -> Counter[str]:
 
 
 def _write_cells(root: Element, cells: tuple[PlacedCell, ...]) -> Counter[str]:
-    shared = any(old.get("memAccess") == "shared" for old in root.iterfind("cpu/numa/cell"))
     # What else names cells by their old numbers must not outlive them: libvirt refuses a memnode without its cell.
     stale = ("cpu/numa/cell", "cpu/numa/interconnects", "numatune/memnode")
     replaced = _take_out([old for path in stale for old in root.iterfind(path)])
     _take_out([numatune for numatune in root.iterfind("numatune") if _is_empty(numatune)])
     cpu = _child(root, "cpu", after=("vcpu", "cputune", "numatune", "resource", "sysinfo", "os", "features"))
     numa = _child(cpu, "numa", after=("model", "vendor", "topology", "cache", "maxphysaddr", "feature"))
-    _insert(numa, 0, (_cell(number, cell, shared) for number, cell in enumerate(cells)))
+    _insert(numa, 0, (_cell(number, cell) for number, cell in enumerate(cells)))
     for number, cell in enumerate(cells):
         if cell.distances:
             distances = _child(numa.findall("cell")[number], "distances", after=())
@@ -204,9 +240,9 @@ def _write_cells(root: Element, cells: tuple[PlacedCell, ...]) -> Counter[str]:
     return replaced
 
 
-def _cell(number: int, cell: PlacedCell, shared: bool) -> Element:
+def _cell(number: int, cell: PlacedCell) -> Element:
     element = etree.Element("cell", {"id": str(number), "cpus": str(cell.vcpus), "memory": str(cell.memory)})
-    if shared:
+    if cell.shared:
         element.set("memAccess", "shared")
     return element
 
@@ -327,6 +363,13 @@ def _count(element: Element, text: str | None) -> int:
     if not 0 < count <= MAX_ID + 1:
         raise _refused(f"<{element.tag}> says {count}", f"use a number from 1 to {MAX_ID + 1}")
     return count
+
+
+def _id(element: Element, text: str | None) -> int:
+    number = _integer(element, text)
+    if number > MAX_ID:
+        raise _refused(f"<{element.tag}> says {number}", f"use a number from 0 to {MAX_ID}")
+    return number
 
 
 def _integer(element: Element, text: str | None) -> int:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .cpuset import CpuSet
 
 
+MOST_TOLD = 12
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: whose (`subject`), `what` and where, and how to `mend` it.
@@ -37,8 +40,15 @@ class Refused(Exception):
     """The request cannot be carried out exactly as asked; `problems` tells everything that is in the way."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems)))
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__(join(self.problems))
+
+
+def join(problems: Iterable[Problem]) -> str:
+    """The problems in one line; each is told once, and of very many only the first ones: all is one event in the UI."""
+    texts = list(dict.fromkeys(map(str, problems)))
+    more = len(texts) - MOST_TOLD
+    return "; ".join([*texts[:MOST_TOLD], *([f"largeguest: and {more} more like these"] if more > 0 else [])])
 
 
 class ParseError(ValueError):

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .cpuset import CpuSet
+from .errors import plural
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,28 @@ class GuestCell:
     memory: int
     """KiB"""
     shared: bool
+    nodes: CpuSet | None = None
+    """The host nodes that a memnode gives it."""
+    mode: str = "strict"
+    """The memory mode on these nodes."""
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Who may run on which host CPUs."""
+
+    vcpus: Mapping[int, CpuSet] = field(default_factory=dict)
+    iothreads: Mapping[int, CpuSet] = field(default_factory=dict)
+    emulator: CpuSet | None = None
+
+    def __str__(self) -> str:
+        pinned = [plural(len(self.vcpus), "vCPU")] if self.vcpus else []
+        pinned += [plural(len(self.iothreads), "iothread")] if self.iothreads else []
+        pinned += ["the emulator"] if self.emulator else []
+        return f"{', '.join(pinned)} pinned"
+
+    def all(self) -> list[CpuSet]:
+        return [*self.vcpus.values(), *self.iothreads.values(), *([self.emulator] if self.emulator else [])]
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,7 @@ class GuestPolicy:
     mode: str
     auto: bool
     """numad chooses the nodes."""
+    nodeset: CpuSet | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,7 @@ class Guest:
     """None where the XML has none: every vCPU is a socket then."""
     cells: tuple[GuestCell, ...] = ()
     policy: GuestPolicy | None = None
+    pins: Pins = field(default_factory=Pins)
     iothreads: CpuSet = field(default_factory=CpuSet)
     arch: str | None = None
     cpu_policy: str | None = None
@@ -93,15 +119,6 @@ class Guest:
     def memory(self) -> int:
         """KiB that the cells hold: all but the memory devices."""
         return self.total_memory - sum(device.size for device in self.devices)
-
-    @property
-    def memory_by_cell(self) -> dict[int, int]:
-        """Cell to the KiB that it has now, the devices plugged to it included."""
-        memory = {number: cell.memory for number, cell in enumerate(self.cells)}
-        for device in self.devices:
-            if device.node in memory:
-                memory[device.node] += device.size
-        return memory
 
     @property
     def vcpus_per_socket(self) -> int:

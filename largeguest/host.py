@@ -7,6 +7,7 @@ also on a host with 2,048 CPUs.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from . import cpuset
-from .cpuset import CpuSet
+from .cpuset import MAX_ID, CpuSet
 from .errors import ParseError, Problem, Refused, quote
 
 Value = TypeVar("Value")
@@ -65,7 +66,7 @@ class Host:
     numad: bool | None = field(default=None, compare=False)
     """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
 
-    @property
+    @functools.cached_property
     def online(self) -> CpuSet:
         return CpuSet(self.cpus)
 
@@ -109,12 +110,16 @@ def from_sys(root: str = "/sys") -> Host:
     if online is None:
         raise Refused([Problem("host", f"{quote(root, 200)} is no /sys of a Linux host", "name a folder like /sys")])
     nodes = _ids(os.path.join(system, "node", "online"))
+    if nodes is None and os.path.isdir(os.path.join(system, "node", "node0")):
+        raise Refused(
+            [Problem("host", f"{quote(root, 200)} does not say which nodes are online", "save the tree again")]
+        )
 
     def node(number: int) -> Node:
         folder = os.path.join(system, "node", f"node{number}")
-        row = (_read(os.path.join(folder, "distance")) or "").split()
+        row = re.findall("[0-9]+", _read(os.path.join(folder, "distance")) or "")
         return _node(
-            _ids(os.path.join(folder, "cpulist")) or CpuSet(),
+            (_ids(os.path.join(folder, "cpulist")) or CpuSet()) & online,
             _read(os.path.join(folder, "meminfo")) or "",
             os.path.join(folder, "hugepages"),
             dict(zip(nodes or (), map(int, row))),
@@ -131,7 +136,7 @@ def from_sys(root: str = "/sys") -> Host:
             socket=_number(os.path.join(folder, "physical_package_id"), 0),
             die=_number(os.path.join(folder, "die_id"), 0),
             core=_number(os.path.join(folder, "core_id"), number),
-            siblings=siblings & online,
+            siblings=(siblings & online) | CpuSet([number]),
         )
 
     usr = os.path.join(root, os.pardir, "usr")
@@ -148,7 +153,7 @@ def from_capabilities(document: bytes) -> Host:
     try:
         for cell in root.iterfind("host/topology/cells/cell"):
             # CPUs that are offline have an id only
-            online = {int(cpu.get("id", "")): cpu for cpu in cell.iterfind("cpus/cpu") if cpu.get("siblings")}
+            online = {_id(cpu.get("id")): cpu for cpu in cell.iterfind("cpus/cpu") if cpu.get("siblings")}
             for number, cpu in online.items():
                 cpus[number] = Cpu(
                     socket=max(0, int(cpu.get("socket_id", "0"))),
@@ -156,14 +161,14 @@ def from_capabilities(document: bytes) -> Host:
                     core=max(0, int(cpu.get("core_id", "0"))),
                     siblings=cpuset.parse(cpu.get("siblings", "")),
                 )
-            nodes[int(cell.get("id", ""))] = Node(
+            nodes[_id(cell.get("id"))] = Node(
                 cpus=CpuSet(online),
                 memory=int(cell.findtext("memory", "0")),
                 free=None,
                 pages={
                     int(pages.get("size", "")): Pages(int(pages.text or ""), None)
                     for pages in cell.iterfind("pages")
-                    if int(pages.get("size", "")) not in _BASE_PAGES
+                    if int(pages.get("size", "")) not in BASE_PAGES
                 },
                 distances={
                     int(sibling.get("id", "")): int(sibling.get("value", ""))
@@ -177,11 +182,19 @@ def from_capabilities(document: bytes) -> Host:
     return Host(nodes, cpus)
 
 
+def _id(text: str | None) -> int:
+    """Raises ValueError for what is no id."""
+    number = int(text or "")
+    if not 0 <= number <= MAX_ID:
+        raise ValueError(number)
+    return number
+
+
 _NO_TOPOLOGY = Problem(
     "host", "the capabilities hold no topology that can be read", "take them from virsh capabilities"
 )
 
-_BASE_PAGES = (4, 8, 16, 64)
+BASE_PAGES = (4, 8, 16, 64)
 """KiB of pages that are not huge, on one architecture or the other; all memory is counted in them, too."""
 
 

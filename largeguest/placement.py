@@ -3,34 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from . import checks, dealing
 from .cpulist import NotThereError
 from .cpuset import CpuSet
 from .errors import Problem, Refused, name_ids, plural, shorten
-from .guest import Guest
+from .guest import Guest, Pins
 from .host import Host
-from .properties import DEFAULT_MODE, Cell, Cputune, Guestnuma, Iothread, Numatune, Pin, Properties, Vcpus
-
-
-@dataclass(frozen=True)
-class Pins:
-    """Who may run on which host CPUs."""
-
-    vcpus: Mapping[int, CpuSet] = field(default_factory=dict)
-    iothreads: Mapping[int, CpuSet] = field(default_factory=dict)
-    emulator: CpuSet | None = None
-
-    def __str__(self) -> str:
-        pinned = [plural(len(self.vcpus), "vCPU")] if self.vcpus else []
-        pinned += [plural(len(self.iothreads), "iothread")] if self.iothreads else []
-        pinned += ["the emulator"] if self.emulator else []
-        return f"{', '.join(pinned)} pinned"
-
-    def all(self) -> list[CpuSet]:
-        return [*self.vcpus.values(), *self.iothreads.values(), *([self.emulator] if self.emulator else [])]
+from .properties import DEFAULT_MODE, Cputune, Guestnuma, Iothread, Numatune, Pin, Properties, Vcpus
 
 
 @dataclass(frozen=True)
@@ -60,6 +44,8 @@ class PlacedCell:
     """The memory mode on these nodes."""
     distances: Mapping[int, int] = field(default_factory=dict)
     """Cell to the distance from here; empty: the guest is told none."""
+    shared: bool = False
+    """QEMU shares the memory with other processes (memAccess), as it did if one of the old cells was shared."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +80,9 @@ def place(wanted: Properties, guest: Guest, host: Host | None) -> Placement:
     placed = _resolve_on_host(wanted, host, problems)
     if wanted.guestnuma is not None:
         placed = replace(placed, cells=_resolve_cells(wanted.guestnuma, wanted.numatune, guest, host))
+        policy = placed.memory or guest.policy
+        if policy is not None and policy.nodeset:
+            problems += checks.check_cells_in_policy(placed.cells or (), policy.mode, policy.nodeset)
     if host is not None:
         problems += checks.check_host(placed, guest, host)
     return replace(placed, warnings=_warnings_of(problems))
@@ -102,17 +91,22 @@ def place(wanted: Properties, guest: Guest, host: Host | None) -> Placement:
 def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
     """The placement of a VM that runs or sleeps elsewhere, on `host`; raises Refused.
 
-    Its cells are those that it has, and nothing about the guest is checked: that was settled at its start, and memory
-    may have been plugged in since.
+    What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
+    vCPUs under the CPU pinning policy manual. Under others VDSM takes these out, and they are what the property says
+    on this host. Nothing about the guest is checked: that was settled at its start, and memory may have been plugged
+    in since.
     """
     problems: list[Problem] = []
-    placed = _resolve_on_host(wanted, host, problems)
-    nodes = [None if wanted.guestnuma is None else cell.nodes for cell in _cells(wanted)]
-    if len(nodes) != len(guest.cells):
-        nodes = [None] * len(guest.cells)
-    mode = _cell_mode(wanted.numatune)
-    cells = tuple(PlacedCell(cell.vcpus, cell.memory, bound, mode) for cell, bound in zip(guest.cells, nodes))
-    placed = replace(placed, cells=cells or None)
+    pins = guest.pins
+    if guest.cpu_policy != "manual":
+        anew = Pins() if wanted.cputune is None else _resolve_pins(wanted.cputune, host, problems)
+        pins = replace(pins, vcpus=anew.vcpus)
+    policy = guest.policy
+    placed = Placement(
+        pins=pins,
+        memory=None if policy is None else Policy(policy.mode, None if policy.auto else policy.nodeset),
+        cells=tuple(PlacedCell(cell.vcpus, cell.memory, cell.nodes, cell.mode) for cell in guest.cells) or None,
+    )
     problems += checks.check_host(placed, guest, host)
     return replace(placed, warnings=_warnings_of(problems))
 
@@ -137,36 +131,48 @@ def _resolve_pins(cputune: Cputune, host: Host | None, problems: list[Problem]) 
     vcpus: dict[int, CpuSet] = {}
     iothreads: dict[int, CpuSet] = {}
     emulator = None
+    sets: Iterable[CpuSet]
     taken: dict[int, None] = {}
+    named = CpuSet()
     for pin in cputune.pins:
-        cpus = _look_up(pin, host, problems)
         if pin.each:
-            sets = _take_one_each(pin, cpus, taken, problems)
+            sets = _take_one_each(pin, host, taken, problems)
         else:
-            sets = [CpuSet(cpus)] * _how_many(pin)
+            sets = itertools.repeat(_look_up(pin, pin.cpus.cpuset, CpuSet(), host, problems))
         if isinstance(pin.who, Vcpus):
-            vcpus.update(zip(range(pin.who.first, pin.who.last + 1), sets))
+            span = CpuSet.span(pin.who.first, pin.who.last)
+            again = span & named
+            for vcpu, cpus in zip([*again][:1], sets):  # refused, but its CPUs are checked all the same
+                vcpus[vcpu] |= cpus
+            vcpus.update(zip(span - again, sets))
+            named |= span
         elif isinstance(pin.who, Iothread):
             iothreads.update(zip([pin.who.number], sets))
         else:
-            emulator = sets[0] if sets else None
+            emulator = next(iter(sets), None)
     return Pins(vcpus, iothreads, emulator)
 
 
-def _look_up(pin: Pin, host: Host | None, problems: list[Problem]) -> list[int]:
+Looked = TypeVar("Looked", list[int], CpuSet)
+
+
+def _look_up(
+    pin: Pin, look: Callable[[Host | None], Looked], nothing: Looked, host: Host | None, problems: list[Problem]
+) -> Looked:
     try:
-        found = pin.cpus.cpus(host)
+        found = look(host)
     except NotThereError as error:
         problems.append(Problem("cputune", shorten(str(error), 100), "name CPUs that are there"))
-        return []
+        return nothing
     if not found:
         what = f"{shorten(str(pin))} leaves no CPU on this host"
         problems.append(Problem("cputune", what, "name one that no later ^ takes out"))
     return found
 
 
-def _take_one_each(pin: Pin, cpus: list[int], taken: dict[int, None], problems: list[Problem]) -> list[CpuSet]:
+def _take_one_each(pin: Pin, host: Host | None, taken: dict[int, None], problems: list[Problem]) -> list[CpuSet]:
     """One CPU for each, in order, that no other has taken."""
+    cpus: list[int] = _look_up(pin, pin.cpus.cpus, [], host, problems)
     free = [cpu for cpu in cpus if cpu not in taken]
     count = _how_many(pin)
     if cpus and len(free) < count:
@@ -207,14 +213,11 @@ def _resolve_cells(
     nodes = [cell.nodes for cell in guestnuma.cells]
     mode = _cell_mode(numatune)
     distances = _distances(nodes, host)
+    shared = any(cell.shared for cell in guest.cells)
     return tuple(
-        PlacedCell(named, amount, own, mode, between)
+        PlacedCell(named, amount, own, mode, between, shared)
         for named, amount, own, between in zip(vcpus, memory, nodes, distances)
     )
-
-
-def _cells(wanted: Properties) -> tuple[Cell, ...]:
-    return () if wanted.guestnuma is None else wanted.guestnuma.cells
 
 
 def _cell_mode(numatune: Numatune | None) -> str:
@@ -228,6 +231,12 @@ def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, 
     if host is None or not own_node_each or not all(node in host.nodes for node in single):
         return [{} for _ in nodes]
     rows = [host.nodes[node].distances for node in single]
-    if not all(node in row for row in rows for node in single):
+    told = [{cell: row.get(node, 0) for cell, node in enumerate(single)} for row in rows]
+    if not all(_libvirt_takes(value, here == there) for here, row in enumerate(told) for there, value in row.items()):
         return [{} for _ in nodes]
-    return [{cell: row[node] for cell, node in enumerate(single)} for row in rows]
+    return told
+
+
+def _libvirt_takes(distance: int, local: bool) -> bool:
+    """libvirt refuses other values, such as the all local ones of a host with fake nodes."""
+    return distance == 10 if local else 10 < distance < 256

@@ -350,6 +350,12 @@ def _not_vcpus(text: str, start: int, end: int) -> ParseError:
 
 
 def _not_joined(text: str, start: int, end: int) -> ParseError:
+    """The error for the first piece between `+` that is no range."""
+    for piece in text[start:end].split("+"):
+        if re.fullmatch(f" *{RANGE}", piece) is None:
+            end = start + len(piece)
+            break
+        start += len(piece) + 1
     start, end = cpuset.strip(text, start, end)
     return ParseError(text, start, end, "is not a node or a range of nodes", "write for example @0, @0-1 or @0+2")
 
@@ -359,8 +365,8 @@ def _not_alone(text: str, start: int, end: int) -> ParseError:
 
 
 def _second_sign(text: str, start: int, end: int) -> ParseError:
-    start, end = cpuset.strip(text, start, end)
-    return ParseError(text, start, end, "has one # too many", "put a comma between two entries")
+    second = text.index("#", text.index("#", start, end) + 1)
+    return ParseError(text, second, second + 1, "is one too many", "put a comma between two entries")
 
 
 def _parse_memory(text: str, start: int, end: int) -> int | None:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from . import domxml, placement, properties
-from .errors import Problem, Refused, plural
+from .errors import Problem, Refused, join, plural
 from .host import Host
 
 
@@ -20,10 +21,9 @@ def rewrite(values: Mapping[str, str], document: bytes, host: Host | None) -> tu
     wanted, problems = properties.parse(values)
     try:
         tree = domxml.parse(document)
-        guest = domxml.read_guest(tree)
-        if guest.ran:
+        if domxml.has_run(tree):
             return document, "largeguest: nothing changed: the XML is that of a VM that ran already (<domain id=...>)"
-        placed = placement.place(wanted, guest, host)
+        placed = placement.place(wanted, domxml.read_guest(tree), host)
     except Refused as refused:
         raise Refused((*problems, *refused.problems)) from None
     if problems:
@@ -57,7 +57,10 @@ def retarget(values: Mapping[str, str], device: bytes, running: bytes | None) ->
     wanted, _ = properties.parse(values)
     shares = wanted.guestnuma is not None and any(cell.memory is None for cell in wanted.guestnuma.cells)
     tree = domxml.parse_device(device)
-    cells = {} if running is None else domxml.read_guest(domxml.parse(running)).memory_by_cell
+    cells = {}
+    if running is not None:
+        with contextlib.suppress(Refused):  # then it is as if it had no cells
+            cells = domxml.read_memory_by_cell(domxml.parse(running))
     refused_next = Problem(
         "guestnuma",
         "the VM gets memory that the property does not know, so its next start will be refused",
@@ -76,7 +79,7 @@ def retarget(values: Mapping[str, str], device: bytes, running: bytes | None) ->
 
 
 def _tell(done: Iterable[str], warnings: Iterable[Problem]) -> str:
-    return "; ".join([*done, *map(str, warnings)])
+    return "; ".join(filter(None, [*done, join(warnings)]))
 
 
 def _tell_replaced(replaced: Counter[str]) -> Iterable[str]:

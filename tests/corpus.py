@@ -11,7 +11,7 @@ CPU = "is not a CPU, a range or a place (node0, socket0, socket0.core0)"
 NO_CPU = "stands where a CPU is missing: write one or take the comma out"
 NO_VCPU = "names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3"
 VCPU = "is not a vCPU: write its number, a range, emulator or iothread1"
-SIGNS = "has one # too many: put a comma between two entries"
+SIGNS = "is one too many: put a comma between two entries"
 MODE = "is not a mode: write strict#, preferred#, interleave# or restrictive# before the nodes"
 NODE = "is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto"
 ALONE = "stands beside nodes: write nodes, or auto alone"
@@ -191,10 +191,10 @@ WRONG_IN_SHAPE = [
     ("cputune", "0#1\u00a0", f'"0#1\\xa0" at 2: "1\\xa0" {CPU}'),
     ("cputune", "0#1\u2028,1#1", f'"0#1\\u2028,1#1" at 2: "1\\u2028" {CPU}'),
     ("cputune", "0#1\u0085", f'"0#1\\x85" at 2: "1\\x85" {CPU}'),
-    ("cputune", "0#0#1", f'"0#0#1" at 0: "0#0#1" {SIGNS}'),
-    ("cputune", "0##1", f'"0##1" at 0: "0##1" {SIGNS}'),
+    ("cputune", "0#0#1", f'"0#0#1" at 3: "#" {SIGNS}'),
+    ("cputune", "0##1", f'"0##1" at 2: "#" {SIGNS}'),
     ("cputune", "0=0", f'"0=0" at 0: "0=0" {NO_VCPU}'),
-    ("cputune", "0#0 1#1", f'"0#0 1#1" at 0: "0#0 1#1" {SIGNS}'),
+    ("cputune", "0#0 1#1", f'"0#0 1#1" at 5: "#" {SIGNS}'),
     ("cputune", "\n", f'"\\n" at 0: "\\n" {NO_VCPU}'),
     ("cputune", " \t", f'" \\t" at 1: "\\t" {NO_VCPU}'),
     ("numatune", "\n", f'"\\n" at 0: "\\n" {NODE}'),
@@ -218,7 +218,7 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "0-3#", f'"0-3#" at 4: "" {MEMORY}'),
     ("guestnuma", "0-3#-1", f'"0-3#-1" at 4: "-1" {MEMORY}'),
     ("guestnuma", "0-3#1.5", f'"0-3#1.5" at 4: "1.5" {MEMORY}'),
-    ("guestnuma", "0#1024#1", f'"0#1024#1" at 0: "0#1024#1" {SIGNS}'),
+    ("guestnuma", "0#1024#1", f'"0#1024#1" at 6: "#" {SIGNS}'),
     ("cputune", "emu#0", f'"emu#0" at 0: "emu" {VCPU}'),
     ("cputune", "Emulator#0", f'"Emulator#0" at 0: "Emulator" {VCPU}'),
     ("cputune", "emulator", f'"emulator" at 0: "emulator" {NO_VCPU}'),
@@ -234,7 +234,7 @@ WRONG_IN_SHAPE = [
     ("cputune", "node0#0", f'"node0#0" at 0: "node0" {VCPU}'),
     ("cputune", "0#=", f'"0#=" at 3: "" {NO_CPU}'),
     ("cputune", "0==0", f'"0==0" at 0: "0==0" {NO_VCPU}'),
-    ("cputune", "0#=#0", f'"0#=#0" at 0: "0#=#0" {SIGNS}'),
+    ("cputune", "0#=#0", f'"0#=#0" at 3: "#" {SIGNS}'),
     ("cputune", "0#==0", f'"0#==0" at 3: "=0" {CPU}'),
     ("cputune", "0=#0", f'"0=#0" at 0: "0=" {VCPU}'),
     ("cputune", "0#node", f'"0#node" at 2: "node" {CPU}'),
@@ -287,6 +287,7 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "0#1@x", f'"0#1@x" at 4: "x" {BEHIND}'),
     ("guestnuma", "0#1@0,1", f'"0#1@0,1" at 6: "1" {NO_MEMORY}'),
     ("guestnuma", "0#1@0+", f'"0#1@0+" at 6: "" {BEHIND}'),
+    ("guestnuma", "0#1G@0+x", f'"0#1G@0+x" at 7: "x" {BEHIND}'),
     ("guestnuma", "0#1@+0", f'"0#1@+0" at 4: "" {BEHIND}'),
     ("guestnuma", "0#1@0++1", f'"0#1@0++1" at 6: "" {BEHIND}'),
     ("guestnuma", "0#1@0-", f'"0#1@0-" at 4: "0-" {BEHIND}'),

@@ -9,7 +9,7 @@ from lxml import etree
 from largeguest import PROPERTIES, domxml
 from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
-from largeguest.guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Topology
+from largeguest.guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Topology
 from largeguest.rewrite import rewrite
 
 from . import DATA, hosts
@@ -262,7 +262,7 @@ def test_read_guest_in_full() -> None:
 @pytest.mark.parametrize(
     ("memory", "policy"),
     [
-        ("<memory mode='interleave' nodeset='0'/>", GuestPolicy("interleave", auto=False)),
+        ("<memory mode='interleave' nodeset='0'/>", GuestPolicy("interleave", auto=False, nodeset=CpuSet([0]))),
         ("<memory placement='auto'/>", GuestPolicy("strict", auto=True)),
         ("<memnode cellid='0' mode='strict' nodeset='0'/>", None),
     ],
@@ -270,6 +270,43 @@ def test_read_guest_in_full() -> None:
 def test_the_policy_that_is_there(memory: str, policy: GuestPolicy | None) -> None:
     document = f"<domain><memory>1</memory><numatune>{memory}</numatune></domain>".encode()
     assert domxml.read_guest(domxml.parse(document)).policy == policy
+
+
+def test_automatic_placement_of_vcpus_is_one_of_memory() -> None:
+    document = b"<domain><memory>1</memory><vcpu placement='auto'>1</vcpu></domain>"
+    assert domxml.read_guest(domxml.parse(document)).policy == GuestPolicy("strict", auto=True)
+
+
+def test_pins_and_memnodes_are_read() -> None:
+    document = b"""<domain><memory>3</memory><cputune><vcpupin vcpu="1" cpuset="0-1"/><emulatorpin cpuset="2"/>
+    <iothreadpin iothread="4294967295" cpuset="3,^3,4"/></cputune><iothreads>2</iothreads>
+    <iothreadids><iothread id="4294967295"/></iothreadids>
+    <cpu><numa><cell id="1" cpus="0" memory="1"/><cell id="0" cpus="1" memory="2"/></numa></cpu>
+    <numatune><memnode cellid="1" mode="preferred" nodeset="3"/></numatune></domain>"""
+    guest = domxml.read_guest(domxml.parse(document))
+    assert guest.pins == Pins({1: CpuSet([0, 1])}, {4294967295: CpuSet([4])}, CpuSet([2]))
+    assert guest.iothreads == CpuSet([1])
+    assert guest.cells == (
+        GuestCell(CpuSet([1]), 2, shared=False),
+        GuestCell(CpuSet([0]), 1, shared=False, nodes=CpuSet([3]), mode="preferred"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "devices", "memory"),
+    [
+        ("", "", {}),
+        ("<cell cpus='0' memory='2'/><cell memory='1'/>", "", {0: 2, 1: 1}),
+        ("<cell id='1' memory='1'/><cell id='0' memory='2'/>", "1 1", {0: 2, 1: 3}),
+        ("<cell memory='2'/>", "7", {0: 2}),
+    ],
+)
+def test_memory_by_cell(cells: str, devices: str, memory: dict[int, int]) -> None:
+    dimms = "".join(
+        f"<memory model='dimm'><target><size>1</size><node>{node}</node></target></memory>" for node in devices.split()
+    )
+    document = f"<domain><cpu><numa>{cells}</numa></cpu><devices>{dimms}</devices></domain>".encode()
+    assert domxml.read_memory_by_cell(domxml.parse(document)) == memory
 
 
 @pytest.mark.parametrize("policy", ["none", "manual", "dedicated", None])
@@ -333,6 +370,11 @@ XML_REFUSALS = [
     ("<domain><vcpu>two</vcpu></domain>", f"<vcpu> holds no whole number: {GIVE}"),
     ("<domain><vcpu>0</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
     ("<domain><vcpu>999999999999</vcpu></domain>", "<vcpu> says 999999999999: use a number from 1 to 16384"),
+    (
+        "<domain><memory>1</memory><devices><memory model='dimm'><target><size>1</size><node>99999999999999999</node>"
+        "</target></memory></devices></domain>",
+        "<node> says 99999999999999999: use a number from 0 to 16383",
+    ),
     ("<domain><vcpu current='0'>4</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
     (
         "<domain><memory>1</memory><cpu><topology sockets='1' cores='0' threads='1'/></cpu></domain>",

@@ -81,7 +81,7 @@ REFUSALS = [
         {"cputune": "0#1,^1"},
         'cputune: "0#1,^1" at 2: "1,^1" leaves nothing: name at least one id that no later ^ takes out',
     ),
-    ({"cputune": "0#0#0"}, 'cputune: "0#0#0" at 0: "0#0#0" has one # too many: put a comma between two entries'),
+    ({"cputune": "0#0#0"}, 'cputune: "0#0#0" at 3: "#" is one too many: put a comma between two entries'),
     ({"cputune": "4#0"}, "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out"),
     ({"cputune": "0#0,0#1"}, "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
     (
@@ -294,58 +294,92 @@ def test_a_warning_does_not_stop_the_vm(run_hook: Hook, domxml: Path) -> None:
 RAN = PLAIN.replace(b'<domain type="kvm"', b'<domain id="3" type="kvm"')
 
 
-def test_a_vm_that_is_resumed_is_left_alone(run_hook: Hook, domxml: Path) -> None:
-    domxml.write_bytes(RAN)
+@pytest.mark.parametrize("ran", [RAN, RAN.replace(b"<memory>", b"<memory unit='odd'>")])
+def test_a_vm_that_is_resumed_is_left_alone(run_hook: Hook, domxml: Path, ran: bytes) -> None:
+    domxml.write_bytes(ran)
     before = domxml.stat()
     result = run_hook(domxml, {"cputune": "0#0", "guestnuma": "0#1"})
     assert (result.returncode, result.stderr.count("\n")) == (0, 1)
     assert result.stderr.startswith("largeguest: nothing changed: ")
-    assert (domxml.read_bytes(), domxml.stat().st_ino) == (RAN, before.st_ino)
+    assert (domxml.read_bytes(), domxml.stat().st_ino) == (ran, before.st_ino)
+
+
+FITS = "largeguest: this host can hold the layout\n"
+NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0-3: name nodes of this host"
 
 
 @pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])
 @pytest.mark.parametrize(
-    ("environ", "code", "message"),
+    ("environ", "inside", "message"),
     [
-        ({}, 0, ""),
+        ({}, "", ""),
         (
             {"cputune": "0#15", "numatune": "strict#3", "guestnuma": "0-1#1024,2-3#1024"},
-            0,
-            "largeguest: this host can hold the layout\n",
-        ),
-        (
-            {"cputune": "0#node4", "guestnuma": "0-1#*@3,2-3#*@9"},
-            2,
-            "largeguest: cputune: node4 is not on this host, which has nodes 0-3: name CPUs that are there\n",
+            "<numatune><memory mode='strict' nodeset='3'/></numatune>",
+            FITS,
         ),
         # the guest's sums are not looked at, memory may have been plugged in; nor are its vCPUs
-        ({"guestnuma": "0-99#7"}, 0, "largeguest: this host can hold the layout\n"),
+        ({"guestnuma": "0-99#7"}, "", FITS),
+        # pins of vCPUs are taken out by VDSM, and are what the property says here
+        ({"cputune": "0#node1"}, "<cputune><vcpupin vcpu='0' cpuset='99'/></cputune>", FITS),
         (
-            {"cputune": "0#16,1#99", "numatune": "strict#0,4"},
-            2,
-            "largeguest: cputune: CPUs 16,99 are not online on this host, which has 0-15: pin to CPUs that are online; "
-            "largeguest: numatune: node 4 is not on this host, which has nodes 0-3: name nodes of this host\n",
+            {"cputune": "0#node4"},
+            "",
+            "largeguest: cputune: node4 is not on this host, which has nodes 0-3: name CPUs that are there\n",
+        ),
+        (
+            {"cputune": "0#16,1#99"},
+            "",
+            "largeguest: cputune: CPUs 16,99 are not online on this host, which has 0-15: pin to CPUs that are online\n",
+        ),
+        # all else travels as it is in the XML, whatever the property would say here
+        ({"numatune": "^0"}, "<numatune><memory mode='strict' nodeset='1-4'/></numatune>", f"{NO_NODE_4}\n"),
+        ({"numatune": "strict#77"}, "", FITS),
+        (
+            {"cputune": "emulator#node0"},
+            "<cputune><emulatorpin cpuset='20'/><iothreadpin iothread='1' cpuset='21'/></cputune>",
+            "largeguest: cputune: CPUs 20-21 are not online on this host, which has 0-15: pin to CPUs that are online\n",
+        ),
+        (
+            {"guestnuma": "0-1#*@0,2-3#*@1"},
+            "<cpu><numa><cell id='0' cpus='0-1' memory='1024'/><cell id='1' cpus='2-3' memory='1024'/></numa></cpu>"
+            "<numatune><memnode cellid='1' mode='strict' nodeset='5'/></numatune>",
+            "largeguest: guestnuma: node 5 is not on this host, which has nodes 0-3: name nodes of this host\n",
         ),
         (
             {"cputune": "x", "numatune": "strict#4"},
-            2,
-            'largeguest: cputune: "x" at 0: "x" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3; '
-            "largeguest: numatune: node 4 is not on this host, which has nodes 0-3: name nodes of this host\n",
+            "<numatune><memory mode='strict' nodeset='4'/></numatune>",
+            'largeguest: cputune: "x" at 0: "x" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3; ' + f"{NO_NODE_4}\n",
         ),
     ],
 )
 def test_a_host_that_takes_over_a_vm(
-    run_hook: Hook, domxml: Path, point: str, environ: dict[str, str], code: int, message: str
+    run_hook: Hook, domxml: Path, point: str, environ: dict[str, str], inside: str, message: str
 ) -> None:
-    domxml.write_bytes(RAN)
+    ran = RAN.replace(b"<emulatorpin", b"<!-- none --><x").replace(b"</emulatorpin>", b"</x>")
+    ran = ran.replace(b"<devices>", f"{inside}<devices>".encode())
+    domxml.write_bytes(ran)
     before = domxml.stat()
     result = run_hook(domxml, environ, point=point)
+    code = 0 if message in ("", FITS) else 2
     assert (result.returncode, result.stdout, result.stderr) == (code, "", message)
-    assert (domxml.read_bytes(), domxml.stat().st_ino) == (RAN, before.st_ino)
+    assert (domxml.read_bytes(), domxml.stat().st_ino) == (ran, before.st_ino)
+
+
+@pytest.mark.parametrize(("policy", "code"), [("manual", 2), ("none", 0), ("dedicated", 0)])
+def test_under_manual_the_pins_of_vcpus_travel(run_hook: Hook, domxml: Path, policy: str, code: int) -> None:
+    pinned = RAN.replace(b"<shares>", b"<vcpupin vcpu='0' cpuset='16'/><shares>")
+    domxml.write_bytes(pinned.replace(b"Policy>none<", f"Policy>{policy}<".encode()))
+    result = run_hook(domxml, {"cputune": "0#=node1"}, point="before_vm_migrate_destination")
+    assert (result.returncode, "CPU 16 is not online" in result.stderr) == (code, code == 2)
 
 
 def test_a_host_short_of_memory_takes_over_with_a_warning(run_hook: Hook, domxml: Path) -> None:
-    domxml.write_bytes(RAN.replace(b"<memory>524288", b"<memory>3145728"))
+    domxml.write_bytes(
+        RAN.replace(b"<memory>524288", b"<memory>3145728").replace(
+            b"<devices>", b"<numatune><memory mode='strict' nodeset='1'/></numatune><devices>"
+        )
+    )
     result = run_hook(domxml, {"numatune": "strict#1"}, point="before_vm_migrate_destination")
     assert (result.returncode, result.stderr) == (
         0,
@@ -403,6 +437,16 @@ def running(cells: str, devices: str = "") -> str:
             running(CELLS, "<memory model='dimm'><target><size>512</size><node>1</node></target></memory>"),
             2,
             "largeguest: guestnuma: memory device plugged to cell 2, which has least memory, 1024 KiB",
+        ),
+        (
+            running("<cell id='0' cpus='0' memory='some'/>"),
+            0,
+            "largeguest: warning: guestnuma: the VM has no cells: the memory device stays as the engine made it",
+        ),
+        (
+            running("<cell id='1' cpus='1' memory='1024'/><cell id='0' cpus='0' memory='3072'/>"),
+            1,
+            "largeguest: guestnuma: memory device plugged to cell 1, which has least memory, 1024 KiB",
         ),
         (
             running(""),

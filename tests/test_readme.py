@@ -51,7 +51,8 @@ MESSAGES = [
     "host: the capabilities hold no topology that can be read",
     "_hook_domxml: cannot replace the file",
     "not foreseen, please report this",
-    "92 more cells with such memory",
+    "and 89 more like these",
+    "cell 0 has 0 KiB: write at least 1024",
     "the value has 4001 characters: the engine stores 4000 for all properties of a VM together",
     "lone number 3 is read as CPU, but there are such vCPUs without a pin, too",
     # warnings, each as a test of its own has it
