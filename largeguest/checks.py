@@ -267,11 +267,11 @@ def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Pro
     for size in sorted({part.page for part in bound}):
         parts = [part for part in bound if part.page == size]
         rooms = {number: _room(host.nodes[number], size) for number in union(part.nodeset for part in parts)}
-        full = _overfull(parts, {number: room.total for number, room in rooms.items()})
+        full = overfull(parts, {number: room.total for number, room in rooms.items()})
         if full:
             yield _too_much(parts, size, full, sum(rooms[number].total for number in full))
             continue
-        full = _overfull(parts, {number: room.free for number, room in rooms.items()})
+        full = overfull(parts, {number: room.free for number, room in rooms.items()})
         if full:
             yield _too_much_now(parts, size, full, sum(rooms[number].free for number in full))
 
@@ -297,7 +297,7 @@ def _room(node: Node, size: int) -> _Room:
     return _Room(total, total if node.free is None else node.free)
 
 
-def _overfull(parts: list[_Bound], room: dict[int, int]) -> CpuSet:
+def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
     """Nodes on which what is bound to them, and to any part of them, does not fit; empty if all fits (maximum flow)."""
     left = dict(room)
     lies: dict[CpuSet, dict[int, int]] = {part.nodeset: {} for part in parts}
@@ -334,14 +334,14 @@ def _overfull(parts: list[_Bound], room: dict[int, int]) -> CpuSet:
     return CpuSet()
 
 
-def _too_much(parts: list[_Bound], size: int, full: CpuSet, room: int) -> Problem:
+def _too_much(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _tell_bound(parts, size, full)
     if size == _BASE:
         return Problem(name, f"{what} {room} KiB fit", "name more nodes, or write interleave# or preferred#")
     return Problem(name, f"{what} there are {room // size}", "reserve them on these nodes, or name others")
 
 
-def _too_much_now(parts: list[_Bound], size: int, full: CpuSet, room: int) -> Problem:
+def _too_much_now(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _tell_bound(parts, size, full)
     if size == _BASE:
         mend = "free memory there, or the VM may be killed when it uses all of its own"
@@ -349,7 +349,7 @@ def _too_much_now(parts: list[_Bound], size: int, full: CpuSet, room: int) -> Pr
     return Problem(name, f"{what} {room // size} are free now", "free them, or the VM will not start", warning=True)
 
 
-def _tell_bound(parts: list[_Bound], size: int, full: CpuSet) -> tuple[str, str]:
+def _tell_bound(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
     """The property to blame, and how much is bound to the nodes."""
     inside = [part for part in parts if not part.nodeset - full]
     name = next((part.name for part in inside if part.nodeset == full), inside[0].name)
@@ -359,7 +359,7 @@ def _tell_bound(parts: list[_Bound], size: int, full: CpuSet) -> tuple[str, str]
 
 
 @dataclass(frozen=True)
-class _Bound:
+class Bound:
     """KiB in pages of a size that can come from some nodes only, and the property that says so."""
 
     name: str
@@ -368,7 +368,7 @@ class _Bound:
     memory: int
 
 
-def _bound_memory(placed: Placement, guest: Guest, huge: Container[int]) -> Iterator[_Bound]:
+def _bound_memory(placed: Placement, guest: Guest, huge: Container[int]) -> Iterator[Bound]:
     policy = placed.memory
     limited = policy.nodeset if policy is not None and policy.mode in _LIMITING_MODES else None
     cells: list[tuple[int, CpuSet | None]] = [
@@ -389,7 +389,7 @@ def _bound_memory(placed: Placement, guest: Guest, huge: Container[int]) -> Iter
             name = "guestnuma" if nodes else "numatune"
             # libvirt takes <page> with the size of the base pages, too
             base = page is None or (page.size in BASE_PAGES and page.size not in huge)
-            yield _Bound(name, nodeset, _BASE if base or page is None else page.size or _BASE, memory)
+            yield Bound(name, nodeset, _BASE if base or page is None else page.size or _BASE, memory)
 
 
 def _named_twice(sets: Iterable[CpuSet]) -> CpuSet:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The parts of the checks that are mathematics; what they tell is in test_placement."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from largeguest.checks import Bound, overfull
+from largeguest.cpulist import CpuList, Item, Node, Socket, Span
+from largeguest.cpuset import CpuSet
+
+from . import hosts
+
+NODES = range(4)
+sets_of_nodes = st.frozensets(st.sampled_from(NODES), min_size=1).map(CpuSet)
+parts = st.lists(st.builds(Bound, st.just("numatune"), sets_of_nodes, st.just(0), st.integers(0, 9)), max_size=6)
+rooms = st.fixed_dictionaries({node: st.integers(0, 12) for node in NODES})
+
+
+def excess(parts: list[Bound], room: dict[int, int], nodes: CpuSet) -> int:
+    """By how much what is bound to these nodes alone is more than they have room for."""
+    return sum(part.memory for part in parts if not part.nodeset - nodes) - sum(room[node] for node in nodes)
+
+
+@settings(max_examples=500)
+@given(parts, rooms)
+def test_memory_fits_unless_some_nodes_are_too_small_for_what_is_bound_to_them(
+    parts: list[Bound], room: dict[int, int]
+) -> None:
+    every = [CpuSet(nodes) for size in range(1, 5) for nodes in combinations(NODES, size)]
+    full = overfull(parts, room)
+    assert bool(full) == any(excess(parts, room, nodes) > 0 for nodes in every)
+    assert not full or excess(parts, room, full) > 0
+
+
+items = st.builds(
+    Item,
+    st.one_of(
+        st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted).map(lambda ends: Span(*ends)),
+        st.builds(Node, st.integers(0, 3)),
+        st.builds(Socket, st.integers(0, 1), st.none() | st.integers(0, 3)),
+    ),
+    st.booleans(),
+)
+
+
+@given(st.lists(items, min_size=1, max_size=6).map(lambda some: CpuList(tuple(some))))
+def test_a_list_with_and_without_order_is_the_same_cpus(cpus: CpuList) -> None:
+    ordered = cpus.cpus(hosts.FOUR_NODES)
+    assert CpuSet(ordered) == cpus.cpuset(hosts.FOUR_NODES)
+    assert len(set(ordered)) == len(ordered)
