@@ -8,8 +8,8 @@ the OOM killer. So they are told here, all in one go.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from . import PROPERTIES, dealing
@@ -258,11 +258,17 @@ def _check_nodes_exist(name: str, nodeset: CpuSet, host: Host) -> Iterator[Probl
 
 def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     """Memory that can come from some nodes only has to fit there: what is bound to any part of them, together."""
-    sizes = {size for node in host.nodes.values() for size in node.pages}
     bound = [
         part
-        for part in _bound_memory(placed, guest, sizes)
+        for part in _bound_memory(placed, guest)
         if not part.nodeset - CpuSet(host.nodes) and any(host.nodes[node].memory != 0 for node in part.nodeset)
+    ]
+    # libvirt takes <page> with the size of the base pages, too
+    bound = [
+        replace(part, page=_BASE)
+        if part.page in BASE_PAGES and not any(part.page in host.nodes[node].pages for node in part.nodeset)
+        else part
+        for part in bound
     ]
     for size in sorted({part.page for part in bound}):
         parts = [part for part in bound if part.page == size]
@@ -294,7 +300,7 @@ def _room(node: Node, size: int) -> _Room:
     if node.memory is None:
         return _Room(MAX_MEMORY_KIB, MAX_MEMORY_KIB)
     total = node.memory - sum(size * pages.total for size, pages in node.pages.items())
-    return _Room(total, total if node.free is None else node.free)
+    return _Room(max(0, total), max(0, total) if node.free is None else node.free)
 
 
 def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
@@ -368,7 +374,7 @@ class Bound:
     memory: int
 
 
-def _bound_memory(placed: Placement, guest: Guest, huge: Container[int]) -> Iterator[Bound]:
+def _bound_memory(placed: Placement, guest: Guest) -> Iterator[Bound]:
     policy = placed.memory
     limited = policy.nodeset if policy is not None and policy.mode in _LIMITING_MODES else None
     cells: list[tuple[int, CpuSet | None]] = [
@@ -382,14 +388,10 @@ def _bound_memory(placed: Placement, guest: Guest, huge: Container[int]) -> Iter
             parts.append((node, device.size, cells[node][1] if node < len(cells) else None))
     for number, memory, nodes in parts:
         page = guest.page_of(number)
-        if page is not None and page.size is None:
-            continue  # of the host's default size, which only its boot parameters tell
+        size = _BASE if page is None else page.size
         nodeset = nodes or limited
-        if nodeset:
-            name = "guestnuma" if nodes else "numatune"
-            # libvirt takes <page> with the size of the base pages, too
-            base = page is None or (page.size in BASE_PAGES and page.size not in huge)
-            yield Bound(name, nodeset, _BASE if base or page is None else page.size or _BASE, memory)
+        if nodeset and size is not None:  # None is the host's default size, which only its boot parameters tell
+            yield Bound("guestnuma" if nodes else "numatune", nodeset, size, memory)
 
 
 def _named_twice(sets: Iterable[CpuSet]) -> CpuSet:

@@ -16,6 +16,8 @@ from .guest import Guest, Pins
 from .host import Host
 from .properties import DEFAULT_MODE, Cputune, Guestnuma, Iothread, Numatune, Pin, Properties, Vcpus
 
+Looked = TypeVar("Looked", list[int], CpuSet)
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -92,13 +94,13 @@ def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
     """The placement of a VM that runs or sleeps elsewhere, on `host`; raises Refused.
 
     What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
-    vCPUs under the CPU pinning policy manual. Under others VDSM takes these out, and they are what the property says
-    on this host. Nothing about the guest is checked: that was settled at its start, and memory may have been plugged
-    in since.
+    vCPUs under the CPU pinning policy manual, which is also what VDSM infers where there is none. Under others VDSM
+    takes these out, and they are what the property says on this host. Nothing about the guest is checked: that was
+    settled at its start, and memory may have been plugged in since.
     """
     problems: list[Problem] = []
     pins = guest.pins
-    if guest.cpu_policy != "manual":
+    if guest.cpu_policy not in ("manual", None):
         anew = Pins() if wanted.cputune is None else _resolve_pins(wanted.cputune, host, problems)
         pins = replace(pins, vcpus=anew.vcpus)
     policy = guest.policy
@@ -151,9 +153,6 @@ def _resolve_pins(cputune: Cputune, host: Host | None, problems: list[Problem]) 
         else:
             emulator = next(iter(sets), None)
     return Pins(vcpus, iothreads, emulator)
-
-
-Looked = TypeVar("Looked", list[int], CpuSet)
 
 
 def _look_up(

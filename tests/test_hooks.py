@@ -214,6 +214,30 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
     assert len(set(cpus)) == 1024
 
 
+@pytest.mark.parametrize(
+    ("environ", "files"),
+    [
+        # the lists of CPUs and of nodes
+        ({"cputune": "0#0-1,1#2047"}, 2),
+        ({"guestnuma": "0-3#*"}, 2),
+        # and of each node that is named cpulist, distance, meminfo, and 2 files for each of 2 sizes of huge pages
+        ({"cputune": "0#0", "numatune": "strict#3"}, 2 + 7),
+        ({"numatune": "0,7", "guestnuma": "0-1#*@0,2-3#*@7"}, 2 + 2 * 7),
+    ],
+)
+def test_only_what_is_asked_about_is_read_of_the_host(
+    run_hook: Hook, domxml: Path, tmp_path: Path, environ: dict[str, str], files: int
+) -> None:
+    sys_root = hosts.save(hosts.build(sockets=4, nodes_per_socket=2, cores_per_node=128), tmp_path / "big")
+    count = (
+        f"hooks.SYS = {sys_root!r}; opened = []; sys.addaudithook(lambda event, args: opened.append(args[0]) "
+        "if event == 'open' and str(args[0]).startswith(hooks.SYS) else None); "
+        "import atexit; atexit.register(lambda: print(len(opened))); "
+    )
+    result = run_hook(domxml, environ, first=count)
+    assert (result.returncode, result.stdout) == (0, f"{files}\n"), result.stderr
+
+
 def test_owner_and_mode_are_kept(run_hook: Hook, domxml: Path) -> None:
     domxml.chmod(0o640)
     if os.getuid() == 0:
@@ -366,10 +390,17 @@ def test_a_host_that_takes_over_a_vm(
     assert (domxml.read_bytes(), domxml.stat().st_ino) == (ran, before.st_ino)
 
 
-@pytest.mark.parametrize(("policy", "code"), [("manual", 2), ("none", 0), ("dedicated", 0)])
-def test_under_manual_the_pins_of_vcpus_travel(run_hook: Hook, domxml: Path, policy: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (b"<ovirt-vm:cpuPolicy>manual</ovirt-vm:cpuPolicy>", 2),
+        (b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", 0),
+        (b"", 2),
+    ],
+)
+def test_under_manual_the_pins_of_vcpus_travel(run_hook: Hook, domxml: Path, policy: bytes, code: int) -> None:
     pinned = RAN.replace(b"<shares>", b"<vcpupin vcpu='0' cpuset='16'/><shares>")
-    domxml.write_bytes(pinned.replace(b"Policy>none<", f"Policy>{policy}<".encode()))
+    domxml.write_bytes(pinned.replace(b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", policy))
     result = run_hook(domxml, {"cputune": "0#=node1"}, point="before_vm_migrate_destination")
     assert (result.returncode, "CPU 16 is not online" in result.stderr) == (code, code == 2)
 

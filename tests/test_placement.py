@@ -583,6 +583,13 @@ REFUSED_ON_HOST = [
         "name more nodes, or write interleave# or preferred#",
     ),
     (
+        {"numatune": "strict#3"},
+        BIG,
+        with_pages(3, 2048, 4096, 0),
+        "numatune: 6291456 KiB are bound to node 3, where 0 KiB fit: "
+        "name more nodes, or write interleave# or preferred#",
+    ),
+    (
         {"numatune": "strict#2"},
         huge(2048),
         with_pages(3, 2048, 1024, 1024),
