@@ -21,7 +21,7 @@ PROGRAMS = {
     "unshare": "util-linux",
     "git": "git",
     "virsh": "libvirt-clients",
-    "libvirtd": "libvirt-daemon",
+    "libvirtd": "libvirt-daemon-system",
     "qemu-system-x86_64": "qemu-system-x86",
     "cpio": "cpio",
     "busybox": "busybox-static",

@@ -82,8 +82,8 @@ class Ram:
 class Libvirt:
     """A connection to a libvirt daemon through virsh, with the files of its guests in the folder `home`."""
 
-    def __init__(self, home: Path, uri: str, user: int = 0) -> None:
-        self.home, self._uri, self._user = home, uri, user
+    def __init__(self, home: Path, uri: str, user: int = 0, boot_seconds: float = 60) -> None:
+        self.home, self._uri, self._user, self._boot_seconds = home, uri, user, boot_seconds
         self.console = home / "console"
         home.chmod(0o755)
         os.chown(home, user, user)
@@ -150,10 +150,23 @@ class Libvirt:
         self.virsh("create", self.file("domain.xml", etree.tostring(root)), *options)
         name = root.findtext("name", "")
         try:
+            if not options:
+                self._boot(name)
             yield name
         finally:
             with contextlib.suppress(RuntimeError):  # it may have gone elsewhere
                 self.virsh("destroy", name)
+
+    def _boot(self, name: str, tries: int = 3) -> None:
+        """Wait until the guest is up. Emulated, its kernel is stuck now and then: then it is reset, in the same QEMU."""
+        for left in reversed(range(tries)):
+            try:
+                self.seen_by_guest(seconds=self._boot_seconds)
+                return
+            except TimeoutError:
+                if not left:
+                    raise
+                self.virsh("reset", name)
 
     def file(self, name: str, content: bytes) -> str:
         """Write a file for virsh; gives its path."""

@@ -46,4 +46,4 @@ def nodes() -> tuple[int, int]:
 @pytest.fixture(scope="session")
 def libvirt() -> Iterator[Libvirt]:
     with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
-        yield Libvirt(Path(home), "qemu:///system")
+        yield Libvirt(Path(home), "qemu:///system", boot_seconds=300)  # the host may be emulated itself

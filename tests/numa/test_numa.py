@@ -32,7 +32,7 @@ def test_pins_and_strict_memory_hold(this_host: Host, libvirt: Libvirt, nodes: t
         },
     )
     with libvirt.running(domxml.encode()) as name:
-        seen = libvirt.seen_by_guest(seconds=400)
+        seen = libvirt.seen_by_guest()
         threads = libvirt.threads(name)
         ram = libvirt.ram(name)
         used = _numastat(libvirt.pid(name))
@@ -67,7 +67,7 @@ def test_each_vcpu_on_its_own_cpu_and_each_cell_on_its_node(
         },
     )
     with libvirt.running(domxml.encode()) as name:
-        seen = libvirt.seen_by_guest(seconds=400)
+        seen = libvirt.seen_by_guest()
         allowed = {vcpu: int(thread.cpus_allowed) for vcpu, thread in libvirt.threads(name).items()}
         ram = libvirt.ram(name)
     assert len(set(allowed.values())) == 8
