@@ -158,7 +158,7 @@ class Libvirt:
                 self.virsh("destroy", name)
 
     def _boot(self, name: str, tries: int = 3) -> None:
-        """Wait until the guest is up. Emulated, its kernel is stuck now and then: then it is reset, in the same QEMU."""
+        """Wait until the guest is up. Emulated, its kernel is stuck now and then: then it is reset, QEMU stays."""
         for left in reversed(range(tries)):
             try:
                 self.seen_by_guest(seconds=self._boot_seconds)
