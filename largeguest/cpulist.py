@@ -36,7 +36,7 @@ class Span:
     last: int
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return cpuset.range_text(self.first, self.last)
 
     def cpus(self, _: Host | None) -> list[int]:
         return list(range(self.first, self.last + 1))

@@ -94,10 +94,15 @@ class CpuSet:
         return hash(self._bits)
 
     def __str__(self) -> str:
-        return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges())
+        return ",".join(range_text(first, last) for first, last in self.ranges())
 
     def __repr__(self) -> str:
         return f"CpuSet({str(self)!r})"
+
+
+def range_text(first: int, last: int) -> str:
+    """`3`, `2-5`."""
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def parse(source: str, start: int = 0, end: int | None = None) -> CpuSet:

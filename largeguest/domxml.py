@@ -232,9 +232,9 @@ def _write_cells(root: Element, cells: tuple[PlacedCell, ...]) -> Counter[str]:
     cpu = _child(root, "cpu", after=("vcpu", "cputune", "numatune", "resource", "sysinfo", "os", "features"))
     numa = _child(cpu, "numa", after=("model", "vendor", "topology", "cache", "maxphysaddr", "feature"))
     _insert(numa, 0, (_cell(number, cell) for number, cell in enumerate(cells)))
-    for number, cell in enumerate(cells):
+    for element, cell in zip(numa.findall("cell"), cells):
         if cell.distances:
-            distances = _child(numa.findall("cell")[number], "distances", after=())
+            distances = _child(element, "distances", after=())
             siblings = ({"id": str(other), "value": str(value)} for other, value in cell.distances.items())
             _insert(distances, 0, (etree.Element("sibling", sibling) for sibling in siblings))
     return replaced

@@ -81,7 +81,7 @@ class Vcpus:
     last: int
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return cpuset.range_text(self.first, self.last)
 
 
 @dataclass(frozen=True)
