@@ -17,8 +17,8 @@ from .cpulist import Span
 from .cpuset import CpuSet
 from .errors import Problem, name_ids, shorten
 from .guest import Guest
-from .host import BASE_PAGES, Host, Node
-from .properties import MAX_MEMORY_KIB, Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
+from .host import BASE_PAGES, NO_HUGE_PAGE, Host
+from .properties import Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
 
 if TYPE_CHECKING:
     from .guest import Pins
@@ -32,9 +32,6 @@ MOST_CELLS = 128
 
 _LIMITING_MODES = ("strict", "restrictive")
 """The modes under which memory can come from no other nodes."""
-
-_BASE = 0
-"""Stands for the size of pages that are not huge."""
 
 
 def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
@@ -265,14 +262,14 @@ def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Pro
     ]
     # libvirt takes <page> with the size of the base pages, too
     bound = [
-        replace(part, page=_BASE)
+        replace(part, page=NO_HUGE_PAGE)
         if part.page in BASE_PAGES and not any(part.page in host.nodes[node].pages for node in part.nodeset)
         else part
         for part in bound
     ]
     for size in sorted({part.page for part in bound}):
         parts = [part for part in bound if part.page == size]
-        rooms = {number: _room(host.nodes[number], size) for number in union(part.nodeset for part in parts)}
+        rooms = {number: host.nodes[number].room(size) for number in union(part.nodeset for part in parts)}
         full = overfull(parts, {number: room.total for number, room in rooms.items()})
         if full:
             yield _too_much(parts, size, full, sum(rooms[number].total for number in full))
@@ -280,27 +277,6 @@ def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Pro
         full = overfull(parts, {number: room.free for number, room in rooms.items()})
         if full:
             yield _too_much_now(parts, size, full, sum(rooms[number].free for number in full))
-
-
-@dataclass(frozen=True)
-class _Room:
-    """KiB in pages of one size that a node has in all, and has free."""
-
-    total: int
-    free: int
-
-
-def _room(node: Node, size: int) -> _Room:
-    """What is not known does not limit."""
-    if size != _BASE:
-        pages = node.pages.get(size)
-        if pages is None:
-            return _Room(0, 0)
-        return _Room(pages.total * size, (pages.total if pages.free is None else pages.free) * size)
-    if node.memory is None:
-        return _Room(MAX_MEMORY_KIB, MAX_MEMORY_KIB)
-    total = node.memory - sum(size * pages.total for size, pages in node.pages.items())
-    return _Room(max(0, total), max(0, total) if node.free is None else node.free)
 
 
 def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
@@ -342,14 +318,14 @@ def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
 
 def _too_much(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _tell_bound(parts, size, full)
-    if size == _BASE:
+    if size == NO_HUGE_PAGE:
         return Problem(name, f"{what} {room} KiB fit", "name more nodes, or write interleave# or preferred#")
     return Problem(name, f"{what} there are {room // size}", "reserve them on these nodes, or name others")
 
 
 def _too_much_now(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _tell_bound(parts, size, full)
-    if size == _BASE:
+    if size == NO_HUGE_PAGE:
         mend = "free memory there, or the VM may be killed when it uses all of its own"
         return Problem(name, f"{what} {room} KiB are free now", mend, warning=True)
     return Problem(name, f"{what} {room // size} are free now", "free them, or the VM will not start", warning=True)
@@ -360,7 +336,7 @@ def _tell_bound(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
     inside = [part for part in parts if not part.nodeset - full]
     name = next((part.name for part in inside if part.nodeset == full), inside[0].name)
     need = sum(part.memory for part in inside)
-    amount = f"{need} KiB" if size == _BASE else f"{-(-need // size)} huge pages of {size} KiB"
+    amount = f"{need} KiB" if size == NO_HUGE_PAGE else f"{-(-need // size)} huge pages of {size} KiB"
     return name, f"{amount} are bound to {name_ids('node', full)}, where"
 
 
@@ -388,7 +364,7 @@ def _bound_memory(placed: Placement, guest: Guest) -> Iterator[Bound]:
             parts.append((node, device.size, cells[node][1] if node < len(cells) else None))
     for number, memory, nodes in parts:
         page = guest.page_of(number)
-        size = _BASE if page is None else page.size
+        size = NO_HUGE_PAGE if page is None else page.size
         nodeset = nodes or limited
         if nodeset and size is not None:  # None is the host's default size, which only its boot parameters tell
             yield Bound("guestnuma" if nodes else "numatune", nodeset, size, memory)

@@ -20,6 +20,12 @@ from .errors import ParseError, Problem, Refused, quote
 
 Value = TypeVar("Value")
 
+NO_HUGE_PAGE = 0
+"""Stands for the size of pages that are not huge."""
+
+UNKNOWN_MEMORY = 2**53 - 1
+"""KiB that stand for memory of an amount that is not known: the most that libvirt can count."""
+
 
 @dataclass(frozen=True)
 class Pages:
@@ -27,6 +33,14 @@ class Pages:
 
     total: int
     free: int | None
+
+
+@dataclass(frozen=True)
+class Room:
+    """KiB in pages of one size that a node has in all, and can still give."""
+
+    total: int
+    free: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,16 @@ class Node:
     """Size of a huge page in KiB to its pages."""
     distances: Mapping[int, int]
     """Node to the distance from here, as in the ACPI SLIT: 10 is local."""
+
+    def room(self, page: int) -> Room:
+        """What there is in pages of that size in KiB, or of NO_HUGE_PAGE. What is not known does not limit."""
+        if page != NO_HUGE_PAGE:
+            pages = self.pages.get(page, Pages(0, 0))
+            return Room(pages.total * page, (pages.total if pages.free is None else pages.free) * page)
+        if self.memory is None:
+            return Room(UNKNOWN_MEMORY, UNKNOWN_MEMORY)
+        total = max(0, self.memory - sum(size * pages.total for size, pages in self.pages.items()))
+        return Room(total, total if self.free is None else self.free)
 
 
 @dataclass(frozen=True)
@@ -65,6 +89,8 @@ class Host:
 
     numad: bool | None = field(default=None, compare=False)
     """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
+    pci_node: Callable[[str], int | None] = field(default=lambda _: None, compare=False)
+    """The node a PCI device such as `0000:3b:00.0` is attached to; None where that is not known."""
 
     @functools.cached_property
     def online(self) -> CpuSet:
@@ -139,9 +165,13 @@ def from_sys(root: str = "/sys") -> Host:
             siblings=(siblings & online) | CpuSet([number]),
         )
 
+    def pci_node(address: str) -> int | None:
+        node = _number(os.path.join(root, "bus", "pci", "devices", address, "numa_node"), -1)
+        return None if node < 0 else node
+
     usr = os.path.join(root, os.pardir, "usr")
     numad = os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
-    return Host(_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node), _Lazy(online, cpu), numad)
+    return Host(_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node), _Lazy(online, cpu), numad, pci_node)
 
 
 def from_capabilities(document: bytes) -> Host:
