@@ -98,6 +98,25 @@ def read_memory_by_cell(tree: etree._ElementTree) -> dict[int, int]:
     return memory
 
 
+def read_pci_devices(tree: etree._ElementTree) -> list[str]:
+    """The host's PCI devices that are passed through to the VM, as `0000:3b:00.0`; raises Refused."""
+    found = []
+    root = tree.getroot()
+    passed = [*root.iterfind("devices/hostdev[@type='pci']"), *root.iterfind("devices/interface[@type='hostdev']")]
+    for address in [address for device in passed for address in device.iterfind("source/address")]:
+        numbers = [_hexadecimal(address, name) for name in ("domain", "bus", "slot", "function")]
+        found.append("{:04x}:{:02x}:{:02x}.{:x}".format(*numbers))
+    return found
+
+
+def _hexadecimal(element: Element, name: str) -> int:
+    """libvirt takes decimal numbers, too, but writes these."""
+    text = element.get(name, "0")
+    if not re.fullmatch(r"0x[0-9A-Fa-f]{1,8}|[0-9]{1,8}", text):
+        raise _refused(f"<{element.tag}> holds no PCI address", "give the XML that the engine made")
+    return int(text, 16 if text.startswith("0x") else 10)
+
+
 def _read_devices(root: Element) -> Iterable[MemoryDevice]:
     for device in root.iterfind("devices/memory"):
         node = device.find("target/node")

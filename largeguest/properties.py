@@ -264,6 +264,14 @@ def parse_guestnuma(text: str) -> Guestnuma:
     return Guestnuma(tuple(cells))
 
 
+def parse_memory(text: str) -> int:
+    """Read an amount such as `10485760` or `10G`, as in guestnuma but for `*`, in KiB; raises ParseError."""
+    kib = _parse_memory(text, 0, len(text)) if re.fullmatch(f" *{_MEMORY}", text) else None
+    if kib is None:
+        raise ParseError(text, 0, len(text), "is not an amount of memory", "write for example 4194304 (KiB) or 4G")
+    return kib
+
+
 def _union(text: str, start: int, end: int, separator: str) -> CpuSet:
     """The ids of all ranges between the separators, those behind a `^` like the others."""
     ids = CpuSet()

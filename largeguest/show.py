@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A host's topology for people, as a table, and for machines, as JSON."""
+"""A host, and a guest on it: for people as tables, for machines as JSON."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from .cpuset import CpuSet
 from .errors import plural
 from .host import Host
+from .properties import MAX_LENGTH
+
+if TYPE_CHECKING:
+    from .layout import Core, Layout
+    from .plan import Plan
+
+FOLD_FROM = 64
+"""CPUs of a host from which on cores that are used alike share a line."""
+
+_COLOURS = (214, 75, 36, 227, 33, 202, 176, 250)
+"""Of a terminal's 256, near to those of the pictures."""
 
 
 def host_table(host: Host) -> str:
@@ -18,9 +31,9 @@ def host_table(host: Host) -> str:
     counts = [(host.nodes, "node"), (sockets, "socket"), (range(cores), "core"), (host.cpus, "CPU")]
     nodes = [["node", "CPUs", "memory", "free", "huge pages (free of all)", "distance to " + _ids(host.nodes)]]
     for number, node in host.nodes.items():
-        pages = [f"{_amount(size)}: {_known(page.free)} of {page.total}" for size, page in node.pages.items()]
+        pages = [f"{amount(size)}: {_known(page.free)} of {page.total}" for size, page in node.pages.items()]
         distances = " ".join(str(node.distances.get(other, "?")) for other in host.nodes)
-        cells = [_amount(node.memory), _amount(node.free), ", ".join(pages) or "-", distances]
+        cells = [amount(node.memory), amount(node.free), ", ".join(pages) or "-", distances]
         nodes.append([str(number), str(node.cpus) or "-", *cells])
     lines = [["socket", "CPUs", "cores", "threads of a core"]]
     for number, its_cores in sockets.items():
@@ -48,6 +61,132 @@ def host_json(host: Host) -> str:
     return json.dumps({"nodes": nodes, "sockets": sockets}, indent=2)
 
 
+def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
+    """The properties to type, the guest's topology to set, what to know, and the picture."""
+    topology = plan.topology
+    dies = [plural(topology.dies, "die") + " each"] if topology.dies > 1 else []
+    shape = ", ".join(
+        [
+            plural(topology.sockets, "socket"),
+            *dies,
+            f"{plural(topology.cores, 'core')} each",
+            f"{plural(topology.threads, 'thread')} each",
+        ]
+    )
+    lines = [f"{name:<10} {value}" for name, value in plan.values.items()]
+    lines += ["", f"{'topology':<10} {shape}", f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
+    lines += [f"{'note':<10} {note}" for note in plan.notes]
+    return "\n".join([*lines, "", layout_table(layout, colour)])
+
+
+def plan_json(plan: Plan, host: Host) -> str:
+    """The plan as a JSON object with `properties`, `topology`, `nodes` (memory in KiB), `length` and `notes`."""
+    pins = {} if plan.placement.pins is None else plan.placement.pins.vcpus
+    cells = plan.placement.cells or ()
+    nodes = [
+        {
+            "id": number,
+            "cell": next(number for number, cell in enumerate(cells) if vcpus.last in cell.vcpus),
+            "vcpus": str(vcpus),
+            "cpus": {str(vcpu): str(pins[vcpu]) for vcpu in vcpus},
+            "memory_kib": cells[place].memory if len(cells) == len(plan.nodes) else None,
+            "free_kib": host.nodes[number].free,
+        }
+        for place, (number, vcpus) in enumerate(zip(plan.nodes, plan.vcpus))
+    ]
+    topology = plan.topology
+    return json.dumps(
+        {
+            "properties": plan.values,
+            "topology": {
+                "sockets": topology.sockets,
+                "dies": topology.dies,
+                "cores": topology.cores,
+                "threads": topology.threads,
+            },
+            "nodes": nodes,
+            "length": plan.length,
+            "notes": plan.notes,
+        },
+        indent=2,
+    )
+
+
+def layout_table(layout: Layout, colour: bool = False) -> str:
+    """Each core with the cell and the vCPUs on its threads, and then each cell; on a large host cores share lines."""
+    rows = [["node", "free", "socket", "cores", "CPUs", "cell", "vCPUs", "also here"]]
+    cells: list[int | None] = [None]
+    fold = len(layout.host.cpus) >= FOLD_FROM
+    for numbers in _node_groups(layout, fold):
+        cores = [core for number in numbers for core in layout.cores[number]]
+        free = {layout.host.nodes[number].free for number in numbers}
+        name = [str(CpuSet(numbers)), amount(free.pop()) if len(free) == 1 else "-"]
+        for group in _core_groups(cores, fold):
+            rows.append([*name, *_core_row(group)])
+            cells.append(group[0].seats[0].cells.last if len(group[0].seats[0].cells) == 1 else None)
+            name = ["", ""]
+        if not cores:
+            rows.append([*name, "-", "-", "-", "-", "-", ""])
+            cells.append(None)
+    lines = [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), cells)]
+    if layout.unpinned:
+        lines += ["", f"vCPUs not pinned: {layout.unpinned}"]
+    if layout.cells:
+        lines += ["", *_cell_lines(layout, colour)]
+    return "\n".join(lines)
+
+
+def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:
+    """The nodes; those in a row on which there is nothing of the guest together, on a large host."""
+
+    def used(number: int) -> int | None:
+        others = any(seat.others for core in layout.cores[number] for seat in core.seats)
+        return number if layout.cells_on(number) or others or not fold or not layout.vcpus else None
+
+    for _, group in itertools.groupby(layout.host.nodes, used):
+        yield list(group)
+
+
+def _core_groups(cores: Iterable[Core], fold: bool) -> Iterator[list[Core]]:
+    def alike(core: Core) -> object:
+        seats = [(str(seat.cells), seat.alone or str(seat.vcpus), seat.others) for seat in core.seats]
+        return (core.socket, seats) if fold else core
+
+    for _, group in itertools.groupby(cores, alike):
+        yield list(group)
+
+
+def _core_row(cores: list[Core]) -> list[str]:
+    seats = [seat for core in cores for seat in core.seats]
+    vcpus = CpuSet(vcpu for seat in seats for vcpu in seat.vcpus)
+    floating = " floating" if vcpus and not all(seat.alone or not seat.vcpus for seat in seats) else ""
+    return [
+        str(cores[0].socket),
+        str(CpuSet(core.number for core in cores)),
+        str(CpuSet(seat.cpu for seat in seats)),
+        str(CpuSet(cell for seat in seats for cell in seat.cells)) or "-",
+        str(vcpus) + floating or "-",
+        " ".join(dict.fromkeys(other for seat in seats for other in seat.others)),
+    ]
+
+
+def _cell_lines(layout: Layout, colour: bool) -> list[str]:
+    told = any(cell.distances for cell in layout.cells)
+    heads = ["distance to " + _ids(range(len(layout.cells)))] if told else []
+    rows = [["cell", "vCPUs", "memory", "on nodes", *heads]]
+    for number, cell in enumerate(layout.cells):
+        plugged = cell.vcpus & layout.vcpus
+        nodes = "any of numatune" if cell.nodes is None else str(cell.nodes)
+        distances = [" ".join(map(str, cell.distances.values()))] if told else []
+        rows.append([str(number), str(plugged) or "-", amount(cell.memory), nodes, *distances])
+    numbers: list[int | None] = [None, *range(len(layout.cells))]
+    return [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), numbers)]
+
+
+def _coloured(line: str, cell: int | None) -> str:
+    return line if cell is None else f"\x1b[38;5;{_COLOURS[cell % len(_COLOURS)]}m{line}\x1b[0m"
+
+
 def _sockets(host: Host) -> dict[int, list[CpuSet]]:
     """Socket to the threads of each of its cores."""
     sockets: dict[int, dict[CpuSet, None]] = {}
@@ -64,7 +203,7 @@ def _known(number: int | None) -> str:
     return "?" if number is None else str(number)
 
 
-def _amount(kib: int | None) -> str:
+def amount(kib: int | None) -> str:
     """KiB in the unit that keeps the number short: `31.2 GiB`."""
     if kib is None:
         return "?"
