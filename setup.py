@@ -21,5 +21,5 @@ setup(
     extras_require={
         "dev": ["pytest", "hypothesis", "ruff", "mypy", "lxml-stubs", "types-setuptools", "setuptools", "wheel"]
     },
-    entry_points={"console_scripts": ["largeguest = largeguest.cli:main"]},
+    entry_points={"console_scripts": ["largeguest = largeguest.__main__:main"]},
 )

@@ -2,8 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python3 -m largeguest`; installed as the command /usr/bin/largeguest."""
 
+import signal
 import sys
 
-from largeguest.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command. As other programs it just ends when it is interrupted or nobody reads on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    from largeguest.cli import main
+
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

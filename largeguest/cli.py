@@ -1,26 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The `largeguest` command: exit code 0 when done, 1 when the hook would refuse, 2 when the command line is wrong."""
+"""The `largeguest` command.
+
+Exit code 0: done. 1: the hook would refuse, or there is no plan. 2: wrong command line, or a file cannot be used.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
-from . import PROPERTIES, domxml, engine, host, placement, properties, rewrite, show
+from . import PROPERTIES, cpulist, domxml, engine, host, layout, placement, properties, rewrite, show
+from . import plan as planning
+from .cpulist import CpuList
 from .cpuset import MAX_ID, CpuSet
-from .errors import Refused, quote
-from .guest import Guest
+from .errors import ParseError, Refused, quote
+from .guest import Guest, HugePage
 from .host import Host
 from .properties import Properties, Vcpus
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: those of the process); returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 1
@@ -29,15 +38,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="largeguest", description="NUMA tuning for large virtual machines on oVirt.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The command line; the manual page and the completion are held against it."""
+    whole = argparse.ArgumentParser(
+        prog="largeguest",
+        description="NUMA tuning for large virtual machines on oVirt.",
+        epilog="""examples:
+  largeguest plan --vcpus 64 --memory 512G
+  largeguest plan --domain vm.xml --host caps.xml --svg plan.svg
+  largeguest check --cputune 0-3#=node0 --guestnuma '0-3#*@0' vm.xml
+exit code: 0 done; 1 the hook would refuse, or there is no plan; 2 wrong command line, or a file cannot be used""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_plan(commands)
 
-    apply = commands.add_parser(
+    apply = _add_command(
+        commands,
         "apply",
-        help="print what the hook would make of a domain XML",
-        description="Print what the hook would make of a domain XML; nothing is changed or started.",
-        epilog="example: largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
+        "print what the hook would make of a domain XML",
+        "Print what the hook would make of a domain XML; nothing is changed or started.",
+        "largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
     )
     _add_properties(apply)
     _add_host(apply)
@@ -45,37 +66,112 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument("domain", metavar="DOMAIN.xml", help="the libvirt domain XML, - for standard input")
     apply.set_defaults(run=_apply)
 
-    check = commands.add_parser(
+    check = _add_command(
+        commands,
         "check",
-        help="check properties against a host, and a VM",
-        description="Run all checks of the hook, without a VM those that need none.",
-        epilog="example: largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
+        "check properties against a host, and a VM",
+        "Run all checks of the hook, without a VM those that need none.",
+        "largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
     )
     _add_properties(check)
     _add_host(check)
     check.add_argument(
         "domain", metavar="DOMAIN.xml", nargs="?", help="the libvirt domain XML of the VM, - for standard input"
     )
+    _add_svg(check)
     check.set_defaults(run=_check)
 
-    topology = commands.add_parser(
+    topology = _add_command(
+        commands,
         "host",
-        help="print the topology of a host",
-        description="Print the NUMA nodes, sockets, cores and threads of a host.",
-        epilog="example: virsh -c qemu+ssh://host2/system capabilities >caps.xml; largeguest host --host caps.xml",
+        "print the topology of a host",
+        "Print the NUMA nodes, sockets, cores and threads of a host.",
+        "largeguest host --svg host.svg",
+        "virsh -c qemu+ssh://host2/system capabilities >caps.xml; largeguest host --host caps.xml",
     )
     _add_host(topology)
     topology.add_argument("--json", action="store_true", help="print JSON")
+    _add_svg(topology)
     topology.set_defaults(run=_host)
 
-    config = commands.add_parser(
+    config = _add_command(
+        commands,
         "engine-config",
-        help="print the command that tells the engine of the properties",
-        description="Print the engine-config command for the engine's machine, quoted for the shell.",
+        "print the command that tells the engine of the properties",
+        "Print the engine-config command for the engine's machine, quoted for the shell.",
+        "largeguest engine-config --cver 4.6",
     )
     config.add_argument("--cver", default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)")
     config.set_defaults(run=_engine_config)
-    return parser
+    return whole
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, short: str, text: str, *examples: str
+) -> argparse.ArgumentParser:
+    epilog = "\n  ".join(["example:" if len(examples) == 1 else "examples:", *examples])
+    formatter = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=short, description=text, epilog=epilog, formatter_class=formatter)
+
+
+def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    plan = _add_command(
+        commands,
+        "plan",
+        "write the properties for a VM on a host",
+        "Choose the host's nodes and CPUs for a VM, and print the three properties to type, the topology to give it,\n"
+        "and who then runs where.",
+        "largeguest plan --vcpus 64 --memory 512G",
+        "largeguest plan --vcpus 64 --memory 512G --hugepages 1G --reserve 0-1,64-65 --nodes 2",
+        "largeguest plan --domain vm.xml --svg plan.svg",
+        "virsh -r capabilities >caps.xml   # on another host, and then here:",
+        "largeguest plan --vcpus 64 --memory 512G --host caps.xml",
+    )
+    plan.add_argument("--vcpus", type=_positive, metavar="N", help="vCPUs of the VM")
+    plan.add_argument("--memory", type=_amount, metavar="SIZE", help="memory of the VM: 512G; without a unit KiB")
+    plan.add_argument("--hugepages", type=_amount, metavar="SIZE", help="the VM's memory is in huge pages: 2M, 1G")
+    plan.add_argument(
+        "--domain",
+        metavar="DOMAIN.xml",
+        help="a libvirt domain XML that says vCPUs, memory, huge pages, topology and more, - for standard input",
+    )
+    plan.add_argument("--threads", type=_positive, metavar="T", help="threads of a guest core (default: the host's)")
+    plan.add_argument("--reserve", type=_cpus, metavar="CPUSET", help="leave CPUs to the host: 0-1,node3")
+    plan.add_argument(
+        "--mode", choices=planning.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
+    )
+    size = plan.add_mutually_exclusive_group()
+    size.add_argument("--nodes", type=_positive, metavar="K", help="use K nodes of the host")
+    size.add_argument("--pack", action="store_true", help="use the fewest nodes that hold the VM (the default)")
+    size.add_argument("--spread", action="store_true", help="use as many nodes as can be used")
+    _add_host(plan)
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    _add_svg(plan)
+    plan.set_defaults(run=_plan, parser=plan)
+
+
+def _add_svg(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--svg", metavar="FILE", help="write a picture to FILE, too")
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,4}", text, re.ASCII) or int(text) > MAX_ID + 1:
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a number from 1 to {MAX_ID + 1}")
+    return int(text)
+
+
+def _amount(text: str) -> int:
+    try:
+        return properties.parse_memory(text)
+    except ParseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _cpus(text: str) -> CpuList:
+    try:
+        return cpulist.parse(text, 0, len(text))
+    except ParseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_properties(parser: argparse.ArgumentParser) -> None:
@@ -114,18 +210,82 @@ def _print_diff(name: str, document: bytes, new: bytes) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     wanted, found = properties.parse(_values(options))
-    guest = _guest_that_fits(wanted)
-    if options.domain is not None:
-        guest = domxml.read_guest(domxml.parse(_read(options.domain)))
+    if options.domain is None:
+        guest = _guest_that_fits(wanted)
+        drawn = replace(guest, vcpus=None)
+    else:
+        drawn = guest = domxml.read_guest(domxml.parse(_read(options.domain)))
+    its_host = _read_host(options.host)
+    placed = None
     try:
-        found += placement.place(wanted, guest, _read_host(options.host)).warnings
+        placed = placement.place(wanted, guest, its_host)
+        found += placed.warnings
     except Refused as refused:
         found += refused.problems
     for problem in found:
         print(problem)
     fatal = sum(not problem.warning for problem in found)
     print(f"{fatal} wrong, {len(found) - fatal} warnings")
+    if options.svg is not None:
+        if its_host is None:
+            return _no_host()
+        if fatal:
+            print("largeguest: no picture of what is refused", file=sys.stderr)
+        else:
+            _draw(options.svg, layout.lay_out(its_host, placed, drawn))
     return 1 if fatal else 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    guest, pci = _guest_to_plan_for(options)
+    its_host = _read_host(options.host)
+    if its_host is None:
+        return _no_host()
+    made = planning.plan(
+        planning.Request(
+            guest=guest,
+            threads=options.threads,
+            nodes=options.nodes,
+            spread=options.spread,
+            mode=options.mode,
+            reserve=options.reserve,
+            pci=pci,
+        ),
+        its_host,
+    )
+    its_layout = layout.lay_out(its_host, made.placement, guest)
+    if options.svg is not None:
+        _draw(options.svg, its_layout)
+    print(show.plan_json(made, its_host) if options.json else show.plan_text(made, its_layout, _in_colour()))
+    return 0
+
+
+def _guest_to_plan_for(options: argparse.Namespace) -> tuple[Guest, tuple[str, ...]]:
+    """The VM, and the PCI devices that are passed through to it."""
+    if options.domain is not None:
+        for name in ("vcpus", "memory", "hugepages"):
+            if getattr(options, name) is not None:
+                options.parser.error(f"--{name} does not go with --domain, which says it")
+        tree = domxml.parse(_read(options.domain))
+        return domxml.read_guest(tree), tuple(domxml.read_pci_devices(tree))
+    for name in ("vcpus", "memory"):
+        if getattr(options, name) is None:
+            options.parser.error(f"write --{name}, or --domain")
+    pages = () if options.hugepages is None else (HugePage(options.hugepages, None),)
+    return Guest(max_vcpus=options.vcpus, total_memory=options.memory, pages=pages), ()
+
+
+def _in_colour() -> bool:
+    """Only on a terminal, and not where people asked for none (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _draw(path: str, its_layout: layout.Layout) -> None:
+    from . import svg
+
+    picture = svg.draw(its_layout)
+    with open(path, "wb") as file:
+        file.write(picture)
 
 
 def _engine_config(options: argparse.Namespace) -> int:
@@ -136,10 +296,16 @@ def _engine_config(options: argparse.Namespace) -> int:
 def _host(options: argparse.Namespace) -> int:
     its_host = _read_host(options.host)
     if its_host is None:
-        print("largeguest: no host to print: write --host local, DIR or CAPS.xml", file=sys.stderr)
-        return 2
+        return _no_host()
+    if options.svg is not None:
+        _draw(options.svg, layout.lay_out(its_host))
     print(show.host_json(its_host) if options.json else show.host_table(its_host))
     return 0
+
+
+def _no_host() -> int:
+    print("largeguest: no host is given: write --host local, DIR or CAPS.xml", file=sys.stderr)
+    return 2
 
 
 def _values(options: argparse.Namespace) -> dict[str, str]:

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import argparse
+import contextlib
 import io
 import json
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from largeguest import cli, engine
+from largeguest import plan as planning
 from largeguest.rewrite import rewrite
 
 from . import DATA, ROOT, hosts
@@ -126,7 +136,7 @@ def test_the_host_can_be_given_as(kind: str, four_nodes: str, caps: str, capsys:
 def test_host_none_checks_no_host(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "--host", "none", "--cputune", "0#16000"]) == 0
     assert cli.main(["host", "--host", "none"]) == 2
-    assert capsys.readouterr().err == "largeguest: no host to print: write --host local, DIR or CAPS.xml\n"
+    assert capsys.readouterr().err == "largeguest: no host is given: write --host local, DIR or CAPS.xml\n"
 
 
 TABLE = """\
@@ -167,6 +177,260 @@ def test_host_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
     }
     assert printed["sockets"][1] == {"id": 1, "cores": ["8-9", "10-11", "12-13", "14-15"]}
     assert (len(printed["nodes"]), len(printed["sockets"])) == (4, 2)
+
+
+PLAN = ["plan", "--vcpus", "8", "--memory", "2G"]
+PROPERTIES_OF_PLAN = {
+    "cputune": "0-3#=node0,4-7#=node1,emulator#node0,node1",
+    "numatune": "strict#0-1",
+    "guestnuma": "0-3#*@0,4-7#*@1",
+}
+
+
+def test_plan_prints_what_to_type_what_to_set_and_a_picture(
+    four_nodes: str, caps: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        """\
+cputune    0-3#=node0,4-7#=node1,emulator#node0,node1
+numatune   strict#0-1
+guestnuma  0-3#*@0,4-7#*@1
+
+topology   2 sockets, 2 cores each, 2 threads each
+length     96 of 4000 characters
+
+node  free   socket  cores  CPUs   cell  vCPUs  also here
+0     2 GiB  0       0      0-1    0     0-1    emulator
+"""
+    )
+    assert "\x1b" not in out
+    assert cli.main([*PLAN, "--host", caps]) == 0
+    assert "\nnote       how much memory is free is not known" in capsys.readouterr().out
+
+
+def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {
+        "properties": PROPERTIES_OF_PLAN,
+        "topology": {"sockets": 2, "dies": 1, "cores": 2, "threads": 2},
+        "nodes": [
+            {
+                "id": node,
+                "cell": node,
+                "vcpus": f"{4 * node}-{4 * node + 3}",
+                "cpus": {str(vcpu): str(vcpu) for vcpu in range(4 * node, 4 * node + 4)},
+                "memory_kib": hosts.GIB,
+                "free_kib": 2 * hosts.GIB,
+            }
+            for node in (0, 1)
+        ],
+        "length": 96,
+        "notes": [],
+    }
+
+
+def test_plan_json_of_interleaved_memory(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes, "--json", "--mode", "interleave"]) == 0
+    nodes = json.loads(capsys.readouterr().out)["nodes"]
+    assert [(node["cell"], node["vcpus"], node["memory_kib"]) for node in nodes] == [(0, "0-3", None), (0, "4-7", None)]
+
+
+def test_what_plan_prints_for_a_vm_passes_check(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for domain in map(str, (PLAIN, DATA / "hotplug.xml")):
+        assert cli.main(["plan", "--domain", domain, "--host", four_nodes, "--json"]) == 0
+        values = json.loads(capsys.readouterr().out)["properties"]
+        assert cli.main(["check", *options(values), "--host", four_nodes, domain]) == 0
+        capsys.readouterr()
+
+
+def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = tmp_path / "sys"
+    shutil.copytree(four_nodes, tree)
+    for address, node in (("0000:3b:00.1", "2"), ("0001:00:1f.0", "-1"), ("0000:04:00.0", "0")):
+        (tree / "bus/pci/devices" / address).mkdir(parents=True)
+        (tree / "bus/pci/devices" / address / "numa_node").write_text(f"{node}\n")
+    address = "<source><address {} domain='{}' bus='{}' slot='{}' function='{}'/></source>"
+    devices = [
+        "<hostdev type='pci'>" + address.format("", "0x0000", "0x3b", "0x00", "0x1") + "</hostdev>",
+        "<hostdev type='pci'>" + address.format("", "1", "0", "31", "0") + "</hostdev>",
+        "<hostdev type='usb'><source><address bus='4' device='0'/></source></hostdev>",
+        "<interface type='hostdev'>" + address.format("type='pci'", "0x0", "0x3b", "0x0", "0x1") + "</interface>",
+        "<interface type='bridge'><source bridge='a'/></interface>",
+    ]
+    domain = tmp_path / "vm.xml"
+    domain.write_text(f"<domain><memory>1048576</memory><vcpu>4</vcpu><devices>{''.join(devices)}</devices></domain>")
+    assert cli.main(["plan", "--domain", str(domain), "--host", str(tree), "--json"]) == 0
+    assert [node["id"] for node in json.loads(capsys.readouterr().out)["nodes"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "write --vcpus, or --domain"),
+        (["--vcpus", "4"], "write --memory, or --domain"),
+        (["--vcpus", "0", "--memory", "1G"], '--vcpus: "0" is not a number from 1 to 16384'),
+        (["--vcpus", "16385", "--memory", "1G"], '--vcpus: "16385" is not a number from 1 to 16384'),
+        (["--vcpus", "\u0664", "--memory", "1G"], '--vcpus: "\\u0664" is not a number from 1 to 16384'),
+        (["--vcpus", "4", "--memory", "1GB"], '--memory: "1GB" at 0: "1GB" is not an amount of memory'),
+        (["--vcpus", "4", "--memory", "*"], '--memory: "*" at 0: "*" is not an amount of memory'),
+        (["--vcpus", "4", "--memory", "1G", "--reserve", "x"], '--reserve: "x" at 0: "x" is not a CPU'),
+        (["--vcpus", "4", "--memory", "1G", "--nodes", "2", "--spread"], "not allowed with argument --nodes"),
+        (["--vcpus", "4", "--memory", "1G", "--mode", "restrictive"], "invalid choice: 'restrictive'"),
+        (["--domain", str(PLAIN), "--memory", "1G"], "--memory does not go with --domain, which says it"),
+    ],
+)
+def test_plan_and_a_wrong_command_line(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["plan", *arguments])
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_no_plan_is_one_line_and_code_1(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--vcpus", "17", "--memory", "1G", "--host", four_nodes]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "largeguest: plan: 17 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of "
+        "free memory: the nearest that fits is 16 vCPUs and 1048576 KiB, on 4 nodes\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        PLAN,
+        ["host"],
+        ["check", "--cputune", "0-3#=node0"],
+        ["check", *options(VALUES), str(PLAIN)],
+        ["check", str(PLAIN)],
+    ],
+)
+def test_a_picture_is_written(arguments: list[str], four_nodes: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    assert cli.main([*arguments, "--host", four_nodes, "--svg", str(picture)]) == 0
+    root = etree.parse(str(picture)).getroot()
+    assert len({title.text for title in root.iter("{*}title")}) == 16
+    assert cli.main([*arguments, "--host", four_nodes, "--svg", "/nowhere/picture.svg"]) == 2
+
+
+def test_no_picture_of_what_is_refused(four_nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "picture.svg"
+    assert cli.main(["check", "--cputune", "0#99", "--host", four_nodes, "--svg", str(picture)]) == 1
+    assert not picture.exists()
+    assert capsys.readouterr().err == "largeguest: no picture of what is refused\n"
+
+
+@pytest.mark.parametrize("command", ["plan", "host", "check"])
+def test_a_picture_needs_a_host(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = PLAN if command == "plan" else [command]
+    assert cli.main([*arguments, "--host", "none", "--svg", str(tmp_path / "a")]) == 2
+    assert "write --host local, DIR or CAPS.xml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environ", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colour_on_a_terminal_alone(environ: dict[str, str], coloured: bool, four_nodes: str) -> None:
+    terminal, inside = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm", **environ}
+    if "NO_COLOR" not in environ:
+        environ.pop("NO_COLOR", None)
+    command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
+    subprocess.run(command, cwd=ROOT, stdout=inside, env=environ, check=True)
+    os.close(inside)
+    out = b""
+    with contextlib.suppress(OSError):  # EIO: nobody can write to it any more
+        while True:
+            out += os.read(terminal, 65536)
+    os.close(terminal)
+    assert b"cputune" in out
+    assert (b"\x1b[38;5;" in out) is coloured
+
+
+def test_it_ends_quietly_when_nobody_reads_on(four_nodes: str) -> None:
+    command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_it_ends_quietly_when_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "largeguest", "check", "--host", "none", "-"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        # more than a pipe holds: when this is written, it reads, and so is beyond its imports
+        process.stdin.write(b" " * 2**20)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (-signal.SIGINT, b"")
+
+
+def test_a_full_disk_is_one_line(four_nodes: str) -> None:
+    command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().splitlines()[0] == 'largeguest: "output": No space left on device'
+    assert b"Traceback" not in ended.stderr
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = [action.choices for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return found
+
+
+def long_options(parser: argparse.ArgumentParser) -> set[str]:
+    return {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+
+
+def test_help_has_an_example_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, parser in {"": cli.parser(), **commands()}.items():
+        parser.print_help()
+        assert f"largeguest {name}".strip() + " " in capsys.readouterr().out.partition("example")[2], name
+
+
+def test_the_manual_page_has_every_command_and_option() -> None:
+    page = (ROOT / "largeguest/largeguest.1").read_text().replace("\\-", "-")
+    documented = set(re.findall(r"--[a-z]+", page))
+    assert documented == set.union(*map(long_options, commands().values()))
+    assert set(re.findall(r"^\.B largeguest ([a-z-]+)$", page, re.MULTILINE)) == set(commands())
+    assert set(re.findall(r"^\.TP\n\.B ([a-z-]+)$", page.partition(".SH OPTIONS")[0], re.MULTILINE)) == set(commands())
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["largeguest", ""], {*commands(), "--help"}),
+        (["largeguest", "pl"], {"plan"}),
+        *((["largeguest", name, "--"], long_options(parser)) for name, parser in commands().items()),
+        (["largeguest", "plan", "--mode", ""], set(planning.MODES)),
+        (["largeguest", "plan", "--vcpus", ""], set()),
+        (["largeguest", "check", "--host", "lo"], {"local"}),
+        (["largeguest", "check", "larg"], {"largeguest"}),
+        (["largeguest", "plan", "--svg", "larg"], {"largeguest"}),
+    ],
+    ids=str,
+)
+def test_completion(words: list[str], offered: set[str]) -> None:
+    quoted = " ".join(map(shlex.quote, words))
+    script = f"""
+        . largeguest/largeguest.bash
+        COMP_WORDS=({quoted}) COMP_CWORD={len(words) - 1}
+        _largeguest largeguest {shlex.quote(words[-1])} {shlex.quote(words[-2])}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+        complete -p largeguest >/dev/null
+    """
+    ended = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (set(filter(None, ended.stdout.splitlines())), ended.stderr) == (offered, "")
 
 
 @pytest.mark.parametrize(("arguments", "version"), [([], "4.7"), (["--cver", "4.6"], "4.6")])

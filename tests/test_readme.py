@@ -19,6 +19,7 @@ from .hosts import GIB
 from .test_domxml import XML_REFUSALS
 from .test_hooks import REFUSALS
 from .test_placement import REFUSED_ON_GUEST, REFUSED_ON_HOST
+from .test_plan import NO_PLAN
 
 README = (ROOT / "README").read_text(encoding="utf-8")
 HOOK_README = (ROOT / "vdsm_hooks/largeguest/README").read_text(encoding="utf-8")
@@ -64,6 +65,8 @@ MESSAGES = [
     "so its next start will be refused",
     "libvirt could not be asked for the VM's cells",
     "the VM has no cells",
+    *(f"plan: {text}" for _, text in NO_PLAN),
+    "plan: the properties have 4804 characters, and the engine stores 4000: plan with fewer nodes",
 ]
 
 
@@ -112,6 +115,13 @@ def test_check_and_host_as_shown(four_nodes: str, capsys: pytest.CaptureFixture[
     (line,) = re.findall("^ *(largeguest host)$", chapter(7), re.MULTILINE)
     assert cli.main([*shlex.split(line)[1:], "--host", four_nodes]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_plan_as_shown(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = re.findall("^ *(largeguest plan .*)$", chapter(7), re.MULTILINE)
+    assert cli.main([*shlex.split(line)[1:], "--host", four_nodes]) == 0
+    shown = re.sub("^    ", "", chapter(7), flags=re.MULTILINE)
+    assert capsys.readouterr().out in shown
 
 
 def test_examples_of_the_syntax_are_values() -> None:

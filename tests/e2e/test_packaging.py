@@ -54,6 +54,8 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
         *SCRIPTS,
         f"/usr/share/doc/vdsm-hook-largeguest-{version}/README",
         f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
+        "/usr/share/bash-completion/completions/largeguest",
+        "/usr/share/man/man1/largeguest.1",
         *modules,
     }
     executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from largeguest import host
+from largeguest import cpuset, host
 from largeguest.cpuset import CpuSet
 from tests import DATA
 from tests.e2e.guest import Libvirt
@@ -83,6 +85,52 @@ def test_each_vcpu_on_its_own_cpu_and_each_cell_on_its_node(
     assert [node.distances for node in seen.values()] == [
         (there[one].distances[one], there[one].distances[two]),
         (there[two].distances[one], there[two].distances[two]),
+    ]
+
+
+def test_a_plan_comes_true(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]) -> None:
+    if min(len(node.cpus) for node in host.from_sys().nodes.values() if node.cpus) < 4:
+        pytest.skip("needs four CPUs on each node")
+    elsewhere = ",".join(f"node{number}" for number in host.from_sys().nodes if number not in nodes) or "0"
+    command = ["/usr/bin/largeguest", "plan", "--vcpus", "8", "--memory", str(2 * HALF), "--nodes", "2"]
+    command += ["--threads", "2", "--reserve", elsewhere]
+    printed = this_host.run(*command, environ={})
+    assert printed.returncode == 0, printed.stderr
+    planned = json.loads(this_host.run(*command, "--json", environ={}).stdout)
+    typed = dict(re.findall(r"^(cputune|numatune|guestnuma) +(.*)$", printed.stdout, re.MULTILINE))
+    assert typed == planned["properties"]
+    sockets, cores, threads = re.findall(r"^topology .*$", printed.stdout, re.MULTILINE)[0].split(",")
+    shape = f'cores="{cores.split()[0]}" threads="{threads.split()[0]}" sockets="{sockets.split()[1]}"'
+    document = (
+        PLAIN.replace('<vcpu current="4">4</vcpu>', '<vcpu current="8">8</vcpu>')
+        .replace('<topology cores="1" threads="2" sockets="2">', f"<topology {shape}>")
+        .replace('<iothreadpin iothread="1" cpuset="1"></iothreadpin>', "")
+    )
+    assert shape in document
+    domxml, _ = this_host.run_hooks("before_vm_start", document, typed)
+    with libvirt.running(domxml.encode()) as name:
+        seen = libvirt.seen_by_guest()
+        allowed = {vcpu: int(thread.cpus_allowed) for vcpu, thread in libvirt.threads(name).items()}
+        ram = libvirt.ram(name)
+    # the table: cores with the CPUs of the host, the cell and the vCPUs there
+    row = re.compile(
+        r"^(?:[\d ]+\S+ \S+ |) *\d+ +\d+ +(?P<cpus>[\d,-]+) +(?P<cell>\d+) +(?P<vcpus>[\d,-]+)", re.MULTILINE
+    )
+    pictured = {
+        vcpu: (cpu, int(found["cell"]))
+        for found in row.finditer(printed.stdout.partition("also here")[2].partition("cell ")[0])
+        for vcpu, cpu in zip(cpuset.parse(found["vcpus"]), cpuset.parse(found["cpus"]))
+    }
+    assert allowed == {vcpu: cpu for vcpu, (cpu, _) in pictured.items()}
+    cells = re.findall(r"^(\d+) +([\d-]+) +\S+ \wiB +(\d+) +([\d ]+)$", printed.stdout, re.MULTILINE)
+    assert {number: (node.cpus, node.distances) for number, node in seen.items()} == {
+        int(number): (vcpus, tuple(map(int, distances.split()))) for number, vcpus, _, distances in cells
+    }
+    assert {vcpu: cell for vcpu, (_, cell) in pictured.items()} == {
+        vcpu: int(number) for number, vcpus, _, _ in cells for vcpu in cpuset.parse(vcpus)
+    }
+    assert sorted((mapping.policy, str(mapping.nodes)) for mapping in ram) == [
+        (f"bind:{node}", node) for _, _, node, _ in cells
     ]
 
 
