@@ -47,12 +47,20 @@ def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
 def check_host(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     """What is wrong with the placement on this host."""
     if placed.pins is not None:
-        yield from _check_cpus(placed.pins, host)
+        yield from check_cpus(placed.pins, host)
     if placed.memory is not None:
         yield from _check_policy_on_host(placed.memory, host)
     cells = placed.cells or ()
     yield from _check_nodes_exist("guestnuma", union(cell.nodes for cell in cells if cell.nodes is not None), host)
     yield from _check_capacity(placed, guest, host)
+
+
+def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
+    """libvirt fails late when a CPU is not there."""
+    absent = union(pins.all()) - host.online
+    if absent:
+        what = f"{_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
+        yield Problem("cputune", what, "pin to CPUs that are online")
 
 
 def check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
@@ -227,13 +235,6 @@ def _check_vcpus_exist(name: str, vcpus: CpuSet, guest: Guest, mend: str) -> Ite
     if unknown:
         there = name_ids("vCPU", guest.all_vcpus)
         yield Problem(name, f"{name_ids('vCPU', unknown)} {_do(unknown)} not exist, the VM has {there}", mend)
-
-
-def _check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
-    absent = union(pins.all()) - host.online
-    if absent:
-        what = f"{_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
-        yield Problem("cputune", what, "pin to CPUs that are online")
 
 
 def _check_policy_on_host(policy: Policy, host: Host) -> Iterator[Problem]:

@@ -12,8 +12,22 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from . import PROPERTIES, cpulist, domxml, engine, host, layout, placement, properties, rewrite, show
+from . import (
+    PROPERTIES,
+    connection,
+    cpulist,
+    domxml,
+    engine,
+    host,
+    layout,
+    pinning,
+    placement,
+    properties,
+    rewrite,
+    show,
+)
 from . import plan as planning
 from .cpulist import CpuList
 from .cpuset import MAX_ID, CpuSet
@@ -103,7 +117,36 @@ exit code: 0 done; 1 the hook would refuse, or there is no plan; 2 wrong command
     )
     config.add_argument("--cver", default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)")
     config.set_defaults(run=_engine_config)
+    pins = _add_command(
+        commands,
+        "pins",
+        "print the pins of running VMs",
+        "Print where the vCPUs, emulators and iothreads of running VMs should be by their cputune, and where they\n"
+        "are. The exit code is 1 if some are elsewhere.",
+        "largeguest pins db01",
+    )
+    _add_connect(pins)
+    pins.add_argument("vm", metavar="VM", nargs="?", help="name or UUID of a VM (default: all)")
+    pins.set_defaults(run=_pins)
+
+    keeper = _add_command(
+        commands,
+        "keeper",
+        "hold the pins of running VMs",
+        "Put the pins of running VMs back whenever they are moved, until it is stopped. The service\n"
+        "vdsm-largeguest-keeper runs this.",
+        "systemctl enable --now vdsm-largeguest-keeper",
+        "largeguest keeper --connect qemu:///system",
+    )
+    _add_connect(keeper)
+    keeper.set_defaults(run=_keeper)
     return whole
+
+
+def _add_connect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--connect", default=connection.SYSTEM, metavar="URI", help="the libvirt to ask (default: %(default)s)"
+    )
 
 
 def _add_command(
@@ -301,6 +344,53 @@ def _host(options: argparse.Namespace) -> int:
         _draw(options.svg, layout.lay_out(its_host))
     print(show.host_json(its_host) if options.json else show.host_table(its_host))
     return 0
+
+
+def _pins(options: argparse.Namespace) -> int:
+    libvirt = _import_libvirt()
+    if libvirt is None:
+        return 2
+    try:
+        opened = connection.open_read_only(options.connect)
+        try:
+            found = [pinning.read(text, host.from_sys()) for text in _running(opened, libvirt, options.vm)]
+        finally:
+            opened.close()
+    except libvirt.libvirtError as error:
+        print(f"largeguest: libvirt: {quote(str(error), 200)}", file=sys.stderr)
+        return 2
+    problems = [f"{quote(vm.name)}: {problem}" for vm in found for problem in vm.problems]
+    for line in (show.pins_table(found), *problems):
+        print(line)
+    return 1 if problems or any(vm.moved.all() for vm in found) else 0
+
+
+def _running(opened: Any, libvirt: Any, name: str | None) -> list[bytes]:
+    """The domain XML of the running VMs, or of one by its name or UUID."""
+    if name is None:
+        domains = opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    elif re.fullmatch("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", name):
+        domains = [opened.lookupByUUIDString(name)]
+    else:
+        domains = [opened.lookupByName(name)]
+    return [domain.XMLDesc().encode() for domain in domains]
+
+
+def _keeper(options: argparse.Namespace) -> int:
+    if _import_libvirt() is None:
+        return 2
+    from . import keeper
+
+    return keeper.keep(options.connect)
+
+
+def _import_libvirt() -> Any:
+    try:
+        import libvirt
+    except ImportError:
+        print("largeguest: libvirt's Python binding is missing: install python3-libvirt", file=sys.stderr)
+        return None
+    return libvirt
 
 
 def _no_host() -> int:

@@ -88,6 +88,19 @@ def has_run(tree: etree._ElementTree) -> bool:
     return tree.getroot().get("id") is not None
 
 
+def read_name(tree: etree._ElementTree) -> str:
+    """The domain's name, or its UUID."""
+    root = tree.getroot()
+    return root.findtext("name") or root.findtext("uuid") or ""
+
+
+def read_custom_properties(tree: etree._ElementTree) -> dict[str, str]:
+    """The custom properties that the engine has left in the metadata: name to text."""
+    custom = tree.getroot().find(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}custom")
+    found = custom if custom is not None else ()
+    return {etree.QName(element).localname: element.text or "" for element in found if isinstance(element.tag, str)}
+
+
 def read_memory_by_cell(tree: etree._ElementTree) -> dict[int, int]:
     """Cell to the KiB that it has now, the devices plugged to it included; raises Refused."""
     root = tree.getroot()

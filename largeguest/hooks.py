@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SYS = "/sys"
-LIBVIRT = "qemu:///system"
+
+KEEPER_FOLDER = "/run/vdsm-largeguest-keeper"
+"""Where the keeper holds a lock, by which it is known to be active."""
 
 
 def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
@@ -30,7 +32,7 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
         from . import host
         from .rewrite import rewrite
 
-        return rewrite(values, document, host.from_sys(SYS))
+        return rewrite(values, document, host.from_sys(SYS), keeper_is_active() if "cputune" in values else None)
 
     return _run(environ, PROPERTIES, rewritten)
 
@@ -43,6 +45,59 @@ def before_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> in
 def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse to resume a VM whose layout this host cannot hold; the file is only read."""
     return _run(environ, PROPERTIES, _checked)
+
+
+def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
+    """Pin the VM `vmId`, which has just arrived, where the keeper is not there to do it.
+
+    Nothing that fails can stop the VM any more: then the exit code is 1, for the other hooks still to run.
+    """
+    if not environ.get("cputune", "").strip(" ") or keeper_is_active():
+        return 0
+    try:
+        return _put_back(environ.get("vmId", ""))
+    except Exception as error:
+        _tell(describe(error))
+        return 1
+
+
+def _put_back(uuid: str) -> int:
+    from .errors import Problem, Refused, quote
+
+    mend = "the VM runs without its pins; start the keeper: systemctl enable --now vdsm-largeguest-keeper"
+    try:
+        import libvirt
+
+        from .keeper import put_back_once
+
+        _tell(put_back_once(uuid))
+    except ImportError:
+        _tell(str(Problem("cputune", "libvirt's Python binding is not installed", mend)))
+        return 1
+    except Refused as refused:
+        _tell(str(refused))
+        return 1
+    except libvirt.libvirtError as error:
+        _tell(str(Problem("cputune", f"libvirt did not pin: {quote(str(error), 200)}", mend)))
+        return 1
+    return 0
+
+
+def keeper_is_active() -> bool:
+    """Whether a keeper runs on this host: it holds a lock as long as it lives."""
+    import fcntl
+
+    try:
+        descriptor = os.open(os.path.join(KEEPER_FOLDER, "lock"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
@@ -72,14 +127,14 @@ def _running(uuid: str) -> bytes | None:
         import libvirt
     except ImportError:
         return None
-    # its own way to tell errors is to print them
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    from . import connection
+
     try:
-        connection = libvirt.openReadOnly(LIBVIRT)
+        opened = connection.open_read_only(connection.SYSTEM)
         try:
-            return str(connection.lookupByUUIDString(uuid).XMLDesc()).encode()
+            return str(opened.lookupByUUIDString(uuid).XMLDesc()).encode()
         finally:
-            connection.close()
+            opened.close()
     except libvirt.libvirtError:
         return None
 
@@ -99,7 +154,7 @@ def _run(
     try:
         return _run_on_file(environ.get("_hook_domxml", ""), lambda document: work(values, document))
     except Exception as error:
-        _print_traceback(error)
+        _tell(describe(error))
         return 2
 
 
@@ -141,13 +196,12 @@ def _replace(path: str, content: bytes) -> None:
         raise
 
 
-def _print_traceback(error: BaseException) -> None:
-    """Where it happened and the kind of error, but not its message: that could quote the domain XML."""
+def describe(error: BaseException) -> str:
+    """Where a defect showed and the kind of error, but not its message: that could quote the domain XML."""
     import traceback
 
     frames = "".join(traceback.format_tb(error.__traceback__))
-    text = f"largeguest: not foreseen, please report this:\n{frames}{type(error).__name__}"
-    _tell(text)
+    return f"largeguest: not foreseen, please report this:\n{frames}{type(error).__name__}"
 
 
 def _tell(text: str) -> None:

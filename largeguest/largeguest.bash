@@ -6,7 +6,7 @@ _largeguest() {
     local properties="--cputune --numatune --guestnuma"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "plan check apply host engine-config --help" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "plan check apply host engine-config pins keeper --help" -- "$word")
         return
     fi
     case $before in
@@ -19,7 +19,7 @@ _largeguest() {
         --domain | --svg)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return;;
-        --cputune | --numatune | --guestnuma | --vcpus | --memory | --hugepages | --threads | --reserve | --nodes | --cver)
+        --cputune | --numatune | --guestnuma | --vcpus | --memory | --hugepages | --threads | --reserve | --nodes | --cver | --connect)
             return;;
     esac
     case ${COMP_WORDS[1]} in
@@ -27,10 +27,11 @@ _largeguest() {
         check) options="$properties --host --svg";;
         apply) options="$properties --host --diff";;
         host) options="--host --json --svg";;
+        pins | keeper) options="--connect";;
         engine-config) options="--cver";;
         *) return;;
     esac
-    if [[ $word == -* ]]; then
+    if [[ $word == -* || ${COMP_WORDS[1]} == engine-config || ${COMP_WORDS[1]} == keeper ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options --help" -- "$word")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$word")

@@ -113,6 +113,15 @@ def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
     return replace(placed, warnings=_warnings_of(problems))
 
 
+def resolve_pins(cputune: Cputune, host: Host) -> Pins:
+    """The pins with the numbers of `host`; raises Refused for what the host does not have."""
+    problems: list[Problem] = []
+    pins = _resolve_pins(cputune, host, problems)
+    problems += checks.check_cpus(pins, host)
+    _warnings_of(problems)
+    return pins
+
+
 def _warnings_of(problems: list[Problem]) -> tuple[Problem, ...]:
     """Raises Refused with what is more than a warning."""
     fatal = [problem for problem in problems if not problem.warning]

@@ -12,8 +12,10 @@ from .errors import Problem, Refused, join, plural
 from .host import Host
 
 
-def rewrite(values: Mapping[str, str], document: bytes, host: Host | None) -> tuple[bytes, str]:
-    """Carry the properties (name to text) out in the domain XML `document`.
+def rewrite(
+    values: Mapping[str, str], document: bytes, host: Host | None, keeper: bool | None = None
+) -> tuple[bytes, str]:
+    """Carry the properties (name to text) out in the domain XML `document`; `keeper`: whether it is active, if known.
 
     Returns the new document and one line that tells what was done. The XML of a VM that ran already is returned as it
     is. Raises Refused with every problem there is, those with the host only if one is given.
@@ -23,14 +25,30 @@ def rewrite(values: Mapping[str, str], document: bytes, host: Host | None) -> tu
         tree = domxml.parse(document)
         if domxml.has_run(tree):
             return document, "largeguest: nothing changed: the XML is that of a VM that ran already (<domain id=...>)"
-        placed = placement.place(wanted, domxml.read_guest(tree), host)
+        guest = domxml.read_guest(tree)
+        placed = placement.place(wanted, guest, host)
     except Refused as refused:
         raise Refused((*problems, *refused.problems)) from None
     if problems:
         raise Refused(problems)
     replaced = domxml.write(tree, placed)
     new = domxml.serialise(tree, like=document)
-    return new, _tell([f"largeguest: {placed}", *_tell_replaced(replaced)], placed.warnings)
+    done = [f"largeguest: {placed}", *_tell_replaced(replaced)]
+    warnings = list(placed.warnings)
+    if placed.pins is not None and guest.cpu_policy == "none":
+        if keeper is False:
+            warnings.append(_NO_KEEPER)
+        else:
+            done.append("the keeper has to hold the pins" if keeper is None else "the keeper holds the pins")
+    return new, _tell(done, warnings)
+
+
+_NO_KEEPER = Problem(
+    "cputune",
+    "VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not active",
+    "systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual",
+    warning=True,
+)
 
 
 def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .cpuset import CpuSet
-from .errors import plural
+from .errors import plural, quote
 from .host import Host
 from .properties import MAX_LENGTH
 
 if TYPE_CHECKING:
     from .layout import Core, Layout
+    from .pinning import Running
     from .plan import Plan
 
 FOLD_FROM = 64
@@ -185,6 +186,17 @@ def _cell_lines(layout: Layout, colour: bool) -> list[str]:
 
 def _coloured(line: str, cell: int | None) -> str:
     return line if cell is None else f"\x1b[38;5;{_COLOURS[cell % len(_COLOURS)]}m{line}\x1b[0m"
+
+
+def pins_table(vms: Sequence[Running]) -> str:
+    """Who of each VM should be on which CPUs, and is."""
+    rows = [["VM", "who", "wanted", "is", ""]]
+    for vm in vms:
+        for who, wanted, real in vm.rows():
+            is_now = "not pinned" if real is None else str(real)
+            rows.append([quote(vm.name)[1:-1], who, str(wanted), is_now, "" if wanted == real else "moved"])
+    moved = sum(row[-1] == "moved" for row in rows)
+    return "\n".join([*_columns(rows), "", f"{moved} of {len(rows) - 1} have moved"])
 
 
 def _sockets(host: Host) -> dict[int, list[CpuSet]]:

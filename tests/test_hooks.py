@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -62,9 +63,106 @@ def run_hook(four_nodes: str) -> Hook:
     ],
 )
 def test_done(run_hook: Hook, domxml: Path, environ: dict[str, str], message: str) -> None:
+    domxml.write_bytes(PLAIN.replace(b"cpuPolicy>none<", b"cpuPolicy>manual<"))
     result = run_hook(domxml, environ)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", f"largeguest: {message}\n")
     assert b"<vcpupin" in domxml.read_bytes()
+
+
+NO_KEEPER = (
+    "; largeguest: warning: cputune: VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not "
+    "active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual"
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "keeper", "told"),
+    [
+        (b"none", True, "; the keeper holds the pins"),
+        (b"none", False, NO_KEEPER),
+        (b"manual", True, ""),
+        (b"manual", False, ""),
+        (None, False, ""),
+    ],
+)
+def test_who_holds_the_pins(
+    run_hook: Hook, domxml: Path, tmp_path: Path, policy: bytes | None, keeper: bool, told: str
+) -> None:
+    element = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
+    assert element in PLAIN
+    domxml.write_bytes(PLAIN.replace(element, b"" if policy is None else element.replace(b"none", policy)))
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as lock:
+        if keeper:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run_hook(domxml, {"cputune": "0#0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
+        assert (result.returncode, result.stderr) == (0, f"largeguest: cputune: 1 vCPU pinned{told}\n")
+        # nobody needs a keeper without pins
+        domxml.write_bytes(PLAIN)
+        assert "keeper" not in run_hook(domxml, {"numatune": "0"}).stderr
+
+
+# Stands in for libvirt's binding; the e2e tests have the real one.
+FAKE_TO_PIN = """
+from tests import fake_libvirt
+world = fake_libvirt.World()
+domain = fake_libvirt.Domain(world, "db01", {cputune!r})
+world.domains.append(domain)
+sys.modules["libvirt"] = world.module()
+domain.UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"
+import atexit
+atexit.register(lambda: print(domain.calls and [(who, cpus) for _, who, cpus in domain.calls]))
+{more}
+"""
+NOT_PINNED = "the VM runs without its pins; start the keeper: systemctl enable --now vdsm-largeguest-keeper"
+
+
+@pytest.mark.parametrize(
+    ("cputune", "more", "code", "calls", "told"),
+    [
+        ("0#node1,1#3", "", 0, "[('vcpu0', '4,5,6,7'), ('vcpu1', '3')]", "cputune: 2 vCPUs pinned"),
+        ("0#node9", "", 1, "[]", "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that are there"),
+        (
+            "0#1",
+            "domain.broken = fake_libvirt.libvirtError('no luck')",
+            1,
+            "[]",
+            f'cputune: libvirt did not pin: "no luck": {NOT_PINNED}',
+        ),
+        ("0#1", "world.domains.clear()", 1, "[]", f'cputune: libvirt did not pin: "Domain not found": {NOT_PINNED}'),
+        (
+            "0#1",
+            "sys.modules['libvirt'] = None",
+            1,
+            "[]",
+            f"cputune: libvirt's Python binding is not installed: {NOT_PINNED}",
+        ),
+    ],
+)
+def test_a_vm_that_has_arrived_is_pinned(
+    run_hook: Hook, domxml: Path, four_nodes: str, cputune: str, more: str, code: int, calls: str, told: str
+) -> None:
+    fake = FAKE_TO_PIN.format(cputune=cputune, more=more)
+    prepare = f"exec({fake!r}); from largeguest import connection; "
+    if "None" not in more:
+        prepare += f"from largeguest import keeper; keeper.SYS = {four_nodes!r}; "
+    result = run_hook(domxml, {"cputune": cputune}, prepare, "after_vm_migrate_destination")
+    assert (result.returncode, result.stderr) == (code, f"largeguest: {told}\n")
+    assert result.stdout.strip() == calls
+
+
+@pytest.mark.parametrize("keeper", [True, False])
+def test_a_vm_that_has_arrived_where_nothing_is_to_do(
+    run_hook: Hook, domxml: Path, tmp_path: Path, keeper: bool
+) -> None:
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as lock:
+        if keeper:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        first = f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; sys.modules['libvirt'] = None; "
+        environ = {"cputune": "0#1"} if keeper else {"numatune": "0"}
+        result = run_hook(domxml, environ, first, "after_vm_migrate_destination")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 REFUSALS = [

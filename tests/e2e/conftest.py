@@ -25,6 +25,7 @@ PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "cpio": "cpio",
     "busybox": "busybox-static",
+    "systemd-analyze": "systemd",
 }
 
 

@@ -8,13 +8,14 @@ be others (for programs that look; the kernel itself has the nodes it has). The 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .guest import Libvirt, end_process
+from .guest import NOBODY, Libvirt, end_process
 from .host import Host
 
 SCRIPT = """
@@ -27,6 +28,8 @@ for name in run lib cache log; do
 done
 mkdir -p /etc/libvirt
 mount --bind "$1/etc" /etc/libvirt
+mkdir -p /run/vdsm-largeguest-keeper
+mount --bind "$1/keeper" /run/vdsm-largeguest-keeper
 [ -z "$2" ] || mount --bind "$2" /sys/devices/system/node
 exec libvirtd --pid-file /run/libvirt/libvirtd.pid
 """
@@ -48,13 +51,24 @@ stdio_handler = "file"
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Daemon:
     """A running daemon, and the oVirt host whose hooks and programs see the same as it."""
 
     libvirt: Libvirt
     uri: str
+    folder: Path
+    nodes: str
     host: Host
+    process: subprocess.Popen[bytes]
+
+    def restart(self) -> None:
+        """Kill it, as by a crash, and start it again; its guests run on."""
+        self.process.kill()
+        self.process.wait()
+        self.process = _start(self.folder, self.nodes)
+        self.host = replace(self.host, namespace=self.process.pid)
+        _wait_for(self.libvirt, self.process, self.folder / "output")
 
 
 @contextlib.contextmanager
@@ -64,19 +78,25 @@ def system(folder: Path, number: int, host: Host, nodes: str = "") -> Iterator[D
         (folder / "etc").mkdir(parents=True, exist_ok=True)
         (folder / "etc" / name).write_text(text)
     (folder / "home").mkdir()
+    (folder / "keeper").mkdir()
+    os.chown(folder / "keeper", NOBODY, NOBODY)
     folder.chmod(0o755)
-    command = ["unshare", "--mount", "bash", "-c", SCRIPT, "libvirtd", str(folder), nodes]
-    with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    process = _start(folder, nodes)
     uri = f"qemu:///system?socket={folder}/run/libvirt-sock"
-    libvirt = Libvirt(folder / "home", uri)
+    daemon = Daemon(Libvirt(folder / "home", uri), uri, folder, nodes, replace(host, namespace=process.pid), process)
     try:
-        _wait_for(libvirt, process, folder / "output")
-        yield Daemon(libvirt, uri, replace(host, namespace=process.pid))
+        _wait_for(daemon.libvirt, process, folder / "output")
+        yield daemon
     finally:
-        if process.poll() is None:
-            end_process(process.pid)
-        process.wait()
+        if daemon.process.poll() is None:
+            end_process(daemon.process.pid)
+        daemon.process.wait()
+
+
+def _start(folder: Path, nodes: str) -> subprocess.Popen[bytes]:
+    command = ["unshare", "--mount", "bash", "-c", SCRIPT, "libvirtd", str(folder), nodes]
+    with (folder / "output").open("ab") as output:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
 
 def _wait_for(libvirt: Libvirt, process: subprocess.Popen[bytes], output: Path, seconds: float = 30) -> None:

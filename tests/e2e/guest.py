@@ -29,14 +29,19 @@ NOBODY = 65534
 # (loglevel: the kernel's own messages would tear the guest's lines apart)
 CMDLINE = "console=ttyS0 loglevel=1 panic=-1 mitigations=off nokaslr tsc=reliable"
 
-# The first process of the guest: takes into use what is plugged in, and tells its nodes whenever they change.
+# The first process of the guest: takes into use what is plugged in, tells its nodes whenever they change, and counts
+# aloud if its command line says so.
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
-mkdir -p /proc /sys
+mkdir -p /dev /proc /sys
+mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 echo online_movable >/sys/devices/system/memory/auto_online_blocks
+if grep -q count /proc/cmdline; then
+    (count=0; while :; do count=$((count + 1)); echo "GUEST-COUNT $count"; sleep 0.2; done) &
+fi
 while :; do
     for cpu in /sys/devices/system/cpu/cpu[0-9]*/online; do
         [ "$(cat $cpu)" = 1 ] || echo 1 >$cpu
@@ -85,6 +90,7 @@ class Libvirt:
     def __init__(self, home: Path, uri: str, user: int = 0, boot_seconds: float = 60) -> None:
         self.home, self._uri, self._user, self._boot_seconds = home, uri, user, boot_seconds
         self.console = home / "console"
+        self.more_cmdline = ""
         home.chmod(0o755)
         os.chown(home, user, user)
         shutil.copyfile(KERNEL, home / "vmlinuz")
@@ -185,12 +191,12 @@ class Libvirt:
         for devices in root.iterfind("devices"):
             _remove([device for device in devices if device.tag not in ("controller", "memory")])
             serial = etree.SubElement(devices, "serial", {"type": "file"})
-            etree.SubElement(serial, "source", {"path": str(self.console)})
+            etree.SubElement(serial, "source", {"path": str(self.console), "append": "on"})
             etree.SubElement(devices, "memballoon", {"model": "none"})
         for os_element in root.iterfind("os"):
             etree.SubElement(os_element, "kernel").text = str(self.home / "vmlinuz")
             etree.SubElement(os_element, "initrd").text = str(self.home / "initrd.img")
-            etree.SubElement(os_element, "cmdline").text = CMDLINE
+            etree.SubElement(os_element, "cmdline").text = f"{CMDLINE} {self.more_cmdline}".strip()
 
     def seen_by_guest(
         self, until: Callable[[dict[int, Node]], bool] = lambda nodes: bool(nodes), seconds: float = 120

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tests import ROOT
 
@@ -36,18 +37,27 @@ class Host:
 
     def run(self, *command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a command as an unprivileged user, with the tree's /usr laid over the machine's."""
+        with self.start(*command, environ=environ, output=subprocess.PIPE) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def start(
+        self, *command: str, environ: dict[str, str], output: int | IO[str] = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
+        """Start it, with stdout and stderr going to `output`, and do not wait."""
         enter = [] if self.namespace is None else ["nsenter", f"--mount=/proc/{self.namespace}/ns/mnt"]
         if self.tree != Path("/"):
             overlay = 'mount -t overlay none -o "lowerdir=$0:/usr" /usr && exec "$@"'
             enter += ["unshare", "--mount", "bash", "-c", overlay, str(self.tree / "usr")]
         enter += ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
-        return subprocess.run(
+        return subprocess.Popen(
             [*enter, *command],
             env={"PATH": os.environ["PATH"], **environ},
             cwd="/",
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             text=True,
-            check=False,
         )
 
     def run_hooks(self, point: str, domxml: str, custom: dict[str, str]) -> tuple[str, str]:

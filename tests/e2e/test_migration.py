@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from largeguest.host import Host as Topology
 from tests import DATA, hosts
@@ -15,8 +17,11 @@ from tests import DATA, hosts
 from . import daemon
 from .daemon import Daemon
 from .host import HookError, Host
+from .keeping import keeping, wait_until
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
+UUID = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"
+TOLD_BY_HOOK = "largeguest: cputune: 2 vCPUs pinned\n"
 TYPED = {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"}
 
 
@@ -42,16 +47,39 @@ def without_node_0(workplace: Path, ovirt_host: Host) -> Iterator[Daemon]:
 
 
 def migrate(name: str, source: Daemon, destination: Daemon) -> str:
-    """As VDSM does it: the destination's hooks get the source's XML first. Gives what they said."""
-    domxml = source.libvirt.virsh("dumpxml", name)
-    unchanged, said = destination.host.run_hooks("before_vm_migrate_destination", domxml, TYPED)
-    assert unchanged == domxml
-    source.libvirt.virsh("migrate", "--live", name, destination.uri, "--migrateuri", "tcp://127.0.0.1")
+    """As VDSM does it: the destination's hooks get the source's XML first, and the vCPUs' pins are taken out.
+
+    Gives what the hooks said.
+    """
+    domxml = source.libvirt.virsh("dumpxml", name, "--migratable", "--security-info")
+    unchanged, said = destination.host.run_hooks(
+        "before_vm_migrate_destination", source.libvirt.virsh("dumpxml", name), TYPED
+    )
+    assert unchanged == source.libvirt.virsh("dumpxml", name)
+    root = etree.fromstring(domxml)
+    cputune = root.find("cputune")
+    assert cputune is not None
+    for pin in cputune.findall("vcpupin"):
+        cputune.remove(pin)
+    without_pins = source.libvirt.file("without-pins.xml", etree.tostring(root))
+    to = (destination.uri, "--migrateuri", "tcp://127.0.0.1", "--xml", without_pins)
+    source.libvirt.virsh("migrate", "--live", name, *to)
     return said
 
 
+def vcpu_pins(where: Daemon, name: str) -> dict[str, str]:
+    found = where.libvirt.live(name).iterfind("cputune/vcpupin")
+    return {pin.get("vcpu", ""): pin.get("cpuset", "") for pin in found}
+
+
+def started(typed: dict[str, str]) -> str:
+    """What the engine sends: the properties are in the metadata, too."""
+    custom = "".join(f"<ovirt-vm:{name}>{value}</ovirt-vm:{name}>" for name, value in typed.items())
+    return PLAIN.replace("<ovirt-vm:custom>", f"<ovirt-vm:custom>{custom}")
+
+
 def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None:
-    domxml, _ = source.host.run_hooks("before_vm_start", PLAIN, TYPED)
+    domxml, _ = source.host.run_hooks("before_vm_start", started(TYPED), TYPED)
     with source.libvirt.running(domxml.encode()) as name:
         source.libvirt.seen_by_guest()
 
@@ -64,10 +92,54 @@ def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None
 
         assert migrate(name, source, same) == "largeguest: this host can hold the layout\n"
         try:
+            assert vcpu_pins(same, name) == {}
             assert same.libvirt.virsh("domstate", name).strip() == "running"
+            # what the hook is for where no keeper runs
+            environ = {"cputune": TYPED["cputune"], "vmId": UUID}
+            assert same.host.run_hooks("after_vm_migrate_destination", "", environ)[1] == TOLD_BY_HOOK
+            assert vcpu_pins(same, name) == {"0": "0", "1": "1"}
             cells = [cell.get("cpus") for cell in same.libvirt.live(name).iterfind("cpu/numa/cell")]
             assert cells == ["0-1", "2-3"]
             with pytest.raises(RuntimeError):
                 source.libvirt.virsh("domstate", name)
         finally:
             same.libvirt.virsh("destroy", name)
+
+
+@pytest.fixture
+def counting(source: Daemon) -> Iterator[None]:
+    source.libvirt.more_cmdline = "count"
+    yield
+    source.libvirt.more_cmdline = ""
+
+
+def test_pins_are_there_again_after_each_of_twenty_migrations(source: Daemon, same: Daemon, counting: None) -> None:  # noqa: ARG001
+    """Back and forth ten times, with a keeper on both hosts; the guest counts on as if nothing happened."""
+
+    def counted() -> list[int]:
+        text = source.libvirt.console.read_text(errors="replace")
+        return [int(number) for number in re.findall(r"^GUEST-COUNT (\d+)\r?$", text, re.MULTILINE)]
+
+    wanted = {"0": "0", "1": "1"}
+    domxml, _ = source.host.run_hooks("before_vm_start", started(TYPED), TYPED)
+    with keeping(source) as at_source, keeping(same) as at_same, source.libvirt.running(domxml.encode()) as name:
+        wait_until(lambda: vcpu_pins(source, name) == wanted, 2, at_source.said)
+        here, there = source, same
+        seconds = []
+        try:
+            for _ in range(20):
+                migrate(name, here, there)
+                here, there = there, here
+                keeper = at_source if here is source else at_same
+                seconds.append(wait_until(lambda at=here: vcpu_pins(at, name) == wanted, 5, keeper.said))  # type: ignore[misc]
+            last = counted()[-1]
+            wait_until(lambda: counted()[-1] > last, 30, counted)
+            assert counted() == list(range(1, len(counted()) + 1))
+        finally:
+            if here is same:
+                here.libvirt.virsh("destroy", name)
+        print(
+            f"pinned again {max(seconds):.3f} s after an arrival at the latest; the guest counted to {len(counted())}"
+        )
+        assert max(seconds) < 1
+        assert (at_source.said() + at_same.said()).count("vCPUs pinned again") == 20

@@ -18,7 +18,13 @@ from tests import ROOT
 
 SITELIB = "/usr/lib/python3/dist-packages"
 HOOKS = "/usr/libexec/vdsm/hooks"
-POINTS = ("before_memory_hotplug", "before_vm_dehibernate", "before_vm_migrate_destination", "before_vm_start")
+POINTS = (
+    "after_vm_migrate_destination",
+    "before_memory_hotplug",
+    "before_vm_dehibernate",
+    "before_vm_migrate_destination",
+    "before_vm_start",
+)
 SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point in POINTS)}
 
 
@@ -56,6 +62,8 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
         f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
         "/usr/share/bash-completion/completions/largeguest",
         "/usr/share/man/man1/largeguest.1",
+        "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
+        "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
         *modules,
     }
     executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
@@ -75,7 +83,10 @@ def test_rpm_header(rpm: Path) -> None:
         f"vdsm-hook-largeguest {spec_version()} noarch GPL-2.0-or-later"
     ]
     assert {"vdsm", "python3-lxml", "python3-libvirt"} <= set(query(rpm, "--requires"))
-    assert query(rpm, "--docfiles") == [f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/README"]
+    assert query(rpm, "--docfiles") == [
+        f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/README",
+        "/usr/share/man/man1/largeguest.1",
+    ]
     assert query(rpm, "--licensefiles") == [f"/usr/share/licenses/vdsm-hook-largeguest-{spec_version()}/COPYING"]
 
 
@@ -105,7 +116,15 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
     make(sources, "install", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
     modules = {f"/py/largeguest/{path.name}" for path in (ROOT / "largeguest").glob("*.py")}
     installed = {path for path in files_below(tmp_path) if "__pycache__" not in path}
-    assert installed == {"/bin/largeguest", *(f"/hooks/{point}/50_largeguest" for point in POINTS), *modules}
+    assert installed == {
+        "/bin/largeguest",
+        *(f"/hooks/{point}/50_largeguest" for point in POINTS),
+        *modules,
+        "/usr/local/share/bash-completion/completions/largeguest",
+        "/usr/local/share/man/man1/largeguest.1",
+        "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
+        "/usr/local/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
+    }
     make(sources, "uninstall", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
     assert files_below(tmp_path) == set()
 

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Connections to the host's libvirt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SYSTEM = "qemu:///system"
+
+SASL_USER = "vdsm@ovirt"
+SASL_PASSWORD = "/etc/pki/vdsm/keys/libvirt_password"
+"""Where VDSM's installation puts it; only the user vdsm can read it."""
+
+
+def open_read_only(uri: str) -> Any:
+    """A connection that can only look, which needs no password; raises libvirtError."""
+    return _quiet().openReadOnly(uri)
+
+
+def open_to_change(uri: str) -> Any:
+    """A connection that can pin; with SASL where VDSM's password can be read. Raises libvirtError."""
+    libvirt = _quiet()
+    try:
+        with open(SASL_PASSWORD, encoding="utf-8") as file:
+            password = file.read().rstrip("\n")
+    except OSError:
+        return libvirt.open(uri)
+
+    def answer(wanted: list[list[Any]], _: object) -> int:
+        for credential in wanted:
+            credential[4] = SASL_USER if credential[0] == libvirt.VIR_CRED_AUTHNAME else password
+        return 0
+
+    kinds = [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE]
+    return libvirt.openAuth(uri, [kinds, answer, None], 0)
+
+
+def _quiet() -> Any:
+    import libvirt
+
+    # its own way to tell errors is to print them
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    return libvirt

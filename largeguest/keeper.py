@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Holds the pins of running VMs: where somebody moves what cputune has pinned, it is pinned back.
+
+VDSM pins every vCPU of a VM without a CPU pinning policy to its shared CPUs, after the start and whenever other VMs
+come and go. libvirt tells of that with events; nothing is polled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libvirt
+
+from . import checks, connection, host, pinning
+from .cpuset import CpuSet
+from .errors import Problem, Refused, name_ids, plural, quote
+from .guest import Pins
+from .hooks import KEEPER_FOLDER, describe
+from .host import Host
+
+SYS = "/sys"
+
+QUIET_SECONDS = 0.05
+MOST_SECONDS = 0.3
+"""A burst of events is over when none came for QUIET_SECONDS, and not waited for longer than MOST_SECONDS."""
+
+BUDGET = 20
+REFILL_SECONDS = 5.0
+"""So often the pins of a VM are put back at once, then only every REFILL_SECONDS; what is not used is earned again."""
+
+RECONNECT_SECONDS = (0.2, 5.0)
+"""The first and the longest pause between two tries to reach libvirt."""
+
+_GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
+"""libvirt's errors for a domain that does not run any more."""
+
+
+def keep(uri: str) -> int:
+    """Hold the pins of all VMs on the libvirt at `uri` until SIGTERM or SIGINT; returns the exit code."""
+    with _only_one() as alone:
+        if not alone:
+            _log(Problem("keeper", "another one runs on this host", "stop it first"))
+            return 1
+        return _Keeper(uri).run()
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[bool]:
+    """Hold the lock by which the hook, and a second keeper, know that there is one; False if another has it."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def put_back(domain: Any, moved: Pins, cpus: int) -> None:
+    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; raises libvirtError."""
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    for vcpu, where in sorted(moved.vcpus.items()):
+        domain.pinVcpuFlags(vcpu, _map(where, cpus), live)
+    if moved.emulator is not None:
+        domain.pinEmulator(_map(moved.emulator, cpus), live)
+    for number, where in sorted(moved.iothreads.items()):
+        domain.pinIOThread(number, _map(where, cpus), live)
+
+
+def put_back_once(uuid: str) -> str:
+    """Put the pins of one VM back where they have moved; returns a line that tells what was done.
+
+    Raises Refused where cputune cannot be carried out on this host, and libvirtError.
+    """
+    opened = connection.open_to_change(connection.SYSTEM)
+    try:
+        domain = opened.lookupByUUIDString(uuid)
+        running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
+        if running.problems:
+            raise Refused(running.problems)
+        put_back(domain, running.moved, opened.getCPUMap()[0])
+        return f"largeguest: cputune: {running.moved}" if _any(running.moved) else "largeguest: cputune: nothing to pin"
+    finally:
+        opened.close()
+
+
+def _map(where: CpuSet, cpus: int) -> tuple[bool, ...]:
+    return tuple(cpu in where for cpu in range(max(cpus, where.last + 1)))
+
+
+def _any(pins: Pins) -> bool:
+    return bool(pins.all())
+
+
+class _Budget:
+    """How often something may be done: at once up to BUDGET times, later as often as REFILL_SECONDS pass."""
+
+    def __init__(self) -> None:
+        self._left, self._at = float(BUDGET), time.monotonic()
+
+    def wait(self) -> float:
+        """Seconds until it may be done again."""
+        now = time.monotonic()
+        self._left = min(float(BUDGET), self._left + (now - self._at) / REFILL_SECONDS)
+        self._at = now
+        return round(max(0.0, (1 - self._left) * REFILL_SECONDS), 3)
+
+    def take(self) -> None:
+        self._left -= 1
+
+
+class _Vm:
+    """What the keeper remembers of a running VM."""
+
+    def __init__(self) -> None:
+        self.first_event: float | None = None
+        self.due = self.not_before = 0.0
+        self.known: pinning.Running | None = None
+        self.budget = _Budget()
+        self.told: set[str] = set()
+
+
+class _Keeper:
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._connection: Any = None
+        self._cpus = 0
+        self._vms: dict[str, _Vm] = {}
+        self._pause = RECONNECT_SECONDS[0]
+        self._unreachable = False
+        self._stopped = False
+
+    def run(self) -> int:
+        libvirt.virEventRegisterDefaultImpl()
+        self._listen_to_signals()
+        self._timer = libvirt.virEventAddTimeout(-1, self._guarded(lambda *_: self._work()), None)
+        self._again = libvirt.virEventAddTimeout(0, self._guarded(lambda *_: self._connect()), None)
+        while not self._stopped:
+            libvirt.virEventRunDefaultImpl()
+        if self._connection is not None:
+            self._connection.close()
+        return 0
+
+    def _listen_to_signals(self) -> None:
+        """A signal interrupts no call of libvirt's; so it is made an event like the others."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(writing)
+
+        def stop(*_: object) -> None:
+            os.read(reading, 100)
+            self._stopped = True
+
+        libvirt.virEventAddHandle(reading, libvirt.VIR_EVENT_HANDLE_READABLE, stop, None)
+
+    def _guarded(self, work: Callable[..., None]) -> Callable[..., None]:
+        """What libvirt calls must not raise. What was not foreseen is told, without the message: it could hold XML."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                work(*arguments)
+            except Exception as error:
+                _print(describe(error), 3)
+
+        return call
+
+    # the connection
+
+    def _connect(self) -> None:
+        libvirt.virEventUpdateTimeout(self._again, -1)
+        try:
+            opened = connection.open_to_change(self._uri)
+            self._listen(opened)
+        except libvirt.libvirtError as error:
+            if not self._unreachable:
+                what = f"libvirt cannot be reached: {quote(str(error), 200)}"
+                _log(Problem("keeper", what, "it is tried again until it can", warning=True))
+            self._unreachable = True
+            libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
+            self._pause = min(self._pause * 2, RECONNECT_SECONDS[1])
+            return
+        self._connection, self._pause, self._unreachable = opened, RECONNECT_SECONDS[0], False
+
+    def _listen(self, opened: Any) -> None:
+        opened.registerCloseCallback(self._guarded(lambda *_: self._closed()), None)
+        for event, callback in (
+            (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
+            (libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, self._tunable),
+            (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, lambda _, domain, *__: self._look_at(domain.UUIDString())),
+        ):
+            opened.domainEventRegisterAny(None, event, self._guarded(callback), None)
+        self._cpus = opened.getCPUMap()[0]
+        running = {domain.UUIDString() for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
+        self._vms = {uuid: vm for uuid, vm in self._vms.items() if uuid in running}
+        for uuid in running:
+            self._look_at(uuid)
+        _print(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {plural(len(running), 'VM')} run here", 6)
+
+    def _closed(self) -> None:
+        closed, self._connection = self._connection, None
+        libvirt.virEventUpdateTimeout(self._timer, -1)
+        libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
+        _print("largeguest: keeper: libvirt has closed the connection", 5)
+        if closed is not None:
+            closed.close()
+
+    # events
+
+    def _lifecycle(self, _connection: Any, domain: Any, event: int, _detail: int, _: Any) -> None:
+        if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
+            self._vms.pop(domain.UUIDString(), None)
+        elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
+            self._look_at(domain.UUIDString())
+
+    def _tunable(self, _connection: Any, domain: Any, changed: dict[str, Any], _: Any) -> None:
+        vm = self._vms.get(domain.UUIDString())
+        if vm is None or vm.known is None or not _as_wanted(vm.known, changed):
+            self._look_at(domain.UUIDString())
+
+    def _look_at(self, uuid: str) -> None:
+        """Look at a VM when its events pause."""
+        now = time.monotonic()
+        vm = self._vms.setdefault(uuid, _Vm())
+        if vm.first_event is None:
+            vm.first_event = now
+        vm.due = max(vm.not_before, min(now + QUIET_SECONDS, vm.first_event + MOST_SECONDS))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = [vm.due for vm in self._vms.values() if vm.first_event is not None]
+        wait = -1 if not due else max(0, math.ceil((min(due) - time.monotonic()) * 1000))
+        libvirt.virEventUpdateTimeout(self._timer, wait)
+
+    # work
+
+    def _work(self) -> None:
+        """Look at the VMs that are due."""
+        libvirt.virEventUpdateTimeout(self._timer, -1)
+        now = time.monotonic()
+        due = [uuid for uuid, vm in self._vms.items() if vm.first_event is not None and vm.due <= now]
+        topology = host.from_sys(SYS)
+        try:
+            for uuid in due:
+                self._vms[uuid].first_event = None
+                self._hold(uuid, self._vms[uuid], topology)
+        finally:
+            self._set_timer()
+
+    def _hold(self, uuid: str, vm: _Vm, topology: Host) -> None:
+        if self._connection is None:
+            return  # all are looked at when it is there again
+        try:
+            domain = self._connection.lookupByUUIDString(uuid)
+            if _migrates(domain):
+                return  # nobody can pin it now; an event tells when it is over
+            vm.known = running = pinning.read(domain.XMLDesc().encode(), topology)
+            self._tell_problems(vm, running)
+            moved = running.moved
+            if not _any(moved):
+                return
+            vm.budget.take()
+            put_back(domain, moved, self._cpus)
+            _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
+            wait = vm.budget.wait()
+            vm.not_before = time.monotonic() + wait
+            if wait:
+                what = f"somebody moves the pins of VM {quote(running.name)} again and again"
+                mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
+                self._tell_once(vm, Problem("cputune", what, mend, warning=True))
+        except Refused as refused:
+            for problem in refused.problems:
+                self._tell_once(vm, problem)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _GONE or not self._connection.isAlive():
+                return
+            what = f"VM {quote(vm.known.name if vm.known else uuid)}: libvirt: {quote(str(error), 200)}"
+            self._tell_once(vm, Problem("cputune", what, "it is tried again until it can be pinned", warning=True))
+            vm.not_before = time.monotonic() + REFILL_SECONDS
+            self._look_at(uuid)
+
+    def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
+        for problem in running.problems:
+            what = f"VM {quote(running.name)}: {problem.what}"
+            mend = f"{problem.mend}; its pins are left as they are"
+            self._tell_once(vm, Problem(problem.subject, what, mend, warning=True))
+        for other in self._vms.values():
+            if other is not vm and other.known is not None:
+                for one, its_vm, two in ((running, vm, other.known), (other.known, other, running)):
+                    self._tell_shared(its_vm, one, two)
+
+    def _tell_shared(self, vm: _Vm, held: pinning.Running, exclusive: pinning.Running) -> None:
+        shared = exclusive.owned & checks.union(Pins.all(held.wanted)) if held.wanted is not None else CpuSet()
+        if shared:
+            what = f"VM {quote(held.name)} is pinned to {name_ids('CPU', shared)}, which VM {quote(exclusive.name)} "
+            what += "has for itself alone"
+            self._tell_once(vm, Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True))
+
+    def _tell_once(self, vm: _Vm, problem: Problem) -> None:
+        text = str(problem)
+        if text not in vm.told:
+            vm.told.add(text)
+            _log(problem)
+
+
+def _migrates(domain: Any) -> bool:
+    """Whether libvirt is about to move it away, or here: a pin would have to wait for that, and may time out."""
+    state, reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION:
+        return True
+    job = domain.jobStats()
+    # a backup takes hours, but stands in nobody's way
+    in_the_way = job.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP
+    return bool(job["type"] != libvirt.VIR_DOMAIN_JOB_NONE and in_the_way)
+
+
+def _as_wanted(running: pinning.Running, changed: dict[str, Any]) -> bool:
+    """Whether an event only tells of pins that are as they should be, such as the keeper's own."""
+    return running.wanted is not None and all(
+        str(_wanted_for(running.wanted, name)) == value for name, value in changed.items()
+    )
+
+
+def _wanted_for(wanted: Pins, name: str) -> CpuSet | None:
+    """By the name that libvirt gives the change, such as `cputune.vcpupin3`."""
+    for kind, pins in (("cputune.vcpupin", wanted.vcpus), ("cputune.iothreadpin", wanted.iothreads)):
+        if name.startswith(kind):
+            return pins.get(int(name[len(kind) :]))
+    return wanted.emulator if name == "cputune.emulatorpin" else None
+
+
+def _log(problem: Problem) -> None:
+    _print(str(problem), 4 if problem.warning else 3)
+
+
+def _print(text: str, priority: int) -> None:
+    """A line on stderr; the journal reads the kernel's priorities from its beginning."""
+    prefix = f"<{priority}>" if "JOURNAL_STREAM" in os.environ else ""
+    with contextlib.suppress(OSError):
+        print(f"{prefix}{text}", file=sys.stderr, flush=True)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A keeper that runs on a host of the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .daemon import Daemon
+
+
+class Keeper:
+    """A keeper process, and what it says."""
+
+    def __init__(self, where: Daemon) -> None:
+        self._where = where
+        self.output = where.folder / "keeper-output"
+        self._from = self.output.stat().st_size if self.output.exists() else 0
+        with self.output.open("a") as output:
+            self._process = where.host.start(
+                "/usr/bin/largeguest", "keeper", "--connect", where.uri, environ={}, output=output
+            )
+        self.wait_for("connected")
+
+    def said(self) -> str:
+        with self.output.open() as output:
+            output.seek(self._from)
+            return output.read()
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        wait_until(lambda: text in self.said(), seconds, self.said)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self._process.send_signal(number)
+        return self._process.wait(10)
+
+
+@contextlib.contextmanager
+def keeping(where: Daemon) -> Iterator[Keeper]:
+    """Run a keeper, which at the end has ended cleanly and said nothing of a defect."""
+    keeper = Keeper(where)
+    try:
+        yield keeper
+        assert keeper.end() == 0
+    finally:
+        keeper.end(signal.SIGKILL)
+    assert "Traceback" not in keeper.said()
+    assert "not foreseen" not in keeper.said()
+
+
+def wait_until(what: Callable[[], bool], seconds: float, otherwise: Callable[[], object]) -> float:
+    """Seconds until it came true."""
+    start = time.monotonic()
+    while not what():
+        assert time.monotonic() < start + seconds, otherwise()
+        time.sleep(0.02)
+    return time.monotonic() - start

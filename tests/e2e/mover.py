@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stands in for VDSM's pool of shared CPUs: pins vCPUs of a running domain elsewhere, as VDSM does, with libvirt's API.
+
+Usage: mover.py URI DOMAIN CPUS COUNT [TIMES]. Pins the first COUNT vCPUs (0: all that it can have) TIMES times, each
+time waits until the domain's pins are what they were before, and prints as JSON how many seconds that took, the longest
+of the times, and of how many pins libvirt told.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import libvirt
+
+
+def main() -> None:
+    uri, name, cpus, count, *times = sys.argv[1:]
+    libvirt.virEventRegisterDefaultImpl()
+    threading.Thread(target=run_events, daemon=True).start()
+    connection = libvirt.open(uri)
+    domain = connection.lookupByName(name)
+    told: list[str] = []
+    connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, tell, told)
+    before = pins(domain)
+    vcpus = range(int(count) or domain.maxVcpus())
+    allowed = tuple(str(cpu) in cpus.split(",") for cpu in range(connection.getCPUMap()[0]))
+    longest = 0.0
+    for _ in range(int(times[0]) if times else 1):
+        for vcpu in vcpus:
+            domain.pinVcpuFlags(vcpu, allowed, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        start = time.monotonic()
+        while pins(domain) != before and time.monotonic() < start + 20:
+            time.sleep(0.01)
+        longest = max(longest, time.monotonic() - start)
+    time.sleep(1)
+    print(json.dumps({"seconds": longest, "told": len(told), "back": pins(domain) == before}))
+
+
+def run_events() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+def tell(_connection: Any, _domain: Any, changed: dict[str, str], told: list[str]) -> None:
+    told += changed
+
+
+def pins(domain: Any) -> dict[str, str]:
+    cputune = ElementTree.fromstring(domain.XMLDesc()).iterfind("cputune/vcpupin")
+    return {pin.get("vcpu", ""): pin.get("cpuset", "") for pin in cputune}
+
+
+main()

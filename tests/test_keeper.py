@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The keeper in a world in which time passes only between events; with a real libvirt it is tested below e2e."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from largeguest import connection
+
+from .fake_libvirt import CONSTANTS, Domain, World, libvirtError
+
+WANTED = {"vcpu0": "0", "vcpu1": "0", "vcpu2": "1", "vcpu3": "1"}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def keeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four_nodes: str) -> Iterator[ModuleType]:
+    """The module, with this world's libvirt."""
+    monkeypatch.setitem(sys.modules, "libvirt", world.module())
+    sys.modules.pop("largeguest.keeper", None)
+    module = importlib.import_module("largeguest.keeper")
+    monkeypatch.setattr(module, "SYS", four_nodes)
+    monkeypatch.setattr(module, "KEEPER_FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(module.time, "monotonic", lambda: world.now)
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield module
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    del sys.modules["largeguest.keeper"]
+
+
+def vm(world: World, cputune: str = "0-1#0,2-3#1", **more: object) -> Domain:
+    domain = Domain(world, str(more.pop("name", "db01")), cputune)
+    for name, value in more.items():
+        setattr(domain, name, value)
+    world.domains.append(domain)
+    return domain
+
+
+def move_all(domain: Domain, cpus: str = "0-15") -> None:
+    for vcpu in range(domain.vcpus):
+        domain.move(f"vcpu{vcpu}", cpus)
+
+
+def test_what_runs_already_is_pinned(world: World, keeper: ModuleType) -> None:
+    domain = vm(world)
+    world.stop_after(1)
+    assert keeper.keep("qemu:///system") == 0
+    assert domain.pins == WANTED
+    assert world.connections[0].closed_by_us
+
+
+def test_only_what_stands_elsewhere_is_pinned(world: World, keeper: ModuleType) -> None:
+    domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", pins={**WANTED, "vcpu2": "0-15", "iothread1": "3"})
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    assert [(who, cpus) for _, who, cpus in domain.calls] == [("vcpu2", "1"), ("emulator", "2")]
+
+
+def test_a_burst_is_one_matter_and_its_own_pins_are_none(world: World, keeper: ModuleType) -> None:
+    domain = vm(world, "0-63#1", vcpus=64)
+    for vcpu in range(64):
+        world.after(1 + vcpu / 500, lambda vcpu=vcpu: domain.move(f"vcpu{vcpu}", "0-15"))  # type: ignore[misc]
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert len(domain.calls) == 2 * 64  # at its start, and after the burst
+    assert domain.looked == 2
+    at = domain.calls[64][0] - 1000
+    assert 1 + 63 / 500 < at < 1 + 64 / 500 + keeper.QUIET_SECONDS + 0.01
+
+
+def test_a_burst_without_end_is_not_waited_for(world: World, keeper: ModuleType) -> None:
+    domain = vm(world)
+    for step in range(100):
+        world.after(1 + step / 50, lambda: domain.move("vcpu0", "0-15"))
+    world.stop_after(2)
+    keeper.keep("qemu:///system")
+    assert domain.calls[4][0] - 1001 <= keeper.MOST_SECONDS + 0.001
+
+
+@pytest.mark.parametrize("event", ["STARTED", "RESUMED"])
+def test_a_vm_that_comes(event: str, world: World, keeper: ModuleType) -> None:
+    domain = Domain(world, "db02", "0#3")
+
+    def come() -> None:
+        world.domains.append(domain)
+        world.lifecycle(event, domain)
+
+    world.after(1, come)
+    world.stop_after(3)
+    keeper.keep("qemu:///system")
+    assert domain.pins == {"vcpu0": "3"}
+    assert domain.calls[0][0] < 1001.2
+
+
+def test_a_vm_that_is_paused_or_goes_is_left_alone(world: World, keeper: ModuleType) -> None:
+    domain = vm(world)
+
+    def go() -> None:
+        move_all(domain)
+        world.domains.remove(domain)
+        world.lifecycle("STOPPED", domain)
+
+    world.after(1, lambda: world.lifecycle("SUSPENDED", domain))
+    world.after(2, go)
+    world.stop_after(3)
+    keeper.keep("qemu:///system")
+    assert (len(domain.calls), domain.looked) == (4, 1)
+
+
+def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    going = vm(world, job={"type": 2, "operation": CONSTANTS["VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT"]})
+    coming = vm(world, name="db02", status=(CONSTANTS["VIR_DOMAIN_PAUSED"], CONSTANTS["VIR_DOMAIN_PAUSED_MIGRATION"]))
+    saved = vm(world, name="db03", job={"type": 2, "operation": CONSTANTS["VIR_DOMAIN_JOB_OPERATION_BACKUP"]})
+
+    def fail() -> None:
+        going.job = {"type": 0}
+        world.tell("VIR_DOMAIN_EVENT_ID_JOB_COMPLETED", going, {})
+
+    def arrive() -> None:
+        coming.status = (CONSTANTS["VIR_DOMAIN_RUNNING"], 1)
+        world.lifecycle("RESUMED", coming)
+
+    world.after(2, fail)
+    world.after(3, arrive)
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert [domain.pins for domain in (going, coming, saved)] == [WANTED] * 3
+    assert 1002 < going.calls[0][0] < 1002.2
+    assert 1003 < coming.calls[0][0] < 1003.2
+    assert saved.calls[0][0] < 1000.2  # a backup is in nobody's way
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_it_slows_down_when_somebody_fights(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    domain = vm(world)
+    for step in range(400):
+        world.after(1 + step / 4, lambda: domain.move("vcpu0", "0-15"))
+    world.stop_after(140)
+    keeper.keep("qemu:///system")
+    corrections = [at for at, who, _ in domain.calls if who == "vcpu0"]
+    assert keeper.BUDGET + 15 <= len(corrections) <= keeper.BUDGET + 25
+    assert domain.pins == WANTED
+    said = capfd.readouterr().err
+    assert said.count('largeguest: warning: cputune: somebody moves the pins of VM "db01" again and again') == 1
+    # it looks no more often than it may act
+    assert domain.looked < len(corrections) + 10
+
+
+@pytest.mark.parametrize("pause", [0.1, 7])
+def test_libvirt_ends_and_comes_back(
+    pause: float, world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    domain = vm(world)
+    gone = vm(world, name="db02")
+
+    def crash() -> None:
+        world.unreachable = True
+        world.crash()
+
+    def come_back() -> None:
+        world.unreachable = False
+        world.domains.remove(gone)
+        domain.pins["vcpu0"] = "0-15"  # while nobody could tell
+
+    world.after(1, crash)
+    world.after(1 + pause, come_back)
+    world.stop_after(30)
+    keeper.keep("qemu:///system")
+    assert domain.pins == WANTED
+    assert len(world.connections) == 2
+    assert world.connections[0].closed_by_us
+    said = capfd.readouterr().err
+    assert said.count("libvirt has closed the connection") == 1
+    assert said.count('libvirt cannot be reached: "Failed to connect socket"') == (pause > 0.2)
+
+
+def test_errors_of_libvirt(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    vm(world, broken=libvirtError("it ends", CONSTANTS["VIR_ERR_OPERATION_INVALID"]))
+    later = vm(world, name="db02", broken=libvirtError("no\nluck"))
+    fine = vm(world, name="db03")
+    world.after(12, lambda: setattr(later, "broken", None))
+    world.stop_after(20)
+    keeper.keep("qemu:///system")
+    said = capfd.readouterr().err
+    assert "it ends" not in said
+    assert said.count('largeguest: warning: cputune: VM "db02": libvirt: "no\\nluck": it is tried again') == 1
+    assert [fine.pins, later.pins] == [WANTED] * 2
+    assert later.looked < 10
+
+
+def test_a_defect_is_told_without_what_it_says(
+    world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = "hidden-word"
+
+    def fail(*_: object) -> None:
+        raise ValueError(secret)
+
+    vm(world)
+    monkeypatch.setattr(keeper.pinning, "read", fail)
+    world.stop_after(1)
+    assert keeper.keep("qemu:///system") == 0
+    said = capfd.readouterr().err
+    assert "not foreseen, please report this" in said
+    assert "ValueError" in said
+    assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("cputune", "policy", "told"),
+    [
+        ("", "none", None),
+        ("0#0", "siblings", "the VM has the CPU pinning policy siblings, under which the pins are the engine's"),
+        ("", "siblings", None),
+        ("0#x", "none", '"0#x" at 2: "x" is not a CPU'),
+        ("0#node9", "none", "node9 is not on this host"),
+        ("0#16", "none", "CPU 16 is not online on this host"),
+    ],
+)
+def test_what_it_leaves_alone(
+    cputune: str,
+    policy: str,
+    told: str | None,
+    world: World,
+    keeper: ModuleType,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    domain = vm(world, cputune, policy=policy, pins={"vcpu0": "1"})
+    for second in (1, 2, 3):
+        world.after(second, lambda: domain.move("vcpu0", "2"))
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert domain.calls == []
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == (told is not None)
+    if told is not None:
+        assert warnings[0].startswith('largeguest: warning: cputune: VM "db01": ' + told)
+        assert warnings[0].endswith("; its pins are left as they are")
+
+
+@pytest.mark.parametrize(("policy", "cpus"), [("dedicated", "CPU 0"), ("isolate-threads", "CPUs 0-1")])
+def test_a_vm_that_owns_its_cpus(
+    policy: str, cpus: str, world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    held = vm(world)
+    owner = Domain(world, "db02", policy=policy, pins={"vcpu0": "0"})
+
+    def come() -> None:
+        world.domains.append(owner)
+        world.lifecycle("STARTED", owner)
+        move_all(held)
+
+    world.after(1, come)
+    world.after(2, lambda: owner.move("vcpu0", "0"))
+    world.stop_after(3)
+    keeper.keep("qemu:///system")
+    assert held.pins == WANTED
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
+    assert line.startswith(
+        f'largeguest: warning: cputune: VM "db01" is pinned to {cpus}, which VM "db02" has for itself alone'
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it(number: signal.Signals, world: World, keeper: ModuleType) -> None:
+    world.stop_after(1, number)
+    assert keeper.keep("qemu:///system") == 0
+
+
+def test_the_journal_gets_priorities(
+    world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    vm(world, "0#99")
+    vm(world, name="db02")
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    starts = [line.partition("largeguest: ")[0] for line in capfd.readouterr().err.splitlines()]
+    assert sorted(starts) == ["<4>", "<6>", "<6>"]
+
+
+def test_a_second_keeper_ends(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    with keeper._only_one() as alone:
+        assert alone
+        assert keeper.keep("qemu:///system") == 1
+    assert capfd.readouterr().err == "largeguest: keeper: another one runs on this host: stop it first\n"
+    assert world.connections == []
+
+
+def test_sasl_where_vdsm_has_a_password(
+    world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    password = tmp_path / "libvirt_password"
+    password.write_text("hidden word\n")
+    monkeypatch.setattr(connection, "SASL_PASSWORD", str(password))
+    domain = vm(world)
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    assert [credential[4] for credential in world.credentials] == ["vdsm@ovirt", "hidden word"]
+    assert domain.pins == WANTED
+
+
+def test_once_for_a_vm_that_has_arrived(world: World, keeper: ModuleType) -> None:
+    domain = vm(world)
+    assert keeper.put_back_once("uuid-of-db01") == "largeguest: cputune: 4 vCPUs pinned"
+    assert domain.pins == WANTED
+    assert keeper.put_back_once("uuid-of-db01") == "largeguest: cputune: nothing to pin"
+    assert len(domain.calls) == 4
