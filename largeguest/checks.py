@@ -9,8 +9,6 @@ the OOM killer. So they are told here, all in one go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from . import PROPERTIES, dealing
 from .cpulist import Span
@@ -19,7 +17,9 @@ from .errors import Problem, name_ids, shorten
 from .guest import Guest
 from .host import BASE_PAGES, NO_HUGE_PAGE, Host
 from .properties import Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
+from .records import record, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .guest import Pins
     from .placement import PlacedCell, Placement, Policy
@@ -341,7 +341,7 @@ def _tell_bound(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
     return name, f"{amount} are bound to {name_ids('node', full)}, where"
 
 
-@dataclass(frozen=True)
+@record
 class Bound:
     """KiB in pages of a size that can come from some nodes only, and the property that says so."""
 

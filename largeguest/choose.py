@@ -6,8 +6,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from .records import record
 
 EXACT_UP_TO = 16
 """Nodes of a host up to which the result is the best there is; beyond, the search ends after so many steps."""
@@ -23,7 +24,7 @@ Cost = tuple[float, int, int, int]
 _NONE: Cost = (math.inf, 0, 0, 0)
 
 
-@dataclass(frozen=True)
+@record
 class Capacity:
     """What a node can give: units of vCPUs, KiB of memory, and devices of the guest that are attached to it."""
 

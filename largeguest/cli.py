@@ -11,10 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from . import (
+    MAX_DOCUMENT,
     PROPERTIES,
     connection,
     cpulist,
@@ -35,6 +35,7 @@ from .errors import ParseError, Refused, quote
 from .guest import Guest, HugePage
 from .host import Host
 from .properties import Properties, Vcpus
+from .records import replace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -404,9 +405,9 @@ def _values(options: argparse.Namespace) -> dict[str, str]:
 
 def _read(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(MAX_DOCUMENT + 1)
     with open(path, "rb") as file:
-        return file.read()
+        return file.read(MAX_DOCUMENT + 1)
 
 
 def _read_host(option: str) -> Host | None:

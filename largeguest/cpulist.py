@@ -10,12 +10,13 @@ socket0.core3   the threads of core 3 of socket 0
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 from . import cpuset
 from .cpuset import NUMBER, RANGE, CpuSet
 from .errors import ParseError
 from .host import Host
+from .records import record
 
 PLACE = rf"(?:node *{NUMBER} *|socket *{NUMBER} *(?:\. *core *{NUMBER} *)?)"
 ITEM = rf"(?:\^ *)?(?:{RANGE}|{PLACE})"
@@ -28,7 +29,7 @@ class NotThereError(LookupError):
     """A place that a host does not have; the text says which, and what there is."""
 
 
-@dataclass(frozen=True)
+@record
 class Span:
     """The CPUs from `first` to `last`."""
 
@@ -38,14 +39,14 @@ class Span:
     def __str__(self) -> str:
         return cpuset.range_text(self.first, self.last)
 
-    def cpus(self, _: Host | None) -> list[int]:
-        return list(range(self.first, self.last + 1))
+    def cpus(self, _: Host | None) -> Iterable[int]:
+        return range(self.first, self.last + 1)
 
     def cpuset(self, _: Host | None) -> CpuSet:
         return CpuSet.span(self.first, self.last)
 
 
-@dataclass(frozen=True)
+@record
 class Node:
     """The online CPUs of a node of the host."""
 
@@ -54,7 +55,7 @@ class Node:
     def __str__(self) -> str:
         return f"node{self.node}"
 
-    def cpus(self, host: Host | None) -> list[int]:
+    def cpus(self, host: Host | None) -> Iterable[int]:
         """Core by core, the threads of a core next to each other. Raises NotThereError."""
         return _host(host, self).by_core(self.cpuset(host))
 
@@ -68,7 +69,7 @@ class Node:
         return there.nodes[self.node].cpus
 
 
-@dataclass(frozen=True)
+@record
 class Socket:
     """The online CPUs of a socket of the host, or of one of its cores."""
 
@@ -78,7 +79,7 @@ class Socket:
     def __str__(self) -> str:
         return f"socket{self.socket}" if self.core is None else f"socket{self.socket}.core{self.core}"
 
-    def cpus(self, host: Host | None) -> list[int]:
+    def cpus(self, host: Host | None) -> Iterable[int]:
         """Core by core, the threads of a core next to each other. Raises NotThereError."""
         return _host(host, self).by_core(self.cpuset(host))
 
@@ -97,7 +98,7 @@ class Socket:
         return found
 
 
-@dataclass(frozen=True)
+@record
 class Item:
     """What is put into the list or, with `out`, taken out of it."""
 
@@ -108,7 +109,7 @@ class Item:
         return f"{'^' if self.out else ''}{self.what}"
 
 
-@dataclass(frozen=True)
+@record
 class CpuList:
     """The items in the order typed."""
 
@@ -117,22 +118,26 @@ class CpuList:
     def __str__(self) -> str:
         return ",".join(map(str, self.items))
 
-    def cpus(self, host: Host | None) -> list[int]:
+    def cpus(self, host: Host | None) -> Iterable[int]:
         """The CPUs in order, each once: read from left to right, and from all that is online if all items are `^`.
 
-        Raises NotThereError for a place that the host does not have, and where a host is needed but none given.
+        Raises NotThereError for a place that the host does not have, and where a host is needed but none given. Places
+        are looked at only as far as is iterated.
         """
+        items = [(item.out, item.what.cpus(host)) for item in self.items]
+        if not any(out for out, _ in items):
+            return _each_once(cpu for _, cpus in items for cpu in cpus)
         found: dict[int, None] = {}
-        if all(item.out for item in self.items):
+        if all(out for out, _ in items):
             there = _host(host, self)
             found = dict.fromkeys(there.by_core(there.online))
-        for item in self.items:
-            named = dict.fromkeys(item.what.cpus(host))
-            if item.out:
+        for out, cpus in items:
+            named = dict.fromkeys(cpus)
+            if out:
                 found = {cpu: None for cpu in found if cpu not in named}
             else:
                 found.update(named)
-        return list(found)
+        return found
 
     def cpuset(self, host: Host | None) -> CpuSet:
         """The same CPUs without order."""
@@ -141,6 +146,14 @@ class CpuList:
             named = item.what.cpuset(host)
             found = found - named if item.out else found | named
         return found
+
+
+def _each_once(cpus: Iterable[int]) -> Iterator[int]:
+    seen = set()
+    for cpu in cpus:
+        if cpu not in seen:
+            seen.add(cpu)
+            yield cpu
 
 
 def parse(source: str, start: int, end: int) -> CpuList:

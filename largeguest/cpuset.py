@@ -40,7 +40,7 @@ class CpuSet:
 
     @classmethod
     def _of(cls, bits: int) -> CpuSet:
-        new = cls()
+        new = cls.__new__(cls)
         new._bits = bits
         return new
 
@@ -59,6 +59,11 @@ class CpuSet:
             yield base + gap, base + gap + length - 1
             bits >>= length
             base += gap + length
+
+    @property
+    def first(self) -> int:
+        """The lowest id; -1 of an empty set."""
+        return (self._bits & -self._bits).bit_length() - 1
 
     @property
     def last(self) -> int:

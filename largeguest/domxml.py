@@ -10,7 +10,6 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from lxml import etree
 
@@ -19,12 +18,14 @@ from .cpuset import MAX_ID, CpuSet
 from .errors import ParseError, Problem, Refused
 from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Topology
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .placement import PlacedCell, Placement, Policy
 
 Element = etree._Element
 
 SUBJECT = "domain XML"
+
 
 _BYTES_IN_UNIT = {
     "b": 1, "bytes": 1,
@@ -55,8 +56,9 @@ def parse_device(document: bytes) -> etree._ElementTree:
 
 def serialise(tree: etree._ElementTree, like: bytes) -> bytes:
     """The document as UTF-8, with an XML declaration if the document `like` has one."""
+    tree.getroot().tail = "\n"
     text: bytes = etree.tostring(tree, encoding="UTF-8", xml_declaration=like.startswith(b"<?xml"))
-    return text + b"\n"
+    return text
 
 
 def read_guest(tree: etree._ElementTree) -> Guest:
@@ -245,14 +247,14 @@ def _write_pins(root: Element, pins: Pins) -> Counter[str]:
     return replaced
 
 
-def _pin(name: str, cpus: CpuSet, **who: int) -> Element:
-    return etree.Element(name, {**{key: str(number) for key, number in who.items()}, "cpuset": str(cpus)})
+def _pin(name: str, cpus: CpuSet, **who: int) -> str:
+    return _element(name, **who, cpuset=cpus)
 
 
 def _write_policy(root: Element, policy: Policy) -> Counter[str]:
     replaced = _take_out([*root.iterfind("numatune/memory"), *root.iterfind("numatune/memnode")])
-    where = {"placement": "auto"} if policy.nodeset is None else {"nodeset": str(policy.nodeset)}
-    _insert(_numatune(root), 0, [etree.Element("memory", {"mode": policy.mode, **where})])
+    where = {"placement": "auto"} if policy.nodeset is None else {"nodeset": policy.nodeset}
+    _insert(_numatune(root), 0, [_element("memory", mode=policy.mode, **where)])
     return replaced
 
 
@@ -263,34 +265,30 @@ def _write_cells(root: Element, cells: tuple[PlacedCell, ...]) -> Counter[str]:
     _take_out([numatune for numatune in root.iterfind("numatune") if _is_empty(numatune)])
     cpu = _child(root, "cpu", after=("vcpu", "cputune", "numatune", "resource", "sysinfo", "os", "features"))
     numa = _child(cpu, "numa", after=("model", "vendor", "topology", "cache", "maxphysaddr", "feature"))
-    _insert(numa, 0, (_cell(number, cell) for number, cell in enumerate(cells)))
-    for element, cell in zip(numa.findall("cell"), cells):
-        if cell.distances:
-            distances = _child(element, "distances", after=())
-            siblings = ({"id": str(other), "value": str(value)} for other, value in cell.distances.items())
-            _insert(distances, 0, (etree.Element("sibling", sibling) for sibling in siblings))
+    between = _indentation(numa)
+    _insert(numa, 0, (_cell(number, cell, between) for number, cell in enumerate(cells)))
     return replaced
 
 
-def _cell(number: int, cell: PlacedCell) -> Element:
-    element = etree.Element("cell", {"id": str(number), "cpus": str(cell.vcpus), "memory": str(cell.memory)})
-    if cell.shared:
-        element.set("memAccess", "shared")
-    return element
+def _cell(number: int, cell: PlacedCell, between: str) -> str:
+    """The element, on lines like those that begin with `between`."""
+    shared = {"memAccess": "shared"} if cell.shared else {}
+    element = _element("cell", id=number, cpus=cell.vcpus, memory=cell.memory, **shared)
+    if not cell.distances:
+        return element
+    inner, innermost = (between + blanks if between else "" for blanks in ("  ", "    "))
+    siblings = [f'{innermost}<sibling id="{other}" value="{value}"/>' for other, value in cell.distances.items()]
+    return f"{element[:-2]}>{inner}<distances>{''.join(siblings)}{inner}</distances>{between}</cell>"
 
 
 def _write_memnodes(root: Element, cells: tuple[PlacedCell, ...]) -> None:
     bound = {number: cell for number, cell in enumerate(cells) if cell.nodes is not None}
     if bound:
         numatune = _numatune(root)
-        _insert(
-            numatune,
-            len(numatune),
-            (
-                etree.Element("memnode", {"cellid": str(number), "mode": cell.mode, "nodeset": str(cell.nodes)})
-                for number, cell in bound.items()
-            ),
+        memnodes = (
+            _element("memnode", cellid=number, mode=cell.mode, nodeset=cell.nodes) for number, cell in bound.items()
         )
+        _insert(numatune, len(numatune), memnodes)
 
 
 def _numatune(root: Element) -> Element:
@@ -305,27 +303,37 @@ def _child(parent: Element, name: str, after: tuple[str, ...]) -> Element:
     """The child `name`; made behind the last child that is named in `after`, or at the end, where there is none."""
     child = parent.find(name)
     if child is None:
-        child = etree.Element(name)
         places = [index for index, other in enumerate(parent) if other.tag in after]
-        _insert(parent, places[-1] + 1 if places else len(parent), [child])
+        (child,) = _insert(parent, places[-1] + 1 if places else len(parent), [f"<{name}/>"])
     return child
 
 
-def _insert(parent: Element, index: int, children: Iterable[Element]) -> None:
-    """Put `children` before the child `index` of `parent`, indented like the children that are there."""
+def _insert(parent: Element, index: int, children: Iterable[str]) -> list[Element]:
+    """Make the elements `children` before the child `index` of `parent`, indented like the children that are there."""
     between, closing = _indentation(parent), _closing(parent)
+    empty = not len(parent)
     before = parent[index - 1] if index else None
-    for child in children:
-        if before is not None:
-            tail, before.tail = before.tail, between
-            before.addnext(child)
-            child.tail = tail
-        else:
-            if not len(parent) and not (parent.text or "").strip():
-                parent.text = between
-            child.tail = between if len(parent) else closing
-            parent.insert(0, child)
-        before = child
+    # thousands are parsed in a third of the time that it takes to make them one by one
+    made = list(etree.fromstring(f"<aside>{''.join(children)}</aside>"))
+    if not made:
+        return made
+    if before is not None:
+        made[-1].tail, before.tail = before.tail, between
+    else:
+        if empty and not (parent.text or "").strip():
+            parent.text = between
+        made[-1].tail = closing if empty else between
+    if between:
+        for child in made[:-1]:
+            child.tail = between
+    parent[index:index] = made
+    return made
+
+
+def _element(name: str, **attributes: object) -> str:
+    """An element; its values are numbers, lists of ids and libvirt's words, in which nothing has to be escaped."""
+    values = [f' {key}="{value}"' for key, value in attributes.items()]
+    return f"<{name}{''.join(values)}/>"
 
 
 def _indentation(parent: Element) -> str:
@@ -362,9 +370,9 @@ def _take_out(elements: list[Element]) -> Counter[str]:
             left = behind if element.getnext() is None else ahead
         parent.remove(element)
         if before is None:
-            parent.text = left
+            parent.text = left or None
         else:
-            before.tail = left
+            before.tail = left or None
     return Counter(str(element.tag) for element in elements)
 
 

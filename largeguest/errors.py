@@ -8,9 +8,10 @@ A problem is told as `largeguest: <subject>: <what and where>: <mend>`, where th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from .records import record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cpuset import CpuSet
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MOST_TOLD = 12
 
 
-@dataclass(frozen=True)
+@record
 class Problem:
     """One thing that is wrong: whose (`subject`), `what` and where, and how to `mend` it.
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from .cpuset import CpuSet
 from .errors import plural
+from .records import record
 
 
-@dataclass(frozen=True)
+@record
 class Topology:
     """How the guest's vCPUs sit in sockets, dies, cores and threads; vCPU ids run through a socket first."""
 
@@ -24,7 +25,7 @@ class Topology:
         return self.dies * self.cores * self.threads
 
 
-@dataclass(frozen=True)
+@record
 class MemoryDevice:
     """A memory device that `<memory>` of the domain includes: KiB, the guest node it is plugged to, and its model."""
 
@@ -33,7 +34,7 @@ class MemoryDevice:
     node: int | None
 
 
-@dataclass(frozen=True)
+@record
 class HugePage:
     """`<page>` of `<hugepages>`: KiB (None: the host's default) and the cells it is for (None: those without own)."""
 
@@ -41,7 +42,7 @@ class HugePage:
     cells: CpuSet | None
 
 
-@dataclass(frozen=True)
+@record
 class GuestCell:
     """A cell that stands in the domain XML."""
 
@@ -55,12 +56,12 @@ class GuestCell:
     """The memory mode on these nodes."""
 
 
-@dataclass(frozen=True)
+@record
 class Pins:
     """Who may run on which host CPUs."""
 
-    vcpus: Mapping[int, CpuSet] = field(default_factory=dict)
-    iothreads: Mapping[int, CpuSet] = field(default_factory=dict)
+    vcpus: Mapping[int, CpuSet] = MappingProxyType({})
+    iothreads: Mapping[int, CpuSet] = MappingProxyType({})
     emulator: CpuSet | None = None
 
     def __str__(self) -> str:
@@ -73,7 +74,7 @@ class Pins:
         return [*self.vcpus.values(), *self.iothreads.values(), *([self.emulator] if self.emulator else [])]
 
 
-@dataclass(frozen=True)
+@record
 class GuestPolicy:
     """The memory policy of the whole guest that stands in the domain XML."""
 
@@ -83,7 +84,7 @@ class GuestPolicy:
     nodeset: CpuSet | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Guest:
     """What the domain XML says about the VM."""
 
@@ -99,8 +100,8 @@ class Guest:
     """None where the XML has none: every vCPU is a socket then."""
     cells: tuple[GuestCell, ...] = ()
     policy: GuestPolicy | None = None
-    pins: Pins = field(default_factory=Pins)
-    iothreads: CpuSet = field(default_factory=CpuSet)
+    pins: Pins = Pins()
+    iothreads: CpuSet = CpuSet()
     arch: str | None = None
     cpu_policy: str | None = None
     """oVirt's CPU pinning policy; None: an engine that knows none."""

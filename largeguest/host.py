@@ -10,15 +10,18 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from . import cpuset
 from .cpuset import MAX_ID, CpuSet
-from .errors import ParseError, Problem, Refused, quote
+from .errors import Problem, Refused, quote
+from .records import record
 
-Value = TypeVar("Value")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Value = TypeVar("Value")
 
 NO_HUGE_PAGE = 0
 """Stands for the size of pages that are not huge."""
@@ -27,7 +30,7 @@ UNKNOWN_MEMORY = 2**53 - 1
 """KiB that stand for memory of an amount that is not known: the most that libvirt can count."""
 
 
-@dataclass(frozen=True)
+@record
 class Pages:
     """The huge pages of one size on a node: how many there are, and are free (None where that is not known)."""
 
@@ -35,7 +38,7 @@ class Pages:
     free: int | None
 
 
-@dataclass(frozen=True)
+@record
 class Room:
     """KiB in pages of one size that a node has in all, and can still give."""
 
@@ -43,7 +46,7 @@ class Room:
     free: int
 
 
-@dataclass(frozen=True)
+@record
 class Node:
     """One NUMA node of the host."""
 
@@ -69,7 +72,7 @@ class Node:
         return Room(total, total if self.free is None else self.free)
 
 
-@dataclass(frozen=True)
+@record
 class Cpu:
     """Where an online CPU sits, in the kernel's numbers: a core's is unique in its die, a die's in its socket."""
 
@@ -80,28 +83,42 @@ class Cpu:
     """The online threads of its core, itself included."""
 
 
-@dataclass(frozen=True)
+@record
 class Host:
     """The online nodes and CPUs by their ids. Two hosts are equal when everything about them is."""
 
     nodes: Mapping[int, Node]
     cpus: Mapping[int, Cpu]
 
-    numad: bool | None = field(default=None, compare=False)
+    numad: bool | None = None
     """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
-    pci_node: Callable[[str], int | None] = field(default=lambda _: None, compare=False)
+    pci_node: Callable[[str], int | None] = lambda _: None
     """The node a PCI device such as `0000:3b:00.0` is attached to; None where that is not known."""
+    siblings: Callable[[int], Sequence[int]] | None = None
+    """The siblings of each CPU, where they can be had for less than all that is known of it."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Host) and (self.nodes, self.cpus) == (other.nodes, other.cpus)
 
     @functools.cached_property
     def online(self) -> CpuSet:
         return CpuSet(self.cpus)
 
-    def by_core(self, cpus: CpuSet) -> list[int]:
-        """The CPUs core by core, the threads of a core next to each other."""
-        return sorted(cpus, key=lambda cpu: (next(iter(self.cpus[cpu].siblings)), cpu))
+    def by_core(self, cpus: CpuSet) -> Iterator[int]:
+        """The CPUs core by core, the threads of a core next to each other; the core with the lowest CPU comes first.
+
+        A core is looked at when its turn comes.
+        """
+        wanted = frozenset(cpus)
+        seen: set[int] = set()
+        for cpu in cpus:
+            if cpu not in seen:
+                threads = [*self.cpus[cpu].siblings] if self.siblings is None else self.siblings(cpu)
+                seen.update(threads)
+                yield from [thread for thread in threads if thread in wanted] or [cpu]
 
 
-class _Lazy(Mapping[int, Value]):
+class _Lazy(Mapping[int, "Value"]):
     """A mapping that calls `load` for a key when it is looked at first."""
 
     def __init__(self, keys: Iterable[int], load: Callable[[int], Value]) -> None:
@@ -155,14 +172,19 @@ def from_sys(root: str = "/sys") -> Host:
         meminfo = _read(os.path.join(root, os.pardir, "proc", "meminfo")) or ""
         return _node(online, meminfo, os.path.join(root, "kernel", "mm", "hugepages"), {number: 10})
 
+    online_ids = frozenset(online)
+
+    def siblings(number: int) -> list[int]:
+        listed = _list(f"{system}/cpu/cpu{number}/topology/thread_siblings_list") or []
+        return [thread for thread in listed if thread in online_ids] or [number]
+
     def cpu(number: int) -> Cpu:
         folder = os.path.join(system, "cpu", f"cpu{number}", "topology")
-        siblings = _ids(os.path.join(folder, "thread_siblings_list")) or CpuSet([number])
         return Cpu(
             socket=_number(os.path.join(folder, "physical_package_id"), 0),
             die=_number(os.path.join(folder, "die_id"), 0),
             core=_number(os.path.join(folder, "core_id"), number),
-            siblings=(siblings & online) | CpuSet([number]),
+            siblings=CpuSet(siblings(number)),
         )
 
     def pci_node(address: str) -> int | None:
@@ -171,7 +193,13 @@ def from_sys(root: str = "/sys") -> Host:
 
     usr = os.path.join(root, os.pardir, "usr")
     numad = os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
-    return Host(_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node), _Lazy(online, cpu), numad, pci_node)
+    return Host(
+        nodes=_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node),
+        cpus=_Lazy(online, cpu),
+        numad=numad,
+        pci_node=pci_node,
+        siblings=siblings,
+    )
 
 
 def from_capabilities(document: bytes) -> Host:
@@ -241,31 +269,58 @@ def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, in
 
 
 def _pages(folder: str) -> Iterator[tuple[int, Pages]]:
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
         size = re.fullmatch("hugepages-([0-9]+)kB", name)
         if size:
-            total = _number(os.path.join(folder, name, "nr_hugepages"), 0)
-            yield int(size[1]), Pages(total, _number(os.path.join(folder, name, "free_hugepages"), 0))
+            total = _number(f"{folder}/{name}/nr_hugepages", 0)
+            yield int(size[1]), Pages(total, _number(f"{folder}/{name}/free_hugepages", 0) if total else 0)
 
 
 def _read(path: str) -> str | None:
+    """The text of a file of the kernel's; opened without Python's layers, which cost more than the kernel's answer."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read().strip("\0 \n")  # some saved trees end a file with a NUL
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        content = piece = os.read(descriptor, 65536)
+        while len(piece) == 65536:
+            piece = os.read(descriptor, 65536)
+            content += piece
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return content.decode("utf-8", "replace").strip("\0 \n")  # some saved trees end a file with a NUL
+
+
+def _list(path: str) -> list[int] | None:
+    """The ids that the kernel lists in a file, such as `0-3,8`, in order; None where there is no such file."""
+    text = _read(path)
+    if not text:
+        return None if text is None else []
+    ids: list[int] = []
+    try:
+        for item in text.split(","):
+            first, _, last = item.partition("-")
+            low, high = int(first), int(last or first)
+            if high > MAX_ID:
+                raise ValueError(high)
+            ids += range(low, high + 1)
+    except ValueError:
+        what, mend = f"{quote(path, 200)} holds no list of ids", "take the tree from a Linux host again"
+        raise Refused([Problem("host", what, mend)]) from None
+    return ids
 
 
 def _ids(path: str) -> CpuSet | None:
-    """The ids that the kernel lists in a file; none for an empty one, None where there is no such file."""
-    text = _read(path)
-    if not text:
-        return None if text is None else CpuSet()
-    try:
-        return cpuset.parse(text)
-    except ParseError:
-        what, mend = f"{quote(path, 200)} holds no list of ids", "take the tree from a Linux host again"
-        raise Refused([Problem("host", what, mend)]) from None
+    """The same as a set."""
+    listed = _list(path)
+    return None if listed is None else CpuSet(listed)
 
 
 def _number(path: str, default: int) -> int:

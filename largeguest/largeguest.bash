@@ -31,7 +31,7 @@ _largeguest() {
         engine-config) options="--cver";;
         *) return;;
     esac
-    if [[ $word == -* || ${COMP_WORDS[1]} == engine-config || ${COMP_WORDS[1]} == keeper ]]; then
+    if [[ $word == -* || ! ${COMP_WORDS[1]} =~ ^(check|apply)$ ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options --help" -- "$word")
     else
         mapfile -t COMPREPLY < <(compgen -f -- "$word")

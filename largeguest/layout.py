@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .cpuset import CpuSet
 from .guest import Guest, Pins
 from .host import Host
 from .placement import PlacedCell, Placement
+from .records import record
 
 
-@dataclass(frozen=True)
+@record
 class Seat:
     """A CPU of the host."""
 
@@ -27,7 +27,7 @@ class Seat:
     """Who else is pinned to it, by libvirt's names: emulator, iothread1."""
 
 
-@dataclass(frozen=True)
+@record
 class Core:
     """A core of a node, with its online threads."""
 
@@ -37,7 +37,7 @@ class Core:
     seats: tuple[Seat, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Layout:
     """A host, and the guest on it."""
 

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from . import checks, domxml, placement, properties
 from .cpuset import CpuSet
 from .errors import Problem, Refused
 from .guest import Pins
 from .host import Host
+from .records import record
 
 
-@dataclass(frozen=True)
+@record
 class Running:
     """A VM that runs here."""
 

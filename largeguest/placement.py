@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from types import MappingProxyType
 
 from . import checks, dealing
 from .cpulist import NotThereError
@@ -15,11 +14,16 @@ from .errors import Problem, Refused, name_ids, plural, shorten
 from .guest import Guest, Pins
 from .host import Host
 from .properties import DEFAULT_MODE, Cputune, Guestnuma, Iothread, Numatune, Pin, Properties, Vcpus
+from .records import record, replace
 
-Looked = TypeVar("Looked", list[int], CpuSet)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Looked = TypeVar("Looked", list[int], CpuSet)
 
 
-@dataclass(frozen=True)
+@record
 class Policy:
     """The memory policy of the whole guest; nodeset None: numad chooses."""
 
@@ -32,7 +36,7 @@ class Policy:
         )
 
 
-@dataclass(frozen=True)
+@record
 class PlacedCell:
     """A cell of the guest."""
 
@@ -44,13 +48,13 @@ class PlacedCell:
     """The host nodes that back it; None: it follows the policy of the whole guest."""
     mode: str = DEFAULT_MODE
     """The memory mode on these nodes."""
-    distances: Mapping[int, int] = field(default_factory=dict)
+    distances: Mapping[int, int] = MappingProxyType({})
     """Cell to the distance from here; empty: the guest is told none."""
     shared: bool = False
     """QEMU shares the memory with other processes (memAccess), as it did if one of the old cells was shared."""
 
 
-@dataclass(frozen=True)
+@record
 class Placement:
     """What is written into the domain XML; None for what was not asked for."""
 
@@ -154,7 +158,7 @@ def _resolve_pins(cputune: Cputune, host: Host | None, problems: list[Problem]) 
             span = CpuSet.span(pin.who.first, pin.who.last)
             again = span & named
             for vcpu, cpus in zip([*again][:1], sets):  # refused, but its CPUs are checked all the same
-                vcpus[vcpu] |= cpus
+                vcpus[vcpu] = vcpus.get(vcpu, CpuSet()) | cpus
             vcpus.update(zip(span - again, sets))
             named |= span
         elif isinstance(pin.who, Iothread):
@@ -180,15 +184,20 @@ def _look_up(
 
 def _take_one_each(pin: Pin, host: Host | None, taken: dict[int, None], problems: list[Problem]) -> list[CpuSet]:
     """One CPU for each, in order, that no other has taken."""
-    cpus: list[int] = _look_up(pin, pin.cpus.cpus, [], host, problems)
-    free = [cpu for cpu in cpus if cpu not in taken]
     count = _how_many(pin)
-    if cpus and len(free) < count:
-        others = " that no other #= has taken" if len(free) < len(cpus) else ""
-        what = f"{shorten(str(pin))} wants {plural(count, 'CPU')}, but {len(free)} can be had{others}"
-        problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
-    taken.update(dict.fromkeys(free[:count]))
-    return [CpuSet([cpu]) for cpu in free[:count]]
+
+    def look(there: Host | None) -> list[int]:
+        return list(itertools.islice((cpu for cpu in pin.cpus.cpus(there) if cpu not in taken), count))
+
+    free = _look_up(pin, look, [], host, [])
+    if len(free) < count:
+        cpus = _look_up(pin, lambda there: list(pin.cpus.cpus(there)), [], host, problems)
+        if cpus:
+            others = " that no other #= has taken" if len(free) < len(cpus) else ""
+            what = f"{shorten(str(pin))} wants {plural(count, 'CPU')}, but {len(free)} can be had{others}"
+            problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
+    taken.update(dict.fromkeys(free))
+    return [CpuSet.span(cpu, cpu) for cpu in free]
 
 
 def _how_many(pin: Pin) -> int:

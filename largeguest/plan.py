@@ -7,7 +7,6 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from . import PROPERTIES, checks, choose, cpulist, dealing, placement
 from .choose import Capacity
@@ -30,6 +29,7 @@ from .properties import (
     Properties,
     Vcpus,
 )
+from .records import record, replace
 
 MODES = ("strict", "preferred", "interleave")
 """The memory modes that a plan can be made for."""
@@ -40,7 +40,7 @@ MOST_SOCKETS = 16
 SUBJECT = "plan"
 
 
-@dataclass(frozen=True)
+@record
 class Request:
     """What to plan for; memory, huge pages and topology are those of the guest."""
 
@@ -59,7 +59,7 @@ class Request:
     """Addresses of the PCI devices that are passed through: the nodes where most of them are come first."""
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """The three properties, and what they come to on the host."""
 
@@ -98,7 +98,7 @@ def plan(request: Request, host: Host) -> Plan:
     return made
 
 
-@dataclass(frozen=True)
+@record
 class _Shape:
     """What is kept together on a node: so many guest cores of so many threads."""
 
@@ -206,11 +206,11 @@ class _Planner:
 
         A guest core with more threads than a core of the host has takes some of the next one.
         """
-        free = self._host.nodes[node].cpus - self._reserved
+        free = [cpu for cpu in self._host.by_core(self._host.nodes[node].cpus) if cpu not in self._reserved]
         if threads > self._most_threads:
-            return self._host.by_core(free)
+            return free
         cores: dict[CpuSet, list[int]] = {}
-        for cpu in self._host.by_core(free):
+        for cpu in free:
             cores.setdefault(self._host.cpus[cpu].siblings, []).append(cpu)
         return [cpu for core in cores.values() for cpu in core[: len(core) // threads * threads]]
 

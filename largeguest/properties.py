@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from . import PROPERTIES, cpulist, cpuset
 from .cpulist import CpuList
 from .cpuset import NUMBER, RANGE, CpuSet
 from .errors import ParseError, Problem
+from .records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MODES = ("strict", "preferred", "interleave", "restrictive")
 """The memory modes, as libvirt knows them."""
@@ -39,7 +42,7 @@ typed there; refused before it is read, no input makes the hook slow."""
 EXAMPLE_OF_MEMORY = "write for example 4194304 (KiB), 4096M, 4G or *"
 
 
-@dataclass(frozen=True)
+@record
 class Shape:
     """The form of a value, as a list of fields with commas between.
 
@@ -73,7 +76,7 @@ SHAPES = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Vcpus:
     """The vCPUs from `first` to `last`."""
 
@@ -84,7 +87,7 @@ class Vcpus:
         return cpuset.range_text(self.first, self.last)
 
 
-@dataclass(frozen=True)
+@record
 class Emulator:
     """QEMU's own threads, besides vCPUs and iothreads."""
 
@@ -92,7 +95,7 @@ class Emulator:
         return "emulator"
 
 
-@dataclass(frozen=True)
+@record
 class Iothread:
     """An iothread; libvirt counts them from 1."""
 
@@ -102,7 +105,7 @@ class Iothread:
         return f"iothread{self.number}"
 
 
-@dataclass(frozen=True)
+@record
 class Pin:
     """Who may run where: each floats over all the CPUs or, with `each`, takes one of them for itself, in order."""
 
@@ -114,7 +117,7 @@ class Pin:
         return f"{self.who}#{'=' if self.each else ''}{self.cpus}"
 
 
-@dataclass(frozen=True)
+@record
 class Cputune:
     """The pins, in the order typed."""
 
@@ -124,7 +127,7 @@ class Cputune:
         return ",".join(map(str, self.pins))
 
 
-@dataclass(frozen=True)
+@record
 class Nodeset:
     """Nodes of the host; with `all_but` those that are named are left out."""
 
@@ -135,7 +138,7 @@ class Nodeset:
         return ",".join(f"^{item}" for item in str(self.nodes).split(",")) if self.all_but else str(self.nodes)
 
 
-@dataclass(frozen=True)
+@record
 class Numatune:
     """The memory policy: one of MODES and the host nodes that it is about; None: numad chooses them."""
 
@@ -146,7 +149,7 @@ class Numatune:
         return f"{self.mode}#{'auto' if self.nodeset is None else self.nodeset}"
 
 
-@dataclass(frozen=True)
+@record
 class Cell:
     """One node of the guest: its vCPUs, its memory in KiB and the host nodes behind it.
 
@@ -162,7 +165,7 @@ class Cell:
         return f"{self.vcpus}#{_memory_text(self.memory)}{nodes}"
 
 
-@dataclass(frozen=True)
+@record
 class Guestnuma:
     """The guest's nodes; a cell's id is its index."""
 
@@ -172,7 +175,7 @@ class Guestnuma:
         return ",".join(map(str, self.cells))
 
 
-@dataclass(frozen=True)
+@record
 class Properties:
     """What was asked for; None for a property that is not set."""
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -33,6 +32,7 @@ def rewrite(
         raise Refused(problems)
     replaced = domxml.write(tree, placed)
     new = domxml.serialise(tree, like=document)
+    _kept[:] = [tree]
     done = [f"largeguest: {placed}", *_tell_replaced(replaced)]
     warnings = list(placed.warnings)
     if placed.pins is not None and guest.cpu_policy == "none":
@@ -42,6 +42,9 @@ def rewrite(
             done.append("the keeper has to hold the pins" if keeper is None else "the keeper holds the pins")
     return new, _tell(done, warnings)
 
+
+_kept: list[object] = []
+"""The last tree: to take a large one apart takes a while, and a hook's process ends right away."""
 
 _NO_KEEPER = Problem(
     "cputune",
@@ -77,8 +80,10 @@ def retarget(values: Mapping[str, str], device: bytes, running: bytes | None) ->
     tree = domxml.parse_device(device)
     cells = {}
     if running is not None:
-        with contextlib.suppress(Refused):  # then it is as if it had no cells
+        try:
             cells = domxml.read_memory_by_cell(domxml.parse(running))
+        except Refused:
+            pass  # then it is as if it had no cells
     refused_next = Problem(
         "guestnuma",
         "the VM gets memory that the property does not know, so its next start will be refused",

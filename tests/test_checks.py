@@ -49,6 +49,6 @@ items = st.builds(
 
 @given(st.lists(items, min_size=1, max_size=6).map(lambda some: CpuList(tuple(some))))
 def test_a_list_with_and_without_order_is_the_same_cpus(cpus: CpuList) -> None:
-    ordered = cpus.cpus(hosts.FOUR_NODES)
+    ordered = list(cpus.cpus(hosts.FOUR_NODES))
     assert CpuSet(ordered) == cpus.cpuset(hosts.FOUR_NODES)
     assert len(set(ordered)) == len(ordered)

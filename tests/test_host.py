@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest import host
+from largeguest import host, records
 from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
 from largeguest.host import Cpu, Host, Node, Pages
@@ -59,7 +58,7 @@ def test_from_sys(some_host: Host, tmp_path: Path) -> None:
 
 def test_from_capabilities(some_host: Host) -> None:
     nodes = {
-        number: dataclasses.replace(
+        number: records.replace(
             node, free=None, pages={size: Pages(pages.total, None) for size, pages in node.pages.items()}
         )
         for number, node in some_host.nodes.items()
@@ -157,8 +156,8 @@ def test_capabilities_without_a_topology(document: bytes) -> None:
     [
         # the list of CPUs, and that of nodes
         ("its_host.online", 2),
-        # besides the node's cpulist, distance, meminfo, and 2 files for each of 2 sizes of huge pages
-        ("its_host.nodes[63].free", 2 + 3 + 4),
+        # besides the node's cpulist, distance, meminfo, and how many huge pages there are of each of 2 sizes
+        ("its_host.nodes[63].free", 2 + 3 + 2),
         ("its_host.cpus[2047].siblings", 2 + 4),
     ],
 )

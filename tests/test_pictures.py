@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import replace
 
 import pytest
 from lxml import etree
@@ -15,6 +14,7 @@ from largeguest.guest import Guest
 from largeguest.host import Host
 from largeguest.layout import Layout, lay_out
 from largeguest.plan import Request, plan
+from largeguest.records import replace
 
 from . import hosts
 from .hosts import FOUR_NODES, GIB

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from largeguest import placement, properties
+from largeguest import placement, properties, records
 from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
 from largeguest.guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Topology
@@ -106,7 +104,7 @@ def test_refused(values: dict[str, str], message: str) -> None:
 
 
 EIGHT = Guest(max_vcpus=8, total_memory=8 * GIB, iothreads=CpuSet([1, 2]))
-ROOMY = dataclasses.replace(EIGHT, total_memory=GIB)
+ROOMY = records.replace(EIGHT, total_memory=GIB)
 
 # Host: node 0 has CPUs 0-3, node 1 has 4-7 (socket 0), node 2 has 8-11, node 3 has 12-15 (socket 1); two threads a core.
 # value, who to which CPUs
@@ -207,7 +205,7 @@ def test_a_star_is_an_equal_share_of_what_is_left(
     guestnuma: str, memory: int, page: int | None, cells: list[int]
 ) -> None:
     pages = () if page is None else (HugePage(page, None),)
-    guest = dataclasses.replace(EIGHT, total_memory=memory, pages=pages)
+    guest = records.replace(EIGHT, total_memory=memory, pages=pages)
     placed = placement.place(wanted(guestnuma=guestnuma), guest, None)
     assert [cell.memory for cell in placed.cells or ()] == cells
 
@@ -230,7 +228,7 @@ def test_a_star_is_an_equal_share_of_what_is_left(
     ],
 )
 def test_cells_on_host_nodes(guestnuma: str, nodes: list[str], distances: list[dict[int, int]]) -> None:
-    guest = dataclasses.replace(EIGHT, total_memory=GIB)
+    guest = records.replace(EIGHT, total_memory=GIB)
     placed = placement.place(wanted(guestnuma=guestnuma), guest, FOUR_NODES)
     assert [str(cell.nodes) for cell in placed.cells or ()] == nodes
     assert [cell.distances for cell in placed.cells or ()] == distances
@@ -239,17 +237,13 @@ def test_cells_on_host_nodes(guestnuma: str, nodes: list[str], distances: list[d
 
 def test_distances_that_libvirt_refuses_are_not_told() -> None:
     """As a host with fake nodes has them: all local."""
-    local = {
-        n: dataclasses.replace(node, distances=dict.fromkeys(range(4), 10)) for n, node in FOUR_NODES.nodes.items()
-    }
+    local = {n: records.replace(node, distances=dict.fromkeys(range(4), 10)) for n, node in FOUR_NODES.nodes.items()}
     placed = placement.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), ROOMY, Host(local, FOUR_NODES.cpus))
     assert [cell.distances for cell in placed.cells or ()] == [{}, {}]
 
 
 def test_distances_that_are_not_known_are_not_told() -> None:
-    unknown = Host(
-        {n: dataclasses.replace(node, distances={}) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus
-    )
+    unknown = Host({n: records.replace(node, distances={}) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus)
     for its_host in (unknown, None):
         placed = placement.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), EIGHT, its_host)
         assert [cell.distances for cell in placed.cells or ()] == [{}, {}]
@@ -298,7 +292,7 @@ def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 
         ),
         pytest.param(
             "0-1#4194304",
-            dataclasses.replace(hotplug(current=2, sockets=2), max_vcpus=6),
+            records.replace(hotplug(current=2, sockets=2), max_vcpus=6),
             ["0-5"],
             id="a torn last socket",
         ),
@@ -433,6 +427,12 @@ REFUSED_ON_GUEST = [
 
 REFUSED_ON_GUEST += [
     ({"cputune": "6-9#0"}, EIGHT, "cputune: vCPUs 8-9 do not exist, the VM has vCPUs 0-7: take their pins out"),
+    (
+        {"cputune": "0-6#=0,3#=1"},
+        EIGHT,
+        "cputune: vCPU 3 is pinned more than once: write one pin for each vCPU; largeguest: cputune: 0-6#=0 wants 7 "
+        "CPUs, but 1 can be had: name more CPUs, or write # without =",
+    ),
     ({"cputune": "0-3#0,3-4#1"}, EIGHT, "cputune: vCPU 3 is pinned more than once: write one pin for each vCPU"),
     (
         {"cputune": "iothread3#0"},
@@ -473,7 +473,7 @@ REFUSED_ON_GUEST += [
     ),
     (
         {"guestnuma": "0-3#*,4-7#1G"},
-        dataclasses.replace(EIGHT, total_memory=GIB + 512),
+        records.replace(EIGHT, total_memory=GIB + 512),
         "guestnuma: cell 0 would have 512 KiB for *, which is no multiple of 1024 KiB: "
         "give the VM other memory, or write the amounts out",
     ),
@@ -494,7 +494,7 @@ REFUSED_ON_GUEST += [
     ),
     (
         {"guestnuma": "0-3#*@0,4-7#*@1"},
-        dataclasses.replace(EIGHT, policy=GuestPolicy("strict", False, CpuSet([0]))),
+        records.replace(EIGHT, policy=GuestPolicy("strict", False, CpuSet([0]))),
         "guestnuma: cell 1 is on node 1 but numatune allows 0 only: name these nodes in numatune, too",
     ),
     (
@@ -505,7 +505,7 @@ REFUSED_ON_GUEST += [
     *(
         (
             {"guestnuma": "0-3#*@0,4-7#*@1"},
-            dataclasses.replace(EIGHT, policy=policy),
+            records.replace(EIGHT, policy=policy),
             f"guestnuma: @ does not go with the memory policy {name} that the VM has already: set numatune, too",
         )
         for policy, name in ((GuestPolicy("strict", True), "auto"), (GuestPolicy("restrictive", False), "restrictive"))
@@ -522,7 +522,7 @@ def test_refused_on_the_guest(values: dict[str, str], guest: Guest, message: str
 
 @pytest.mark.parametrize("policy", [None, "none", "manual"])
 def test_a_policy_that_is_not_exclusive_is_fine(policy: str | None) -> None:
-    guest = dataclasses.replace(GUEST, cpu_policy=policy)
+    guest = records.replace(GUEST, cpu_policy=policy)
     assert placement.place(wanted(cputune="0#0"), guest, None).warnings == ()
 
 
@@ -535,7 +535,7 @@ def with_node(number: int, node: Node) -> Host:
 
 
 def with_pages(number: int, size: int, total: int, free: int | None) -> Host:
-    return with_node(number, dataclasses.replace(FOUR_NODES.nodes[number], pages={size: Pages(total, free)}))
+    return with_node(number, records.replace(FOUR_NODES.nodes[number], pages={size: Pages(total, free)}))
 
 
 def huge(size: int, memory: int = 2 * GIB) -> Guest:
@@ -669,7 +669,7 @@ REFUSED_ON_HOST += [
     (
         {"numatune": "auto"},
         ROOMY,
-        dataclasses.replace(FOUR_NODES, numad=False),
+        records.replace(FOUR_NODES, numad=False),
         "numatune: auto needs numad, which this host does not have: install numad, or name nodes",
     ),
     (
@@ -700,34 +700,34 @@ REFUSED_ON_HOST += [
     (
         {"cputune": "0#socket0.core0"},
         ROOMY,
-        Host(FOUR_NODES.nodes, {**FOUR_NODES.cpus, 9: dataclasses.replace(FOUR_NODES.cpus[0], die=1)}),
+        Host(FOUR_NODES.nodes, {**FOUR_NODES.cpus, 9: records.replace(FOUR_NODES.cpus[0], die=1)}),
         "cputune: socket0.core0 is in several dies, CPUs 0-1,9: name CPUs that are there",
     ),
     # what is bound to parts of the nodes adds up
     (
         {"guestnuma": "0-1#7G@0+1,2-5#7G@1+2,6-7#1G@3"},
-        dataclasses.replace(EIGHT, total_memory=15 * GIB),
+        records.replace(EIGHT, total_memory=15 * GIB),
         FOUR_NODES,
         "guestnuma: 14680064 KiB are bound to nodes 0-2, where 12582912 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#3G@0+1"},
-        dataclasses.replace(EIGHT, total_memory=9 * GIB),
+        records.replace(EIGHT, total_memory=9 * GIB),
         FOUR_NODES,
         "guestnuma: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#*", "numatune": "strict#0-1"},
-        dataclasses.replace(EIGHT, total_memory=9 * GIB),
+        records.replace(EIGHT, total_memory=9 * GIB),
         FOUR_NODES,
         "numatune: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-3#*@2,4-7#*@3"},
-        dataclasses.replace(huge(2048), max_vcpus=8),
+        records.replace(huge(2048), max_vcpus=8),
         with_pages(3, 2048, 1024, 1024),
         "guestnuma: 512 huge pages of 2048 KiB are bound to node 2, where there are 0: "
         "reserve them on these nodes, or name others",
@@ -777,12 +777,12 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
             [],
         ),
         # how much memory there is cannot be read
-        ({"numatune": "strict#3"}, BIG, with_node(3, dataclasses.replace(FOUR_NODES.nodes[3], memory=None)), []),
+        ({"numatune": "strict#3"}, BIG, with_node(3, records.replace(FOUR_NODES.nodes[3], memory=None)), []),
         # how much is free is not in libvirt's capabilities
         (
             {"numatune": "strict#0-1"},
             BIG,
-            Host({n: dataclasses.replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus),
+            Host({n: records.replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus),
             [],
         ),
         # base pages may be named as pages, too
@@ -790,8 +790,8 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         # what is bound to several nodes goes where there is room
         (
             {"guestnuma": "0-1#3G@0,2-3#3G@0+1,4-7#1G@1"},
-            dataclasses.replace(EIGHT, total_memory=7 * GIB),
-            with_node(1, dataclasses.replace(FOUR_NODES.nodes[1], free=4 * GIB)),
+            records.replace(EIGHT, total_memory=7 * GIB),
+            with_node(1, records.replace(FOUR_NODES.nodes[1], free=4 * GIB)),
             [
                 "guestnuma: 3145728 KiB are bound to node 0, where 2097152 KiB are free now: "
                 "free memory there, or the VM may be killed when it uses all of its own"
@@ -799,7 +799,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         ),
         (
             {"guestnuma": "0-1#1G@0,2-3#3G@0+1,4-7#1G@1+2"},
-            dataclasses.replace(EIGHT, total_memory=5 * GIB),
+            records.replace(EIGHT, total_memory=5 * GIB),
             FOUR_NODES,
             [],
         ),

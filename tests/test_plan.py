@@ -4,7 +4,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -16,6 +15,7 @@ from largeguest.errors import Refused
 from largeguest.guest import Guest, HugePage, MemoryDevice, Topology
 from largeguest.host import Cpu, Host, Node, Pages
 from largeguest.plan import MODES, Plan, Request, plan
+from largeguest.records import replace
 
 from . import hosts
 from .hosts import FOUR_NODES, GIB
@@ -30,7 +30,7 @@ def cpus(text: str) -> cpulist.CpuList:
 
 
 def guest(most: int, memory: int, **more: object) -> Guest:
-    return replace(Guest(max_vcpus=most, total_memory=memory), **more)  # type: ignore[arg-type]
+    return replace(Guest(max_vcpus=most, total_memory=memory), **more)
 
 
 PLANS = [

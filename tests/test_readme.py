@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 
 import pytest
 
-from largeguest import cli, engine, placement, properties
+from largeguest import cli, engine, placement, properties, records
 from largeguest.guest import Guest, Topology
 from largeguest.rewrite import rewrite
 
@@ -152,7 +151,7 @@ def test_the_worked_example_is_what_it_says() -> None:
     typed = dict(re.findall(r"^    (cputune|numatune|guestnuma) +(\S+)$", chapter(6), re.MULTILINE))
     assert len(typed) == 3
     host = hosts.build(cores_per_node=16, memory=512 * GIB, siblings_apart=True)
-    host = dataclasses.replace(host, nodes={n: dataclasses.replace(host.nodes[n], free=500 * GIB) for n in host.nodes})
+    host = records.replace(host, nodes={n: records.replace(host.nodes[n], free=500 * GIB) for n in host.nodes})
     assert [str(node.cpus) for node in host.nodes.values()] == re.findall(r"\d+-\d+,\d+-\d+(?=[:,;.]|\s)", chapter(6))[
         :4
     ]

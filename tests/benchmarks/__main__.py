@@ -1,58 +1,157 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run all benchmarks: `python -m tests.benchmarks`, in the virtual environment."""
+"""Run all benchmarks: `python -m tests.benchmarks`, in the virtual environment. Takes two minutes."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
-from largeguest.host import Host
-from tests import ROOT, hosts
+from tests import DATA, ROOT, hosts
+
+from . import documents
 
 GIB = hosts.GIB
-BASE = [sys.executable, "-I", "-c", "import lxml.etree"]
+METER = str(Path(__file__).with_name("meter.py"))
+MINIDOM = str(Path(__file__).with_name("minidom_hook.py"))
+TYPED = {"cputune": "0-15#=node0,node1", "numatune": "strict#0-1", "guestnuma": "0-7#*@0,8-15#*@1"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Medians over many runs of a whole process: seconds by the clock and of CPU, KiB at most."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+    def against(self, base: Cost) -> str:
+        return (
+            f"{self.wall * 1000:8.1f} ms {self.wall / base.wall:6.2f} x   CPU {self.cpu / base.cpu:6.2f} x   "
+            f"{self.memory / 1024:6.1f} MiB {self.memory / base.memory:6.2f} x"
+        )
+
+
+class Bench:
+    """Runs hooks on hosts and documents that are laid out in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._meter = subprocess.Popen([sys.executable, "-I", "-S", METER], stdin=PIPE, stdout=PIPE, text=True)
+        self._folder = folder
+        self._domxml = folder / "domxml"
+        small, large = hosts.build(), hosts.build(8, 8, 16, 2, 128 * GIB, siblings_apart=True)
+        self.small = hosts.save(hosts.build(cores_per_node=8, memory=64 * GIB), folder / "small")
+        self.four = hosts.save(small, folder / "four")
+        self.large = hosts.save(large, folder / "large")
+
+    def costs(
+        self, commands: Mapping[str, Callable[[], list[str]]], environ: Mapping[str, str], runs: int
+    ) -> list[Cost]:
+        """Of each of the commands, run in turn so that what disturbs one disturbs all."""
+        taken: dict[str, list[Cost]] = {name: [] for name in commands}
+        for _ in range(runs):
+            for name, prepare in commands.items():
+                taken[name].append(self._cost(prepare(), environ))
+        return [
+            Cost(*(statistics.median(getattr(cost, what) for cost in costs) for what in ("wall", "cpu", "memory")))
+            for costs in taken.values()
+        ]
+
+    def hook(self, host: str, document: bytes) -> Callable[[], list[str]]:
+        code = (
+            f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest import hooks; hooks.SYS = {host!r}; "
+        )
+        code += "os._exit(hooks.before_vm_start())"
+        return self._on(document, [sys.executable, "-I", "-c", code])
+
+    def minidom(self, document: bytes) -> Callable[[], list[str]]:
+        return self._on(document, [sys.executable, "-I", MINIDOM])
+
+    def _on(self, document: bytes, command: list[str]) -> Callable[[], list[str]]:
+        fresh = self._folder / f"{len(document)}.xml"
+        fresh.write_bytes(document)
+
+        def prepare() -> list[str]:
+            shutil.copyfile(fresh, self._domxml)
+            return command
+
+        return prepare
+
+    def _cost(self, command: list[str], environ: Mapping[str, str]) -> Cost:
+        fields = [str(len(command)), *command, *(f"{name}={value}" for name, value in environ.items())]
+        assert self._meter.stdin
+        assert self._meter.stdout
+        self._meter.stdin.write("\0".join(fields) + "\n")
+        self._meter.stdin.flush()
+        code, *cost = self._meter.stdout.readline().split()
+        if code != "0":
+            raise RuntimeError(f"{command} failed with {environ}")
+        return Cost(*map(float, cost))
+
+    def environ(self, values: Mapping[str, str]) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "_hook_domxml": str(self._domxml), **values}
+
+
+def python(code: str) -> Callable[[], list[str]]:
+    return lambda: [sys.executable, "-I", "-c", code]
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        benchmark_plan(Path(folder))
+        bench = Bench(Path(folder))
+        plain = (DATA / "plain.xml").read_bytes()
+        sixteen = documents.domain(vcpus=16, memory=16 * GIB)
 
+        print("(a) the hook without any property set, against python3 -I -c pass")
+        base, cost = bench.costs(
+            {"base": python("pass"), "hook": bench.hook(bench.small, plain)}, bench.environ({}), 101
+        )
+        print(f"    python3 -I -c pass          {base.against(base)}")
+        print(f"    hook                        {cost.against(base)}")
 
-def benchmark_plan(folder: Path) -> None:
-    print("largeguest plan, whole process, against importing lxml:")
-    base = median_seconds(BASE)
-    print(f"  import lxml.etree                                  {base:6.3f} s")
-    large = hosts.build(8, 8, 16, 2, 128 * GIB, siblings_apart=True)
-    for name, host, vcpus, memory in (
-        ("8 vCPUs on 16 CPUs in 4 nodes", hosts.FOUR_NODES, 8, "2G"),
-        ("64 vCPUs on 2,048 CPUs in 64 nodes", large, 64, "512G"),
-        ("1,024 vCPUs on 2,048 CPUs in 64 nodes", large, 1024, "2T"),
-    ):
-        report_plan(name, save(host, folder / str(len(host.cpus))), vcpus, memory, base)
+        print("(b) three properties on a domain with 16 vCPUs, against importing lxml")
+        commands = {"base": python("import lxml.etree"), "hook": bench.hook(bench.small, sixteen)}
+        base, cost = bench.costs(commands, bench.environ(TYPED), 101)
+        print(f"    import lxml.etree           {base.against(base)}")
+        print(f"    hook                        {cost.against(base)}")
 
+        print("(c) 1,024 vCPUs one to one, 64 cells, 2,048 CPUs, 2 MB of XML with 1,000 disks, against the same")
+        large = documents.domain(vcpus=1024, memory=1024 * GIB, disks=1000)
+        commands = {"base": python("import lxml.etree"), "hook": bench.hook(bench.large, large)}
+        base, cost = bench.costs(commands, bench.environ(documents.one_to_one(1024)), 51)
+        print(f"    hook                        {cost.against(base)}")
 
-def save(host: Host, folder: Path) -> str:
-    return str(folder / "sys") if folder.exists() else hosts.save(host, folder)
+        print("(d) growth, against the same")
+        for vcpus in (64, 256, 1024):
+            hook = bench.hook(bench.large, documents.domain(vcpus=vcpus, memory=1024 * GIB))
+            (cost,) = bench.costs({"hook": hook}, bench.environ(documents.one_to_one(vcpus)), 21)
+            print(f"    {vcpus:5} vCPUs                 {cost.against(base)}")
+        for size in (100_000, 1_000_000, 10_000_000):
+            hook = bench.hook(bench.small, documents.domain(16, 16 * GIB, disks=size // documents.BYTES_OF_A_DISK))
+            (cost,) = bench.costs({"hook": hook}, bench.environ(TYPED), 21)
+            print(f"    {size / 1e6:5} MB of XML             {cost.against(base)}")
 
+        print("(e) a hook that pins with minidom, against this one with the same property (no checks, no names)")
+        pins = {"cputune": ",".join(f"{vcpu}#{vcpu}" for vcpu in range(16))}
+        for name, document in (("16 vCPUs", sixteen), ("2 MB of XML", large)):
+            commands = {"hook": bench.hook(bench.large, document), "minidom": bench.minidom(document)}
+            ours, theirs = bench.costs(commands, bench.environ(pins), 31)
+            print(f"    {name:<12} minidom         {theirs.against(ours)}")
 
-def report_plan(name: str, host: str, vcpus: int, memory: str, base: float) -> None:
-    command = [sys.executable, "-m", "largeguest", "plan"]
-    seconds = median_seconds([*command, "--vcpus", str(vcpus), "--memory", memory, "--host", host])
-    print(f"  {name:<50} {seconds:6.3f} s  {seconds / base:6.2f} x")
-
-
-def median_seconds(command: list[str], runs: int = 11) -> float:
-    """The median wall-clock time of a command."""
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        print("(f) largeguest plan, against importing lxml")
+        for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):
+            code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest.cli import main; sys.exit(main("
+            code += f"['plan', '--vcpus', '{vcpus}', '--memory', '{memory}', '--host', {host!r}]))"
+            (cost,) = bench.costs({"plan": python(code)}, bench.environ({}), 11)
+            cpus = 16 if host == bench.four else 2048
+            print(f"    {vcpus:5} vCPUs on {cpus:5} CPUs   {cost.against(base)}")
 
 
 if __name__ == "__main__":

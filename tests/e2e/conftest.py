@@ -26,6 +26,7 @@ PROGRAMS = {
     "cpio": "cpio",
     "busybox": "busybox-static",
     "systemd-analyze": "systemd",
+    "saslpasswd2": "sasl2-bin libsasl2-modules",
 }
 
 

@@ -30,6 +30,11 @@ mkdir -p /etc/libvirt
 mount --bind "$1/etc" /etc/libvirt
 mkdir -p /run/vdsm-largeguest-keeper
 mount --bind "$1/keeper" /run/vdsm-largeguest-keeper
+if [ -d "$1/keys" ]; then
+    mkdir -p /etc/pki/vdsm/keys
+    mount --bind "$1/keys" /etc/pki/vdsm/keys
+    mount --bind "$1/etc/sasl2" /etc/sasl2
+fi
 [ -z "$2" ] || mount --bind "$2" /sys/devices/system/node
 exec libvirtd --pid-file /run/libvirt/libvirtd.pid
 """
@@ -37,7 +42,7 @@ exec libvirtd --pid-file /run/libvirt/libvirtd.pid
 LIBVIRTD_CONF = """
 host_uuid = "00000000-0000-4000-8000-{number:012}"
 auth_unix_ro = "none"
-auth_unix_rw = "none"
+auth_unix_rw = "{auth}"
 unix_sock_ro_perms = "0777"
 """
 
@@ -72,18 +77,27 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def system(folder: Path, number: int, host: Host, nodes: str = "") -> Iterator[Daemon]:
-    """Start a daemon with its files in `folder`; `nodes` is a folder to have as /sys/devices/system/node."""
-    for name, text in (("libvirtd.conf", LIBVIRTD_CONF.format(number=number)), ("qemu.conf", QEMU_CONF)):
-        (folder / "etc").mkdir(parents=True, exist_ok=True)
+def system(folder: Path, number: int, host: Host, nodes: str = "", sasl: bool = False) -> Iterator[Daemon]:
+    """Start a daemon with its files in `folder`; `nodes` is a folder to have as /sys/devices/system/node.
+
+    With `sasl` who wants to change something needs VDSM's password, as on an oVirt host.
+    """
+    (folder / "etc/sasl2").mkdir(parents=True)
+    conf = LIBVIRTD_CONF.format(number=number, auth="sasl" if sasl else "none")
+    for name, text in (("libvirtd.conf", conf), ("qemu.conf", QEMU_CONF)):
         (folder / "etc" / name).write_text(text)
     (folder / "home").mkdir()
     (folder / "keeper").mkdir()
     os.chown(folder / "keeper", NOBODY, NOBODY)
     folder.chmod(0o755)
+    if sasl:
+        _set_password(folder)
     process = _start(folder, nodes)
     uri = f"qemu:///system?socket={folder}/run/libvirt-sock"
-    daemon = Daemon(Libvirt(folder / "home", uri), uri, folder, nodes, replace(host, namespace=process.pid), process)
+    changing = f"{uri}&authfile={folder}/etc/auth.conf" if sasl else uri
+    daemon = Daemon(
+        Libvirt(folder / "home", changing), uri, folder, nodes, replace(host, namespace=process.pid), process
+    )
     try:
         _wait_for(daemon.libvirt, process, folder / "output")
         yield daemon
@@ -91,6 +105,23 @@ def system(folder: Path, number: int, host: Host, nodes: str = "") -> Iterator[D
         if daemon.process.poll() is None:
             end_process(daemon.process.pid)
         daemon.process.wait()
+
+
+def _set_password(folder: Path) -> None:
+    """As VDSM's installation does it."""
+    password = "hidden-word"
+    database = folder / "etc/passwd.db"
+    (folder / "etc/sasl2/libvirt.conf").write_text(f"mech_list: scram-sha-256\nsasldb_path: {database}\n")
+    command = ["saslpasswd2", "-p", "-f", str(database), "-a", "libvirt", "vdsm@ovirt"]
+    subprocess.run(command, input=password.encode(), check=True)
+    (folder / "keys").mkdir()
+    for path, owner in ((folder / "keys/libvirt_password", NOBODY), (folder / "etc/auth.conf", 0)):
+        path.touch(0o600)
+        os.chown(path, owner, owner)
+    (folder / "keys/libvirt_password").write_text(password)
+    (folder / "etc/auth.conf").write_text(
+        f"[credentials-vdsm]\nauthname=vdsm@ovirt\npassword={password}\n[auth-libvirt-default]\ncredentials=vdsm\n"
+    )
 
 
 def _start(folder: Path, nodes: str) -> subprocess.Popen[bytes]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
 from largeguest.host import Host as Topology
+from largeguest.records import replace
 from tests import DATA, hosts
 
 from . import daemon

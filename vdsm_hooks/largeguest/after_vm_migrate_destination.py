@@ -5,8 +5,8 @@
 VDSM takes the pins out of the XML of a VM that migrates. They are what cputune says on this host.
 """
 
-import sys
+import os
 
 from largeguest import hooks
 
-sys.exit(hooks.after_vm_migrate_destination())
+os._exit(hooks.after_vm_migrate_destination())

@@ -5,8 +5,8 @@
 The engine's <memory model='dimm'>...<node>0</node> becomes, for example, <node>1</node>.
 """
 
-import sys
+import os
 
 from largeguest import hooks
 
-sys.exit(hooks.before_memory_hotplug())
+os._exit(hooks.before_memory_hotplug())

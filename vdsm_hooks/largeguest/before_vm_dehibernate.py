@@ -5,8 +5,8 @@
 For example cputune=0#96 on a host that has the CPUs 0-63.
 """
 
-import sys
+import os
 
 from largeguest import hooks
 
-sys.exit(hooks.before_vm_dehibernate())
+os._exit(hooks.before_vm_dehibernate())

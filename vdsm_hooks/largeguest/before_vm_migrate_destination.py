@@ -5,8 +5,8 @@
 For example numatune=strict#3 on a host that has the nodes 0 and 1.
 """
 
-import sys
+import os
 
 from largeguest import hooks
 
-sys.exit(hooks.before_vm_migrate_destination())
+os._exit(hooks.before_vm_migrate_destination())

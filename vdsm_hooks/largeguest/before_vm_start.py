@@ -5,8 +5,8 @@
 For example numatune=interleave#0-1 becomes <numatune><memory mode='interleave' nodeset='0-1'/></numatune>.
 """
 
-import sys
+import os
 
 from largeguest import hooks
 
-sys.exit(hooks.before_vm_start())
+os._exit(hooks.before_vm_start())
