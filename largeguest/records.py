@@ -25,7 +25,7 @@ else:
 
         What the class defines itself stays.
         """
-        cls.__match_args__ = tuple(cls.__annotations__)
+        cls.__match_args__ = tuple(getattr(cls, "__annotations__", ()))  # an empty class has none in Python 3.9
         for name, function in _SHARED.items():
             if name not in cls.__dict__:
                 setattr(cls, name, function)

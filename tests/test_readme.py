@@ -17,6 +17,7 @@ from .corpus import WRONG_IN_MEANING, WRONG_IN_SHAPE
 from .hosts import GIB
 from .test_domxml import XML_REFUSALS
 from .test_hooks import REFUSALS
+from .test_hostile import DOCUMENTS
 from .test_placement import REFUSED_ON_GUEST, REFUSED_ON_HOST
 from .test_plan import NO_PLAN
 
@@ -47,6 +48,7 @@ MESSAGES = [
     *(text for _, _, text in REFUSED_ON_GUEST),
     *(text for _, _, _, text in REFUSED_ON_HOST),
     *(f"domain XML: {text}" for _, text in XML_REFUSALS),
+    *(f"domain XML: {text}" for _, text in DOCUMENTS if text),
     "device XML: not well-formed",
     "host: the capabilities hold no topology that can be read",
     "_hook_domxml: cannot replace the file",
