@@ -19,7 +19,10 @@ setup(
     packages=["largeguest"],
     install_requires=["lxml>=4.6.5"],
     extras_require={
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "lxml-stubs", "types-setuptools", "setuptools", "wheel"]
+        "dev": [
+            *("pytest", "hypothesis", "coverage>=7.10", "ruff", "mypy", "vermin"),
+            *("lxml-stubs", "types-setuptools", "setuptools", "wheel"),
+        ]
     },
     entry_points={"console_scripts": ["largeguest = largeguest.__main__:main"]},
 )

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest import cli, engine
+from largeguest import cli, engine, host
 from largeguest import plan as planning
 from largeguest.rewrite import rewrite
 
-from . import DATA, ROOT, hosts
+from . import DATA, ROOT, fake_libvirt, hosts
 from .hosts import FOUR_NODES
 from .test_hooks import REFUSALS
 
@@ -381,6 +381,93 @@ def test_a_full_disk_is_one_line(four_nodes: str) -> None:
     assert ended.returncode == 2
     assert ended.stderr.decode().splitlines()[0] == 'largeguest: "output": No space left on device'
     assert b"Traceback" not in ended.stderr
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.World:
+    """Running VMs on a libvirt that is a stand-in."""
+    world = fake_libvirt.World()
+    monkeypatch.setitem(sys.modules, "libvirt", world.module())
+    its_host = host.from_sys(four_nodes)
+    monkeypatch.setattr(host, "from_sys", lambda: its_host)
+    for name, cputune, policy in (
+        ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none"),
+        ("db02", "", "none"),
+        ("db03", "0#0", "dedicated"),
+    ):
+        world.domains.append(fake_libvirt.Domain(world, name, cputune, policy, pins={"vcpu0": "4-7", "iothread1": "1"}))
+    return world
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("arguments", "code", "out"),
+    [
+        (
+            ["db01"],
+            1,
+            "VM    who        wanted  is\n"
+            "db01  vcpu0      4-7     4-7\n"
+            "db01  vcpu1      3       not pinned  moved\n"
+            "db01  emulator   0       not pinned  moved\n"
+            "db01  iothread1  2       1           moved\n\n"
+            "3 of 4 have moved\n",
+        ),
+        (["db02"], 0, "VM  who  wanted  is\n\n0 of 0 have moved\n"),
+        (
+            ["db03"],
+            1,
+            "VM  who  wanted  is\n\n0 of 0 have moved\n"
+            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the pins are the '
+            "engine's: choose the policy none or manual, or take the property away\n",
+        ),
+    ],
+)
+def test_pins_of_a_vm(arguments: list[str], code: int, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pins", *arguments]) == code
+    assert capsys.readouterr().out == out
+
+
+def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pins"]) == 1
+    assert "3 of 4 have moved" in capsys.readouterr().out
+    del world.domains[2]
+    world.domains[0].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
+    assert cli.main(["pins"]) == 0
+    world.domains[0].UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"  # type: ignore[method-assign]
+    assert cli.main(["pins", "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"]) == 0
+
+
+def test_pins_without_a_vm_or_libvirt(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pins", "db99"]) == 2
+    assert capsys.readouterr().err == 'largeguest: libvirt: "Domain not found"\n'
+    world.unreachable = True
+    assert cli.main(["pins"]) == 2
+    assert capsys.readouterr().err == 'largeguest: libvirt: "Failed to connect socket"\n'
+
+
+@pytest.mark.parametrize("command", ["pins", "keeper"])
+def test_without_libvirts_binding(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    assert cli.main([command]) == 2
+    assert capsys.readouterr().err == "largeguest: libvirt's Python binding is missing: install python3-libvirt\n"
+
+
+def test_the_keeper_is_started(world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "largeguest.keeper", raising=False)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    world.stop_after(1)
+    try:
+        assert cli.main(["keeper", "--connect", "qemu:///system"]) == 0
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+        sys.modules.pop("largeguest.keeper", None)
+    assert len(world.connections) == 1
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

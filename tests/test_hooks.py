@@ -16,7 +16,7 @@ import pytest
 
 from largeguest import hooks
 
-from . import DATA, ROOT, hosts
+from . import COVERAGE, DATA, ROOT, hosts
 
 PLAIN = (DATA / "plain.xml").read_bytes()
 
@@ -43,7 +43,7 @@ def run_hook(four_nodes: str) -> Hook:
         )
         return subprocess.run(
             [sys.executable, "-I", "-c", f"{prepare}{first}sys.exit(hooks.{point}())"],
-            env={"_hook_domxml": str(domxml), "vmId": "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01", **environ},
+            env={**COVERAGE, "_hook_domxml": str(domxml), "vmId": "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01", **environ},
             capture_output=True,
             text=True,
             check=False,

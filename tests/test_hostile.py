@@ -16,7 +16,7 @@ import pytest
 
 from tests.benchmarks import documents
 
-from . import DATA, ROOT
+from . import COVERAGE, DATA, ROOT
 from .hosts import GIB
 
 PLAIN = (DATA / "plain.xml").read_bytes()
@@ -37,7 +37,8 @@ def hook(tmp_path: Path, four_nodes: str) -> Measured:
             "os._exit(hooks.before_vm_start())"
         )
         command = [sys.executable, "-I", "-c", code]
-        fields = [str(len(command)), *command, f"_hook_domxml={path}", *(f"{k}={v}" for k, v in environ.items())]
+        named = {**COVERAGE, "_hook_domxml": str(path), **environ}
+        fields = [str(len(command)), *command, *(f"{name}={value}" for name, value in named.items())]
         meter = subprocess.run(
             [sys.executable, "-I", "-S", METER],
             input=b"\0".join(os.fsencode(field) for field in fields) + b"\n",
