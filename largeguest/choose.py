@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from .records import record
@@ -14,7 +14,7 @@ EXACT_UP_TO = 16
 """Nodes of a host up to which the result is the best there is; beyond, the search ends after so many steps."""
 
 _STEPS = 2**13
-_STARTS = 64
+_STARTS = 24
 _POLISHED = 4
 
 Cost = tuple[float, int, int, int]
@@ -34,32 +34,50 @@ class Capacity:
 
 
 def nearest(
-    nodes: Mapping[int, Capacity], size: int, units: int, memory: int, distance: Callable[[int, int], int]
+    nodes: Mapping[int, Capacity],
+    size: int,
+    units: int,
+    memory: int,
+    distance: Callable[[int, int], int],
+    fits: Callable[[tuple[int, ...]], bool] | None = None,
 ) -> tuple[int, ...] | None:
     """The `size` of these `nodes` that together hold `units` and `memory`, in ascending order; None if none do.
 
     Of these sets it is the one with most of the guest's devices, then with the smallest total of `distance` between
-    its nodes, both ways, then with the most memory. Among more than EXACT_UP_TO nodes that is searched for with
-    bounded effort.
+    its nodes, both ways, then with the most memory; where `fits` is given, only sets of which it says so. Among more
+    than EXACT_UP_TO nodes that is searched for with bounded effort.
     """
     if not 0 < size <= len(nodes):
         return None
-    search = _Search(nodes, size, units, memory, distance)
-    if search.hopeless():
+    if not _may_hold(nodes.values(), size, units, memory):
         return None
+    search = _Search(nodes, size, units, memory, distance, fits)
     found = search.best(search.improve(search.guesses()))
     return None if found is None else tuple(search.nodes[place] for place in sorted(found))
+
+
+def _may_hold(nodes: Collection[Capacity], size: int, units: int, memory: int) -> bool:
+    """Whether at least the largest nodes hold the guest."""
+    most_units = sorted(room.units for room in nodes)[-size:]
+    most_memory = sorted(room.memory for room in nodes)[-size:]
+    return sum(most_units) >= units and sum(most_memory) >= memory
 
 
 class _Search:
     """The nodes are known here by their place in `nodes`."""
 
     def __init__(
-        self, nodes: Mapping[int, Capacity], size: int, units: int, memory: int, distance: Callable[[int, int], int]
+        self,
+        nodes: Mapping[int, Capacity],
+        size: int,
+        units: int,
+        memory: int,
+        distance: Callable[[int, int], int],
+        fits: Callable[[tuple[int, ...]], bool] | None,
     ) -> None:
         self.nodes = sorted(nodes)
         self._rooms = [nodes[node] for node in self.nodes]
-        self._size, self._units, self._memory = size, units, memory
+        self._size, self._units, self._memory, self._fits = size, units, memory, fits
         self._apart = [
             [distance(one, two) + distance(two, one) if one != two else 0 for two in self.nodes] for one in self.nodes
         ]
@@ -79,12 +97,6 @@ class _Search:
     def _cost(self, units: int, memory: int, devices: int, apart: int) -> Cost:
         lacks = max(0.0, 1 - units / self._units) + max(0.0, 1 - memory / self._memory)
         return lacks, -devices, apart, -memory
-
-    def hopeless(self) -> bool:
-        """Whether not even the largest nodes hold the guest."""
-        units = sorted(room.units for room in self._rooms)[-self._size :]
-        memory = sorted(room.memory for room in self._rooms)[-self._size :]
-        return sum(units) < self._units or sum(memory) < self._memory
 
     def guesses(self) -> Iterator[list[int]]:
         """Sets that may be good: grown from single nodes by what is nearest, and those with the most room."""
@@ -150,7 +162,7 @@ class _Search:
         most_devices = self._most([room.devices for room in rooms])
         closest = min((self._apart[one][two] for one, two in itertools.combinations(self._all, 2)), default=0)
         best, best_cost = known, self.cost(known)
-        if best_cost[0]:
+        if best_cost[0] or not self._may_be(known):
             best_cost = _NONE
         steps = 2**EXACT_UP_TO if len(rooms) <= EXACT_UP_TO else _STEPS
         stack = [_Branch((), 0, 0, 0, 0, [0] * len(rooms))]
@@ -168,7 +180,8 @@ class _Search:
             if bound[0] or bound >= best_cost:
                 continue
             if not missing:
-                best, best_cost = set(chosen), bound
+                if self._may_be(chosen):
+                    best, best_cost = set(chosen), bound
                 continue
             if chosen:
                 away = [before + more for before, more in zip(away, self._apart[chosen[-1]])]
@@ -187,6 +200,9 @@ class _Search:
                     )
                 )
         return None if best_cost == _NONE else best
+
+    def _may_be(self, chosen: Iterable[int]) -> bool:
+        return self._fits is None or self._fits(tuple(self.nodes[place] for place in sorted(chosen)))
 
     def _most(self, values: list[int]) -> list[list[int]]:
         return [[0, *itertools.accumulate(sorted(values[place:], reverse=True))] for place in range(len(values) + 1)]

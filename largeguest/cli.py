@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -206,9 +207,12 @@ def _positive(text: str) -> int:
 
 def _amount(text: str) -> int:
     try:
-        return properties.parse_memory(text)
+        amount = properties.parse_memory(text)
     except ParseError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if not amount:
+        raise argparse.ArgumentTypeError("0 is too little")
+    return amount
 
 
 def _cpus(text: str) -> CpuList:
@@ -351,6 +355,7 @@ def _pins(options: argparse.Namespace) -> int:
     libvirt = _import_libvirt()
     if libvirt is None:
         return 2
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
     try:
         opened = connection.open_read_only(options.connect)
         try:
@@ -360,6 +365,8 @@ def _pins(options: argparse.Namespace) -> int:
     except libvirt.libvirtError as error:
         print(f"largeguest: libvirt: {quote(str(error), 200)}", file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGPIPE, before)
     problems = [f"{quote(vm.name)}: {problem}" for vm in found for problem in vm.problems]
     for line in (show.pins_table(found), *problems):
         print(line)

@@ -23,7 +23,7 @@ def open_to_change(uri: str) -> Any:
     try:
         with open(SASL_PASSWORD, encoding="utf-8") as file:
             password = file.read().rstrip("\n")
-    except OSError:
+    except (OSError, ValueError):
         return libvirt.open(uri)
 
     def answer(wanted: list[list[Any]], _: object) -> int:

@@ -150,10 +150,10 @@ def from_sys(root: str = "/sys") -> Host:
     """
     system = os.path.join(root, "devices", "system")
     online = _ids(os.path.join(system, "cpu", "online"))
-    if online is None:
+    if not online:
         raise Refused([Problem("host", f"{quote(root, 200)} is no /sys of a Linux host", "name a folder like /sys")])
     nodes = _ids(os.path.join(system, "node", "online"))
-    if nodes is None and os.path.isdir(os.path.join(system, "node", "node0")):
+    if not nodes and os.path.isdir(os.path.join(system, "node", "node0")):
         raise Refused(
             [Problem("host", f"{quote(root, 200)} does not say which nodes are online", "save the tree again")]
         )
@@ -194,7 +194,7 @@ def from_sys(root: str = "/sys") -> Host:
     usr = os.path.join(root, os.pardir, "usr")
     numad = os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
     return Host(
-        nodes=_Lazy([0], only_node) if nodes is None else _Lazy(nodes, node),
+        nodes=_Lazy([0], only_node) if not nodes else _Lazy(nodes, node),
         cpus=_Lazy(online, cpu),
         numad=numad,
         pci_node=pci_node,
@@ -214,14 +214,14 @@ def from_capabilities(document: bytes) -> Host:
             online = {_id(cpu.get("id")): cpu for cpu in cell.iterfind("cpus/cpu") if cpu.get("siblings")}
             for number, cpu in online.items():
                 cpus[number] = Cpu(
-                    socket=max(0, int(cpu.get("socket_id", "0"))),
-                    die=max(0, int(cpu.get("die_id", "0"))),
-                    core=max(0, int(cpu.get("core_id", "0"))),
+                    socket=_number_of(cpu.get("socket_id", "0"), MAX_ID),
+                    die=_number_of(cpu.get("die_id", "0"), MAX_ID),
+                    core=_number_of(cpu.get("core_id", "0"), MAX_ID),
                     siblings=cpuset.parse(cpu.get("siblings", "")),
                 )
             nodes[_id(cell.get("id"))] = Node(
                 cpus=CpuSet(online),
-                memory=int(cell.findtext("memory", "0")),
+                memory=_number_of(cell.findtext("memory", "0"), UNKNOWN_MEMORY),
                 free=None,
                 pages={
                     int(pages.get("size", "")): Pages(int(pages.text or ""), None)
@@ -229,7 +229,7 @@ def from_capabilities(document: bytes) -> Host:
                     if int(pages.get("size", "")) not in BASE_PAGES
                 },
                 distances={
-                    int(sibling.get("id", "")): int(sibling.get("value", ""))
+                    int(sibling.get("id", "")): _number_of(sibling.get("value"), 255)
                     for sibling in cell.iterfind("distances/sibling")
                 },
             )
@@ -238,6 +238,14 @@ def from_capabilities(document: bytes) -> Host:
     if not nodes or not cpus:
         raise Refused([_NO_TOPOLOGY])
     return Host(nodes, cpus)
+
+
+def _number_of(text: str | None, most: int) -> int:
+    """A number from 0 (also for -1, which is the kernel's "not known") to `most`; raises ValueError."""
+    number = max(0, int((text or "")[:20]))
+    if number > most:
+        raise ValueError(number)
+    return number
 
 
 def _id(text: str | None) -> int:

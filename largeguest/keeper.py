@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import math
 import os
 import signal
@@ -24,7 +25,6 @@ from .cpuset import CpuSet
 from .errors import Problem, Refused, name_ids, plural, quote
 from .guest import Pins
 from .hooks import KEEPER_FOLDER, describe
-from .host import Host
 
 SYS = "/sys"
 
@@ -39,8 +39,8 @@ REFILL_SECONDS = 5.0
 RECONNECT_SECONDS = (0.2, 5.0)
 """The first and the longest pause between two tries to reach libvirt."""
 
-_GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
-"""libvirt's errors for a domain that does not run any more."""
+LOCK_SECONDS = 1.0
+"""So long a hook that looks whether there is a keeper may stand in the way of one that starts."""
 
 
 def keep(uri: str) -> int:
@@ -58,12 +58,18 @@ def _only_one() -> Iterator[bool]:
     folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < end:
+                    time.sleep(0.05)
+                    continue
+                yield False
+            else:
+                yield True
+            return
 
 
 def put_back(domain: Any, moved: Pins, cpus: int) -> None:
@@ -115,6 +121,11 @@ class _Budget:
         self._at = now
         return round(max(0.0, (1 - self._left) * REFILL_SECONDS), 3)
 
+    @property
+    def full(self) -> bool:
+        self.wait()
+        return self._left == BUDGET
+
     def take(self) -> None:
         self._left -= 1
 
@@ -128,12 +139,15 @@ class _Vm:
         self.known: pinning.Running | None = None
         self.budget = _Budget()
         self.told: set[str] = set()
+        self.troubles: set[str] = set()
+        """What was told, and may be told again after a calm time."""
 
 
 class _Keeper:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._connection: Any = None
+        self._callbacks: list[int] = []
         self._cpus = 0
         self._vms: dict[str, _Vm] = {}
         self._pause = RECONNECT_SECONDS[0]
@@ -153,6 +167,7 @@ class _Keeper:
 
     def _listen_to_signals(self) -> None:
         """A signal interrupts no call of libvirt's; so it is made an event like the others."""
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -178,7 +193,9 @@ class _Keeper:
     # the connection
 
     def _connect(self) -> None:
-        libvirt.virEventUpdateTimeout(self._again, -1)
+        libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
+        self._pause = min(self._pause * 2, RECONNECT_SECONDS[1])
+        opened = None
         try:
             opened = connection.open_to_change(self._uri)
             self._listen(opened)
@@ -187,19 +204,19 @@ class _Keeper:
                 what = f"libvirt cannot be reached: {quote(str(error), 200)}"
                 _log(Problem("keeper", what, "it is tried again until it can", warning=True))
             self._unreachable = True
-            libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
-            self._pause = min(self._pause * 2, RECONNECT_SECONDS[1])
+            self._leave(opened)
             return
+        libvirt.virEventUpdateTimeout(self._again, -1)
         self._connection, self._pause, self._unreachable = opened, RECONNECT_SECONDS[0], False
 
     def _listen(self, opened: Any) -> None:
-        opened.registerCloseCallback(self._guarded(lambda *_: self._closed()), None)
+        opened.registerCloseCallback(self._guarded(lambda *_: self._closed(opened)), None)
         for event, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, self._tunable),
             (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, lambda _, domain, *__: self._look_at(domain.UUIDString())),
         ):
-            opened.domainEventRegisterAny(None, event, self._guarded(callback), None)
+            self._callbacks.append(opened.domainEventRegisterAny(None, event, self._guarded(callback), None))
         self._cpus = opened.getCPUMap()[0]
         running = {domain.UUIDString() for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
         self._vms = {uuid: vm for uuid, vm in self._vms.items() if uuid in running}
@@ -207,13 +224,23 @@ class _Keeper:
             self._look_at(uuid)
         _print(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {plural(len(running), 'VM')} run here", 6)
 
-    def _closed(self) -> None:
-        closed, self._connection = self._connection, None
+    def _closed(self, which: Any) -> None:
+        if which is not self._connection:
+            return
+        self._connection = None
         libvirt.virEventUpdateTimeout(self._timer, -1)
         libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
         _print("largeguest: keeper: libvirt has closed the connection", 5)
-        if closed is not None:
-            closed.close()
+        self._leave(which)
+
+    def _leave(self, opened: Any) -> None:
+        """Close a connection and what refers to it; it may be broken."""
+        numbers, self._callbacks = self._callbacks, []
+        if opened is None:
+            return
+        for undo in (*(functools.partial(opened.domainEventDeregisterAny, number) for number in numbers), opened.close):
+            with contextlib.suppress(libvirt.libvirtError):
+                undo()
 
     # events
 
@@ -249,51 +276,67 @@ class _Keeper:
         libvirt.virEventUpdateTimeout(self._timer, -1)
         now = time.monotonic()
         due = [uuid for uuid, vm in self._vms.items() if vm.first_event is not None and vm.due <= now]
-        topology = host.from_sys(SYS)
         try:
             for uuid in due:
-                self._vms[uuid].first_event = None
-                self._hold(uuid, self._vms[uuid], topology)
+                self._hold_or_retry(uuid, self._vms[uuid])
         finally:
             self._set_timer()
 
-    def _hold(self, uuid: str, vm: _Vm, topology: Host) -> None:
-        if self._connection is None:
+    def _hold_or_retry(self, uuid: str, vm: _Vm) -> None:
+        """Hold the pins of a VM; what goes wrong is told once, and tried again in a while."""
+        vm.first_event = None
+        opened = self._connection
+        if opened is None:
             return  # all are looked at when it is there again
         try:
-            domain = self._connection.lookupByUUIDString(uuid)
-            if _migrates(domain):
-                return  # nobody can pin it now; an event tells when it is over
-            vm.known = running = pinning.read(domain.XMLDesc().encode(), topology)
-            self._tell_problems(vm, running)
-            moved = running.moved
-            if not _any(moved):
+            if self._hold(opened.lookupByUUIDString(uuid), vm):
                 return
-            vm.budget.take()
-            put_back(domain, moved, self._cpus)
-            _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
-            wait = vm.budget.wait()
-            vm.not_before = time.monotonic() + wait
-            if wait:
-                what = f"somebody moves the pins of VM {quote(running.name)} again and again"
-                mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
-                self._tell_once(vm, Problem("cputune", what, mend, warning=True))
-        except Refused as refused:
-            for problem in refused.problems:
-                self._tell_once(vm, problem)
         except libvirt.libvirtError as error:
-            if error.get_error_code() in _GONE or not self._connection.isAlive():
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                self._vms.pop(uuid, None)
+                return
+            if self._connection is not opened or not opened.isAlive():
                 return
             what = f"VM {quote(vm.known.name if vm.known else uuid)}: libvirt: {quote(str(error), 200)}"
-            self._tell_once(vm, Problem("cputune", what, "it is tried again until it can be pinned", warning=True))
-            vm.not_before = time.monotonic() + REFILL_SECONDS
-            self._look_at(uuid)
+            mend = "it is tried again until it can be pinned"
+            self._tell_once(vm.troubles, Problem("cputune", what, mend, warning=True))
+        except Refused as refused:
+            for problem in refused.problems:
+                self._tell_once(vm.troubles, problem)
+        except Exception as error:
+            if describe(error) not in vm.troubles:
+                vm.troubles.add(describe(error))
+                _print(describe(error), 3)
+        vm.not_before = time.monotonic() + REFILL_SECONDS
+        self._look_at(uuid)
+
+    def _hold(self, domain: Any, vm: _Vm) -> bool:
+        """Put back what has moved; False if nobody can do that now."""
+        if _migrates(domain):
+            return False
+        vm.known = running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
+        self._tell_problems(vm, running)
+        moved = running.moved
+        if not _any(moved):
+            if vm.budget.full:
+                vm.troubles.clear()
+            return True
+        vm.budget.take()
+        put_back(domain, moved, self._cpus)
+        _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
+        wait = vm.budget.wait()
+        vm.not_before = time.monotonic() + wait
+        if wait:
+            what = f"somebody moves the pins of VM {quote(running.name)} again and again"
+            mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
+            self._tell_once(vm.troubles, Problem("cputune", what, mend, warning=True))
+        return True
 
     def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
         for problem in running.problems:
             what = f"VM {quote(running.name)}: {problem.what}"
             mend = f"{problem.mend}; its pins are left as they are"
-            self._tell_once(vm, Problem(problem.subject, what, mend, warning=True))
+            self._tell_once(vm.told, Problem(problem.subject, what, mend, warning=True))
         for other in self._vms.values():
             if other is not vm and other.known is not None:
                 for one, its_vm, two in ((running, vm, other.known), (other.known, other, running)):
@@ -304,12 +347,14 @@ class _Keeper:
         if shared:
             what = f"VM {quote(held.name)} is pinned to {name_ids('CPU', shared)}, which VM {quote(exclusive.name)} "
             what += "has for itself alone"
-            self._tell_once(vm, Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True))
+            self._tell_once(
+                vm.told, Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True)
+            )
 
-    def _tell_once(self, vm: _Vm, problem: Problem) -> None:
+    def _tell_once(self, told: set[str], problem: Problem) -> None:
         text = str(problem)
-        if text not in vm.told:
-            vm.told.add(text)
+        if text not in told:
+            told.add(text)
             _log(problem)
 
 
@@ -318,7 +363,12 @@ def _migrates(domain: Any) -> bool:
     state, reason = domain.state()
     if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION:
         return True
-    job = domain.jobStats()
+    try:
+        job = domain.jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            raise
+        return True  # statistics of a migration can be had at its source only
     # a backup takes hours, but stands in nobody's way
     in_the_way = job.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP
     return bool(job["type"] != libvirt.VIR_DOMAIN_JOB_NONE and in_the_way)

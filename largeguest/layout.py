@@ -71,6 +71,9 @@ def lay_out(host: Host, placed: Placement | None = None, guest: Guest | None = N
         emulator = pins.emulator if placed.pins.emulator is None else placed.pins.emulator
         vcpus, iothreads = {**pins.vcpus, **placed.pins.vcpus}, {**pins.iothreads, **placed.pins.iothreads}
         pins = Pins(vcpus, iothreads, emulator)
+    pins = Pins(
+        {vcpu: pins.vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in pins.vcpus}, pins.iothreads, pins.emulator
+    )
     unpinned = guest.plugged_vcpus - CpuSet(pins.vcpus)
     return Layout(host, _cores(host, pins, cells), cells, guest.plugged_vcpus, unpinned, guest.total_memory)
 

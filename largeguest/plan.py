@@ -114,6 +114,11 @@ class _Planner:
     def __init__(self, request: Request, host: Host) -> None:
         self._request, self._host = request, host
         self._guest = guest = request.guest
+        if guest.cpu_policy in checks.EXCLUSIVE_POLICIES:
+            what = f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
+            raise _refused(what, "choose the policy none or manual")
+        if guest.arch == "s390x":
+            raise _refused("a guest on s390x has no NUMA", "pin its vCPUs by hand, and leave guestnuma away")
         self._count = len(guest.plugged_vcpus)
         self._known_capacities: dict[_Shape, dict[int, Capacity]] = {}
         self._page = self._page_size()
@@ -127,7 +132,7 @@ class _Planner:
             below = guest.memory // self._step * self._step
             what = f"{guest.memory} KiB of memory are no multiple of {self._step} KiB"
             raise _refused(what, f"give the VM {below} or {below + self._step}" if below > 0 else "give the VM more")
-        if request.threads is not None and self._count % request.threads:
+        if self._socket is None and request.threads is not None and self._count % request.threads:
             what = f"{plural(self._count, 'vCPU')} cannot be divided into cores of {request.threads} threads"
             raise _refused(what, "change one of them")
 
@@ -246,7 +251,13 @@ class _Planner:
         if self._request.mode == "interleave":
             share = -(-memory // size)
             capacities = {node: room for node, room in capacities.items() if room.memory >= share}
-        nodes = choose.nearest(capacities, size, self._units(shape), memory, self._distance)
+
+        def fits(nodes: tuple[int, ...]) -> bool:
+            return self._paired(nodes, capacities) is not None
+
+        nodes = choose.nearest(
+            capacities, size, self._units(shape), memory, self._distance, fits if any(self._devices) else None
+        )
         return None if nodes is None else self._paired(nodes, capacities)
 
     def _cpus_of(self, nodes: Iterable[int]) -> CpuSet:
@@ -275,15 +286,21 @@ class _Planner:
         cpus = [self._usable(node, shape.threads)[: len(own)] for node, own in zip(nodes, vcpus)]
         pins = [self._pin(node, own, where) for node, own, where in zip(nodes, vcpus, cpus)]
         properties = Properties(
-            Cputune((*pins, *self._pin_others(nodes))),
+            Cputune((*pins, *self._pin_others(CpuList(tuple(Item(cpulist.Node(node)) for node in sorted(nodes)))))),
             # preferred takes one node; the cells have their own all the same
             Numatune(self._request.mode, Nodeset(CpuSet(nodes[:1] if self._request.mode == "preferred" else nodes))),
             Guestnuma(tuple(self._cells(shape, nodes, vcpus))),
         )
-        placed = placement.place(properties, self._guest, self._host)
         topology = self._topology(shape, vcpus)
-        notes = (*self._notes(shape, nodes, topology), *map(str, placed.warnings))
+        placed = placement.place(properties, self._guest, self._host)
+        # what is wrong with the topology that the VM has is told by a note
+        warnings = placement.place(properties, replace(self._guest, topology=topology), self._host).warnings
+        notes = (*self._notes(shape, nodes, topology), *map(str, warnings))
         made = Plan(properties, placed, topology, nodes, tuple(vcpus), notes)
+        if made.length > MAX_LENGTH:
+            # ranges of CPUs say less than the names of nodes, but are shorter
+            others = self._pin_others(CpuList(tuple(Item(Span(*span)) for span in self._cpus_of(nodes).ranges())))
+            made = replace(made, properties=replace(properties, cputune=Cputune((*pins, *others))))
         if made.length > MAX_LENGTH:
             what = f"the properties have {made.length} characters, and the engine stores {MAX_LENGTH}"
             raise _refused(what, "plan with fewer nodes, or reserve whole nodes")
@@ -302,8 +319,8 @@ class _Planner:
         items = [Item(cpulist.Node(node)), *(Item(Span(*span), out=True) for span in left_out.ranges())]
         return Pin(_vcpus(vcpus), CpuList(tuple(items)), each=True)
 
-    def _pin_others(self, nodes: tuple[int, ...]) -> Iterator[Pin]:
-        where = self._request.reserve or CpuList(tuple(Item(cpulist.Node(node)) for node in sorted(nodes)))
+    def _pin_others(self, beside: CpuList) -> Iterator[Pin]:
+        where = self._request.reserve or beside
         others: list[Emulator | Iothread] = [Emulator(), *map(Iothread, self._guest.iothreads)]
         for who in others:
             yield Pin(who, where)
@@ -334,7 +351,7 @@ class _Planner:
 
     def _notes(self, shape: _Shape, nodes: tuple[int, ...], topology: Topology) -> Iterator[str]:
         its_own = self._guest.topology
-        if its_own is not None and its_own.vcpus_per_socket != topology.vcpus_per_socket:
+        if its_own is not None and replace(its_own, sockets=0) != replace(topology, sockets=0):
             yield "the VM has another topology: give it this one, so that each cell is whole sockets"
         if topology.sockets > MOST_SOCKETS:
             yield f"the engine allows {MOST_SOCKETS} sockets (MaxNumOfVmSockets): other sizes may divide evenly"
@@ -345,7 +362,7 @@ class _Planner:
         if self._page and self._request.mode == "strict" and self._reserved - self._cpus_of(nodes):
             yield "libvirt before 9.3 starts no VM with strict huge pages whose emulator is elsewhere (rhbz#2185039)"
         if any(self._host.nodes[node].free is None for node in nodes):
-            yield "how much memory is free is not known from the host's capabilities: all was taken for free"
+            yield "how much memory of the host is free is not known: all was taken for free"
 
     def missing(self) -> Refused:
         """What is missing, in numbers, and the nearest that would fit."""
@@ -357,11 +374,15 @@ class _Planner:
         reserved = f" ({len(self._reserved)} reserved)" if self._reserved else ""
         cores = f" in whole cores of {shape.threads} threads" if shape.threads > 1 else ""
         both = f", {plural(len(capacities), 'node')} with both" if len(capacities) < len(nodes) else ""
+        enough = (
+            self._request.nodes is None and cpus >= self._count and memory >= self._guest.memory + sum(self._devices)
+        )
+        each = f", but each node that is used takes {plural(shape.vcpus, 'vCPU')} or more" if enough else ""
         asked = "" if self._request.nodes is None else f" on {plural(self._request.nodes, 'node')}"
         what = (
             f"{plural(self._count, 'vCPU')} and {self._guest.memory + sum(self._devices)} KiB do not fit{asked}: "
             f"the host has {plural(len(nodes), 'node')} with {cpus} CPUs{cores}{reserved} "
-            f"and {memory} KiB of free {kind}{both}"
+            f"and {memory} KiB of free {kind}{both}{each}"
         )
         return _refused(what, next(self._relaxed()))
 
@@ -384,18 +405,20 @@ class _Planner:
 
     def _smaller(self) -> Iterator[tuple[int, int]]:
         """vCPUs and KiB to try, the nearest first."""
-        shape = self._shapes[-1]
-        capacities = self._capacities(shape)
-        wanted = self._guest.memory
+        shape, wanted = self._shapes[-1], self._guest.memory
+        rooms = list(self._capacities(shape).values())
+        interleaved = self._request.mode == "interleave"
         found = set()
-        for least in {capacity.memory for capacity in capacities.values()}:
-            rooms = [capacity for capacity in capacities.values() if capacity.memory >= least]
-            vcpus = sum(room.units for room in rooms) * shape.vcpus
-            memory = least * len(rooms) if self._request.mode == "interleave" else sum(room.memory for room in rooms)
-            memory -= sum(self._devices)
-            found.add((min(self._count, vcpus), min(wanted, memory // self._step * self._step)))
-        possible = (pair for pair in found if pair[1] > 0)
-        return iter(sorted(possible, key=lambda pair: (2 - pair[0] / self._count - pair[1] / wanted, pair)))
+        # those nodes that have most memory, or most CPUs; on each there are a unit of vCPUs and a step of memory
+        for chosen, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
+            largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-chosen:]
+            units = min(self._units(shape), sum(room.units for room in largest))
+            least = min(room.memory for room in largest)
+            memory = least * chosen if interleaved else sum(room.memory for room in largest)
+            memory = min(wanted, (memory - sum(self._devices)) // self._step * self._step)
+            if chosen <= min(units, memory // self._step):
+                found.add((min(self._count, units * shape.vcpus), memory))
+        return iter(sorted(found, key=lambda pair: (2 - pair[0] / self._count - pair[1] / wanted, pair)))
 
 
 def _try(request: Request, host: Host) -> Plan | None:

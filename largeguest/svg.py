@@ -102,8 +102,10 @@ class _Picture:
         cells = self._layout.cells_on(number)
         if len(cells) == 1:
             cell = self._layout.cells[cells[0]]
-            vcpus = cell.vcpus & self._layout.vcpus
-            lines.append(shorten(f"cell {cells[0]}: {amount(cell.memory)}, vCPUs {vcpus}", 36))
+            here = CpuSet(vcpu for core in self._layout.cores[number] for seat in core.seats for vcpu in seat.vcpus)
+            memory = [amount(cell.memory)] if cell.nodes is not None and number in cell.nodes else []
+            vcpus = [f"vCPUs {here & cell.vcpus}"] if here & cell.vcpus else []
+            lines.append(shorten(f"cell {cells[0]}: {', '.join(memory + vcpus)}", 36))
         elif cells:
             lines.append(shorten(f"cells {CpuSet(cells)}", 36))
         return lines
@@ -150,7 +152,9 @@ class _Picture:
         for number, cell in enumerate(layout.cells):
             where = "" if cell.nodes is None else f", node {cell.nodes}"
             vcpus = cell.vcpus & layout.vcpus
-            entries.append((_colours(CpuSet([number])), f"cell {number}: vCPUs {vcpus}, {amount(cell.memory)}{where}"))
+            entries.append(
+                (_colours(CpuSet([number])), f"cell {number}: vCPUs {vcpus or '-'}, {amount(cell.memory)}{where}")
+            )
         seats = [seat for core in self._cores for seat in core.seats]
         if any(seat.vcpus and len(seat.cells) != 1 for seat in seats):
             entries.append((_SEVERAL, "vCPUs of several cells, or of none"))
@@ -190,7 +194,7 @@ class _Picture:
         if len(nodes) < 2 or not told:
             return top - 2 * _GAP
         self._text(_MARGIN, top + 13, "Distances between the nodes (10: local)", 13, bold=True)
-        width, height = 26, 18
+        width, height = 8 + 9 * max(len(str(value)) for value in told), 18
         for place, other in enumerate(nodes):
             x = _MARGIN + (place + 1) * width
             self._text(x + width / 2, top + 36, str(other), 10, bold=True, anchor="middle")

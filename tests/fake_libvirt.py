@@ -40,6 +40,7 @@ CONSTANTS = {
     "VIR_ERR_INTERNAL_ERROR": 1,
     "VIR_ERR_NO_DOMAIN": 42,
     "VIR_ERR_OPERATION_INVALID": 55,
+    "VIR_ERR_OPERATION_UNSUPPORTED": 84,
     "VIR_EVENT_HANDLE_READABLE": 1,
 }
 
@@ -76,6 +77,8 @@ class Domain:
         return self.status
 
     def jobStats(self) -> dict[str, int]:
+        if "unsupported" in self.job:
+            raise libvirtError("only at the source", CONSTANTS["VIR_ERR_OPERATION_UNSUPPORTED"])
         return self.job
 
     def XMLDesc(self) -> str:
@@ -129,13 +132,20 @@ class Connection:
     def registerCloseCallback(self, callback: Callable[..., None], _: object) -> None:
         self.on_close = callback
 
-    def domainEventRegisterAny(self, _domain: None, event: int, callback: Callable[..., None], _: object) -> None:
+    def domainEventRegisterAny(self, _domain: None, event: int, callback: Callable[..., None], _: object) -> int:
         self.callbacks[event] = callback
+        return event
+
+    def domainEventDeregisterAny(self, number: int) -> None:
+        del self.callbacks[number]
 
     def getCPUMap(self) -> tuple[int, list[bool], int]:
         return self.world.cpus, [], self.world.cpus
 
     def listAllDomains(self, _flags: int) -> list[Domain]:
+        if self.world.list_fails:
+            self.world.list_fails -= 1
+            raise libvirtError("no list")
         return list(self.world.domains)
 
     def _find(self, what: str) -> Domain:
@@ -162,6 +172,7 @@ class World:
         self.domains: list[Domain] = []
         self.connections: list[Connection] = []
         self.unreachable = False
+        self.list_fails = 0
         self.credentials: list[list[Any]] = []
         self._timers: dict[int, tuple[float | None, Callable[..., None]]] = {}
         self._handles: list[Callable[..., None]] = []

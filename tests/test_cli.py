@@ -207,7 +207,7 @@ node  free   socket  cores  CPUs   cell  vCPUs  also here
     )
     assert "\x1b" not in out
     assert cli.main([*PLAN, "--host", caps]) == 0
-    assert "\nnote       how much memory is free is not known" in capsys.readouterr().out
+    assert "\nnote       how much memory of the host is free is not known" in capsys.readouterr().out
 
 
 def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -389,7 +389,7 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
     world = fake_libvirt.World()
     monkeypatch.setitem(sys.modules, "libvirt", world.module())
     its_host = host.from_sys(four_nodes)
-    monkeypatch.setattr(host, "from_sys", lambda: its_host)
+    monkeypatch.setattr(host, "from_sys", lambda *_: its_host)
     for name, cputune, policy in (
         ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none"),
         ("db02", "", "none"),

@@ -276,6 +276,40 @@ def test_no_plan(request_: Request, message: str) -> None:
     assert str(caught.value) == f"largeguest: plan: {message}"
 
 
+NODE_AND_DEVICE = Request(guest(8, 5 * GIB // 2, devices=(MemoryDevice("dimm", 2 * GIB, 0),)))
+
+
+def test_a_memory_device_finds_the_node_that_holds_it() -> None:
+    small, large = (replace(FOUR_NODES.nodes[0], free=size * GIB // 2) for size in (3, 5))
+    nodes = {n: replace(node, free=(large if n == 3 else small).free) for n, node in FOUR_NODES.nodes.items()}
+    made = plan(NODE_AND_DEVICE, replace(FOUR_NODES, nodes=nodes))
+    assert (len(made.nodes), made.nodes[0]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            Request(guest(1, 3 * GIB)),
+            "free memory, but each node that is used takes 1 vCPU or more: the nearest that fits is 1 vCPU and 2097152 "
+            "KiB, on 1 node",
+        ),
+        (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4194304 KiB, on 2 nodes"),
+        (Request(guest(4, GIB, arch="s390x")), "a guest on s390x has no NUMA: pin its vCPUs by hand"),
+    ],
+)
+def test_what_would_fit_is_found_where_the_totals_are_enough(request_: Request, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        plan(request_, FOUR_NODES)
+
+
+def test_long_lists_are_written_shorter() -> None:
+    host = hosts.build(sockets=16, nodes_per_socket=4, cores_per_node=8)
+    made = plan(Request(guest(1024, 64 * GIB, iothreads=CpuSet(range(1, 11)))), host)
+    assert made.length <= 4000
+    assert "iothread10#0-1023" in made.values["cputune"]
+
+
 def test_what_the_engine_cannot_store_is_no_plan() -> None:
     host = hosts.build(sockets=16, nodes_per_socket=8, cores_per_node=16, siblings_apart=True)
     first_of_each = ",".join(f"{node * 16},{2048 + node * 16}" for node in range(128))
@@ -304,7 +338,7 @@ def test_cpu_policies_of_the_engine() -> None:
         (
             replace(FOUR_NODES, nodes={n: replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}),
             Request(guest(4, 4 * GIB)),
-            "how much memory is free is not known",
+            "how much memory of the host is free is not known",
         ),
     ],
 )

@@ -224,7 +224,8 @@ def session() -> Iterator[Libvirt]:
         try:
             yield libvirt
         finally:
-            end_process(int((Path(home) / "libvirt/libvirtd.pid").read_text()))
+            with contextlib.suppress(FileNotFoundError):  # it ends by itself, when nobody has used it for a while
+                end_process(int((Path(home) / "libvirt/libvirtd.pid").read_text()))
 
 
 def end_process(pid: int) -> None:

@@ -119,7 +119,9 @@ def test_it_costs_nothing_while_nothing_happens(here: Daemon) -> None:
         time.sleep(3)  # on a busy machine
         before = keeper.cpu_seconds()
         time.sleep(60)
-        assert keeper.cpu_seconds() == before
+        used = keeper.cpu_seconds() - before
+        print(f"{used:.4f} s of CPU in 60 s")  # libvirtd asks every 5 s whether it is still there
+        assert round(used, 2) == 0
 
 
 def test_only_one_keeper_on_a_host(here: Daemon) -> None:
