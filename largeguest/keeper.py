@@ -39,6 +39,9 @@ REFILL_SECONDS = 5.0
 RECONNECT_SECONDS = (0.2, 5.0)
 """The first and the longest pause between two tries to reach libvirt."""
 
+FIRST_RETRY_SECONDS = 0.1
+"""A VM that libvirt is busy with is looked at again after so long, then after twice as long, up to REFILL_SECONDS."""
+
 LOCK_SECONDS = 1.0
 """So long a hook that looks whether there is a keeper may stand in the way of one that starts."""
 
@@ -137,6 +140,7 @@ class _Vm:
         self.first_event: float | None = None
         self.due = self.not_before = 0.0
         self.known: pinning.Running | None = None
+        self.patience = FIRST_RETRY_SECONDS
         self.budget = _Budget()
         self.told: set[str] = set()
         self.troubles: set[str] = set()
@@ -248,6 +252,8 @@ class _Keeper:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             self._vms.pop(domain.UUIDString(), None)
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
+            vm = self._vms.setdefault(domain.UUIDString(), _Vm())
+            vm.patience, vm.not_before = FIRST_RETRY_SECONDS, 0.0
             self._look_at(domain.UUIDString())
 
     def _tunable(self, _connection: Any, domain: Any, changed: dict[str, Any], _: Any) -> None:
@@ -290,7 +296,13 @@ class _Keeper:
             return  # all are looked at when it is there again
         try:
             if self._hold(opened.lookupByUUIDString(uuid), vm):
+                vm.patience = FIRST_RETRY_SECONDS
                 return
+            # a migration that fails ends without an event
+            vm.not_before = time.monotonic() + vm.patience
+            vm.patience = min(vm.patience * 2, REFILL_SECONDS)
+            self._look_at(uuid)
+            return
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 self._vms.pop(uuid, None)
@@ -312,7 +324,9 @@ class _Keeper:
 
     def _hold(self, domain: Any, vm: _Vm) -> bool:
         """Put back what has moved; False if nobody can do that now."""
-        if _migrates(domain):
+        if _arrives(domain):
+            return True  # an event tells when it is there, or gone
+        if _is_busy(domain):
             return False
         vm.known = running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
         self._tell_problems(vm, running)
@@ -358,11 +372,13 @@ class _Keeper:
             _log(problem)
 
 
-def _migrates(domain: Any) -> bool:
-    """Whether libvirt is about to move it away, or here: a pin would have to wait for that, and may time out."""
-    state, reason = domain.state()
-    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_MIGRATION:
-        return True
+def _arrives(domain: Any) -> bool:
+    """Whether it waits here for the end of its migration."""
+    return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+
+
+def _is_busy(domain: Any) -> bool:
+    """Whether libvirt is about to move it away, or ends its arrival: a pin would wait for that, and may time out."""
     try:
         job = domain.jobStats()
     except libvirt.libvirtError as error:

@@ -133,7 +133,6 @@ def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pyte
         coming.status, coming.job = (CONSTANTS["VIR_DOMAIN_RUNNING"], 1), {"unsupported": 1}  # not wholly there
         world.lifecycle("RESUMED", coming)
         world.after(0.1, lambda: setattr(coming, "job", {"type": 0}))
-        world.after(0.2, lambda: world.tell("VIR_DOMAIN_EVENT_ID_JOB_COMPLETED", coming, {}))
 
     world.after(2, lambda: setattr(going, "job", {"type": 0}))  # it failed, of which there is no event
     world.after(3, arrive)
@@ -141,7 +140,7 @@ def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pyte
     keeper.keep("qemu:///system")
     assert [domain.pins for domain in (going, coming, saved)] == [WANTED] * 3
     assert 1002 < going.calls[0][0] < 1002 + keeper.REFILL_SECONDS + 1
-    assert 1003 < coming.calls[0][0] < 1003 + keeper.REFILL_SECONDS + 1
+    assert 1003 < coming.calls[0][0] < 1003.5  # soon, though libvirt was still busy with it
     assert saved.calls[0][0] < 1000.2  # a backup is in nobody's way
     assert "warning" not in capfd.readouterr().err
 
