@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,15 @@ class Keeper:
 
     def cpu_seconds(self) -> float:
         """On the processor, as the scheduler counts it: exactly."""
-        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in self._threads()) / 1e9
+
+    def wakes(self) -> int:
+        """How often it has woken from a sleep."""
+        fields = "\n".join((thread / "status").read_text() for thread in self._threads())
+        return sum(map(int, re.findall(r"^voluntary_ctxt_switches:\s+([0-9]+)$", fields, re.MULTILINE)))
+
+    def _threads(self) -> Iterator[Path]:
+        return Path(f"/proc/{self.pid}/task").iterdir()
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self._process.send_signal(number)

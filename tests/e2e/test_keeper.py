@@ -116,12 +116,15 @@ def test_emulator_and_iothread_come_back(here: Daemon) -> None:
 def test_it_costs_nothing_while_nothing_happens(here: Daemon) -> None:
     with here.libvirt.running(domain("0-3#1"), "--paused"), keeping(here) as keeper:
         wait_until(lambda: len(pins(here)) == 4, 2, keeper.said)
-        time.sleep(3)  # on a busy machine
-        before = keeper.cpu_seconds()
+        time.sleep(10)  # whatever the start has left to do is done by then
+        start = keeper.cpu_seconds()
+        wakes = keeper.wakes()
         time.sleep(60)
-        used = keeper.cpu_seconds() - before
-        print(f"{used:.4f} s of CPU in 60 s")  # libvirtd asks every 5 s whether it is still there
-        assert round(used, 2) == 0
+        wakes, used = keeper.wakes() - wakes, keeper.cpu_seconds() - start
+        print(f"{used:.4f} s of CPU in 60 s, {start:.4f} s for its start; woken {wakes} times")
+        # libvirtd asks every 5 s whether it is still there; what an answer costs is the machine's affair
+        assert wakes <= 60 / 5 + 1
+        assert used < start / 10
 
 
 def test_only_one_keeper_on_a_host(here: Daemon) -> None:
@@ -147,7 +150,7 @@ def test_it_does_not_fight_in_a_circle(here: Daemon) -> None:
 @pytest.mark.parametrize(
     ("cputune", "policy", "told"),
     [
-        ("0#0", "dedicated", "the VM has the CPU pinning policy dedicated, under which the pins are the engine's"),
+        ("0#0", "dedicated", "the VM has the CPU pinning policy dedicated, under which the layout is the engine's"),
         ("0#x", "none", '"0#x" at 2: "x" is not a CPU'),
         ("0#node7", "none", "node7 is not on this host"),
         ("0#99", "none", "CPU 99 is not online on this host"),
