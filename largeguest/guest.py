@@ -64,6 +64,10 @@ class Pins:
     iothreads: Mapping[int, CpuSet] = MappingProxyType({})
     emulator: CpuSet | None = None
 
+    def __bool__(self) -> bool:
+        """Whether anybody is pinned."""
+        return bool(self.all())
+
     def __str__(self) -> str:
         pinned = [plural(len(self.vcpus), "vCPU")] if self.vcpus else []
         pinned += [plural(len(self.iothreads), "iothread")] if self.iothreads else []

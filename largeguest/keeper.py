@@ -98,17 +98,13 @@ def put_back_once(uuid: str) -> str:
         if running.problems:
             raise Refused(running.problems)
         put_back(domain, running.moved, opened.getCPUMap()[0])
-        return f"largeguest: cputune: {running.moved}" if _any(running.moved) else "largeguest: cputune: nothing to pin"
+        return f"largeguest: cputune: {running.moved or 'nothing to pin'}"
     finally:
         opened.close()
 
 
 def _map(where: CpuSet, cpus: int) -> tuple[bool, ...]:
     return tuple(cpu in where for cpu in range(max(cpus, where.last + 1)))
-
-
-def _any(pins: Pins) -> bool:
-    return bool(pins.all())
 
 
 class _Budget:
@@ -294,15 +290,9 @@ class _Keeper:
         opened = self._connection
         if opened is None:
             return  # all are looked at when it is there again
+        wait: float | None = REFILL_SECONDS
         try:
-            if self._hold(opened.lookupByUUIDString(uuid), vm):
-                vm.patience = FIRST_RETRY_SECONDS
-                return
-            # a migration that fails ends without an event
-            vm.not_before = time.monotonic() + vm.patience
-            vm.patience = min(vm.patience * 2, REFILL_SECONDS)
-            self._look_at(uuid)
-            return
+            wait = self._hold(opened.lookupByUUIDString(uuid), vm)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 self._vms.pop(uuid, None)
@@ -319,22 +309,26 @@ class _Keeper:
             if describe(error) not in vm.troubles:
                 vm.troubles.add(describe(error))
                 _print(describe(error), 3)
-        vm.not_before = time.monotonic() + REFILL_SECONDS
-        self._look_at(uuid)
+        if wait is not None:
+            vm.not_before = time.monotonic() + wait
+            self._look_at(uuid)
 
-    def _hold(self, domain: Any, vm: _Vm) -> bool:
-        """Put back what has moved; False if nobody can do that now."""
+    def _hold(self, domain: Any, vm: _Vm) -> float | None:
+        """Put back what has moved; returns after how many seconds to look again, None: at the next event."""
         if _arrives(domain):
-            return True  # an event tells when it is there, or gone
+            return None  # an event tells when it is there, or gone
         if _is_busy(domain):
-            return False
+            # a migration that fails ends without an event
+            wait, vm.patience = vm.patience, min(vm.patience * 2, REFILL_SECONDS)
+            return wait
+        vm.patience = FIRST_RETRY_SECONDS
         vm.known = running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
         self._tell_problems(vm, running)
         moved = running.moved
-        if not _any(moved):
+        if not moved:
             if vm.budget.full:
                 vm.troubles.clear()
-            return True
+            return None
         vm.budget.take()
         put_back(domain, moved, self._cpus)
         _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
@@ -344,7 +338,7 @@ class _Keeper:
             what = f"somebody moves the pins of VM {quote(running.name)} again and again"
             mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
             self._tell_once(vm.troubles, Problem("cputune", what, mend, warning=True))
-        return True
+        return None
 
     def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
         for problem in running.problems:
