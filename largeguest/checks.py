@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .guest import Pins
     from .placement import PlacedCell, Placement, Policy
 
-EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
+_EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
 """oVirt's CPU pinning policies under which pins and nodes are the engine's, and VDSM rewrites them on migration."""
 
 MOST_CELLS = 128
@@ -32,6 +32,13 @@ MOST_CELLS = 128
 
 _LIMITING_MODES = ("strict", "restrictive")
 """The modes under which memory can come from no other nodes."""
+
+
+def engines_layout(guest: Guest) -> str | None:
+    """A sentence where pins and nodes are not the properties' to say, else None."""
+    if guest.cpu_policy not in _EXCLUSIVE_POLICIES:
+        return None
+    return f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
 
 
 def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
@@ -89,10 +96,10 @@ def union(sets: Iterable[CpuSet]) -> CpuSet:
 
 
 def _check_policy(wanted: Properties, guest: Guest) -> Iterator[Problem]:
-    if guest.cpu_policy in EXCLUSIVE_POLICIES:
+    what = engines_layout(guest)
+    if what is not None:
         for name in PROPERTIES:
             if getattr(wanted, name) is not None:
-                what = f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
                 yield Problem(name, what, "choose the policy none or manual, or take the property away")
 
 

@@ -260,9 +260,10 @@ def _check(options: argparse.Namespace) -> int:
     wanted, found = properties.parse(_values(options))
     if options.domain is None:
         guest = _guest_that_fits(wanted)
-        drawn = replace(guest, vcpus=None)
+        drawn, unknown = replace(guest, vcpus=None), _shares(wanted)
     else:
         drawn = guest = domxml.read_guest(domxml.parse(_read(options.domain)))
+        unknown = CpuSet()
     its_host = _read_host(options.host)
     placed = None
     try:
@@ -280,7 +281,7 @@ def _check(options: argparse.Namespace) -> int:
         if fatal:
             print("largeguest: no picture of what is refused", file=sys.stderr)
         else:
-            _draw(options.svg, layout.lay_out(its_host, placed, drawn))
+            _draw(options.svg, layout.lay_out(its_host, placed, drawn, unknown))
     return 1 if fatal else 0
 
 
@@ -370,7 +371,7 @@ def _pins(options: argparse.Namespace) -> int:
     problems = [f"{quote(vm.name)}: {problem}" for vm in found for problem in vm.problems]
     for line in (show.pins_table(found), *problems):
         print(line)
-    return 1 if problems or any(vm.moved.all() for vm in found) else 0
+    return 1 if problems or any(vm.moved for vm in found) else 0
 
 
 def _running(opened: Any, libvirt: Any, name: str | None) -> list[bytes]:
@@ -434,10 +435,15 @@ def _guest_that_fits(wanted: Properties) -> Guest:
     cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
     pins = () if wanted.cputune is None else wanted.cputune.pins
     last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]
-    shares = sum(cell.memory is None for cell in cells)
     return Guest(
         max_vcpus=max(last, default=0) + 1,
         vcpus=1,
-        total_memory=sum(cell.memory or 0 for cell in cells) + shares * 1024,
+        total_memory=sum(cell.memory or 0 for cell in cells) + len(_shares(wanted)) * 1024,
         iothreads=CpuSet.span(1, MAX_ID),
     )
+
+
+def _shares(wanted: Properties) -> CpuSet:
+    """The cells whose memory is `*`."""
+    cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
+    return CpuSet(number for number, cell in enumerate(cells) if cell.memory is None)

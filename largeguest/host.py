@@ -8,9 +8,10 @@ also on a host with 2,048 CPUs.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from . import cpuset
 from .cpuset import MAX_ID, CpuSet
@@ -94,7 +95,7 @@ class Host:
     """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
     pci_node: Callable[[str], int | None] = lambda _: None
     """The node a PCI device such as `0000:3b:00.0` is attached to; None where that is not known."""
-    siblings: Callable[[int], Sequence[int]] | None = None
+    siblings: Callable[[int], Iterable[int]] | None = None
     """The siblings of each CPU, where they can be had for less than all that is known of it."""
 
     def __eq__(self, other: object) -> bool:
@@ -104,18 +105,25 @@ class Host:
     def online(self) -> CpuSet:
         return CpuSet(self.cpus)
 
-    def by_core(self, cpus: CpuSet) -> Iterator[int]:
-        """The CPUs core by core, the threads of a core next to each other; the core with the lowest CPU comes first.
+    def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
+        """The CPUs of each core; the core with the lowest CPU comes first. A core is looked at when its turn comes.
 
-        A core is looked at when its turn comes.
+        Each CPU comes once, also where CPUs contradict each other about whose siblings they are.
         """
-        wanted = frozenset(cpus)
-        seen: set[int] = set()
+        left = dict.fromkeys(cpus)
         for cpu in cpus:
-            if cpu not in seen:
-                threads = [*self.cpus[cpu].siblings] if self.siblings is None else self.siblings(cpu)
-                seen.update(threads)
-                yield from [thread for thread in threads if thread in wanted] or [cpu]
+            if cpu in left:
+                threads = self.cpus[cpu].siblings if self.siblings is None else self.siblings(cpu)
+                core = [thread for thread in threads if thread in left]
+                if cpu not in core:
+                    core = [cpu]
+                for thread in core:
+                    del left[thread]
+                yield core
+
+    def by_core(self, cpus: CpuSet) -> Iterator[int]:
+        """The CPUs core by core, the threads of a core next to each other."""
+        return itertools.chain.from_iterable(self.cores(cpus))
 
 
 class _Lazy(Mapping[int, "Value"]):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .cpuset import CpuSet
 from .guest import Guest, Pins
@@ -49,8 +49,14 @@ class Layout:
     """Those that are plugged in; none: the picture is of the bare host."""
     unpinned: CpuSet
     """Those of them that may run anywhere."""
-    memory: int
-    """KiB of the guest."""
+    memory: int | None
+    """KiB of the guest; None: it is not known, or the picture is of the bare host."""
+    shares: CpuSet = CpuSet()
+    """The cells that have a share of memory that is not known."""
+
+    def memory_of(self, cell: int) -> int | None:
+        """KiB of a cell; None where that is not known."""
+        return None if cell in self.shares else self.cells[cell].memory
 
     def cells_on(self, node: int) -> list[int]:
         """The cells that have memory on a node for themselves, or vCPUs there."""
@@ -59,10 +65,15 @@ class Layout:
         return sorted(near)
 
 
-def lay_out(host: Host, placed: Placement | None = None, guest: Guest | None = None) -> Layout:
-    """The guest as `placed` on the host, or as its XML had it already; the bare host without."""
+def lay_out(
+    host: Host, placed: Placement | None = None, guest: Guest | None = None, shares: Iterable[int] = ()
+) -> Layout:
+    """The guest as `placed` on the host, or as its XML had it already; the bare host without.
+
+    `shares` are cells whose memory, like the guest's, is made up.
+    """
     if placed is None or guest is None:
-        return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), 0)
+        return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), None)
     cells = placed.cells
     if cells is None:
         cells = tuple(PlacedCell(cell.vcpus, cell.memory, cell.nodes, cell.mode) for cell in guest.cells)
@@ -75,7 +86,8 @@ def lay_out(host: Host, placed: Placement | None = None, guest: Guest | None = N
         {vcpu: pins.vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in pins.vcpus}, pins.iothreads, pins.emulator
     )
     unpinned = guest.plugged_vcpus - CpuSet(pins.vcpus)
-    return Layout(host, _cores(host, pins, cells), cells, guest.plugged_vcpus, unpinned, guest.total_memory)
+    memory = None if shares else guest.total_memory
+    return Layout(host, _cores(host, pins, cells), cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares))
 
 
 def _cores(host: Host, pins: Pins, cells: tuple[PlacedCell, ...]) -> dict[int, tuple[Core, ...]]:
@@ -97,13 +109,10 @@ def _cores(host: Host, pins: Pins, cells: tuple[PlacedCell, ...]) -> dict[int, t
             tuple(name for name, cpus in named if cpu in cpus),
         )
 
-    cores = {}
-    for number, node in host.nodes.items():
-        threads: dict[CpuSet, list[int]] = {}
-        for cpu in host.by_core(node.cpus):
-            threads.setdefault(host.cpus[cpu].siblings, []).append(cpu)
-        cores[number] = tuple(
-            Core(number, host.cpus[cpus[0]].socket, host.cpus[cpus[0]].core, tuple(map(seat, cpus)))
-            for cpus in threads.values()
-        )
-    return cores
+    def core(node: int, threads: list[int]) -> Core:
+        first = host.cpus[threads[0]]
+        return Core(node, first.socket, first.core, tuple(map(seat, threads)))
+
+    return {
+        number: tuple(core(number, threads) for threads in host.cores(node.cpus)) for number, node in host.nodes.items()
+    }

@@ -56,11 +56,11 @@ def read(document: bytes, host: Host) -> Running:
     tree = domxml.parse(document)
     guest = domxml.read_guest(tree)
     name, custom = domxml.read_name(tree), domxml.read_custom_properties(tree)
-    if guest.cpu_policy in checks.EXCLUSIVE_POLICIES:
+    what = checks.engines_layout(guest)
+    if what is not None:
         owned = checks.union(guest.pins.vcpus.values())
         if guest.cpu_policy == "isolate-threads":
             owned |= checks.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
-        what = f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the pins are the engine's"
         problem = Problem("cputune", what, "choose the policy none or manual, or take the property away")
         return Running(name, None, guest.pins, owned, (problem,) if custom.get("cputune", "").strip(" ") else ())
     wanted, problems = properties.parse({"cputune": custom.get("cputune", "")})

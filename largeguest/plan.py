@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from . import PROPERTIES, checks, choose, cpulist, dealing, placement
@@ -114,8 +115,8 @@ class _Planner:
     def __init__(self, request: Request, host: Host) -> None:
         self._request, self._host = request, host
         self._guest = guest = request.guest
-        if guest.cpu_policy in checks.EXCLUSIVE_POLICIES:
-            what = f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
+        what = checks.engines_layout(guest)
+        if what is not None:
             raise _refused(what, "choose the policy none or manual")
         if guest.arch == "s390x":
             raise _refused("a guest on s390x has no NUMA", "pin its vCPUs by hand, and leave guestnuma away")
@@ -124,10 +125,12 @@ class _Planner:
         self._page = self._page_size()
         self._step = dealing.memory_step(guest, 0)
         self._reserved = self._resolve_reserve()
-        self._devices = [0] * (1 + max((device.node or 0 for device in guest.devices), default=-1))
+        # cell to KiB of its memory devices; one that has only nvdimm, which is a file's memory, must be there, too
+        self._devices: Counter[int] = Counter()
         for device in guest.devices:
-            if device.model != "nvdimm":  # which is a file's memory
-                self._devices[device.node or 0] += device.size
+            self._devices[device.node or 0] += 0 if device.model == "nvdimm" else device.size
+        self._device_memory = sum(self._devices.values())
+        self._all_memory = guest.memory + self._device_memory
         if guest.memory <= 0 or guest.memory % self._step:
             below = guest.memory // self._step * self._step
             what = f"{guest.memory} KiB of memory are no multiple of {self._step} KiB"
@@ -200,24 +203,22 @@ class _Planner:
 
     def _sizes(self) -> range:
         """How many nodes can be used at all."""
-        cells = 1 if self._request.mode == "interleave" else len(self._devices)
+        cells = 1 if self._request.mode == "interleave" else max(self._devices, default=0) + 1
         most = min(len(self._host.nodes), checks.MOST_CELLS, self._guest.memory // self._step)
         if self._request.nodes is not None:
             return range(max(cells, self._request.nodes), min(most, self._request.nodes) + 1)
-        return range(max(1, cells), most + 1)
+        return range(cells, most + 1)
 
     def _usable(self, node: int, threads: int) -> list[int]:
         """CPUs of a node for guest cores of so many threads, core by core; a part of a core that is over is left out.
 
         A guest core with more threads than a core of the host has takes some of the next one.
         """
-        free = [cpu for cpu in self._host.by_core(self._host.nodes[node].cpus) if cpu not in self._reserved]
-        if threads > self._most_threads:
-            return free
-        cores: dict[CpuSet, list[int]] = {}
-        for cpu in free:
-            cores.setdefault(self._host.cpus[cpu].siblings, []).append(cpu)
-        return [cpu for core in cores.values() for cpu in core[: len(core) // threads * threads]]
+        cores = self._host.cores(self._host.nodes[node].cpus)
+        free = [[cpu for cpu in core if cpu not in self._reserved] for core in cores]
+        if threads <= self._most_threads:
+            free = [core[: len(core) // threads * threads] for core in free]
+        return [cpu for core in free for cpu in core]
 
     def _capacities(self, shape: _Shape) -> dict[int, Capacity]:
         """What the nodes can give that can be used at all."""
@@ -247,16 +248,20 @@ class _Planner:
         if self._units(shape) < size:
             return None
         capacities = self._capacities(shape)
-        memory = self._guest.memory + sum(self._devices)
         if self._request.mode == "interleave":
-            share = -(-memory // size)
+            share = -(-self._all_memory // size)
             capacities = {node: room for node, room in capacities.items() if room.memory >= share}
 
         def fits(nodes: tuple[int, ...]) -> bool:
             return self._paired(nodes, capacities) is not None
 
         nodes = choose.nearest(
-            capacities, size, self._units(shape), memory, self._distance, fits if any(self._devices) else None
+            capacities,
+            size,
+            self._units(shape),
+            self._all_memory,
+            self._distance,
+            fits if self._device_memory else None,
         )
         return None if nodes is None else self._paired(nodes, capacities)
 
@@ -268,39 +273,43 @@ class _Planner:
 
     def _paired(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> tuple[int, ...] | None:
         """The nodes in the order of the cells: the memory devices of each cell have to fit on its node, too."""
-        devices = [*self._devices, *[0] * len(nodes)][: len(nodes)]
-        if self._request.mode == "interleave" or self._fits(devices, nodes, capacities):
+        if self._request.mode == "interleave" or self._fits(nodes, capacities):
             return nodes
         by_room = sorted(nodes, key=lambda node: -capacities[node].memory)
-        most_first = sorted(range(len(nodes)), key=lambda cell: -devices[cell])
+        most_first = sorted(range(len(nodes)), key=lambda cell: -self._devices[cell])
         paired = dict(zip(most_first, by_room))
         order = tuple(paired[cell] for cell in range(len(nodes)))
-        return order if self._fits(devices, order, capacities) else None
+        return order if self._fits(order, capacities) else None
 
-    def _fits(self, devices: Sequence[int], nodes: Sequence[int], capacities: Mapping[int, Capacity]) -> bool:
-        rooms = [(capacities[node].memory - device) // self._step for node, device in zip(nodes, devices)]
+    def _fits(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> bool:
+        rooms = self._rooms(nodes, capacities)
         return min(rooms) > 0 and sum(rooms) >= self._guest.memory // self._step
+
+    def _rooms(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> list[int]:
+        """The steps of memory that each node has for its cell beside the memory devices of that cell."""
+        return [(capacities[node].memory - self._devices[cell]) // self._step for cell, node in enumerate(nodes)]
 
     def _build(self, shape: _Shape, nodes: tuple[int, ...]) -> Plan:
         vcpus = self._deal_vcpus(shape, nodes)
         cpus = [self._usable(node, shape.threads)[: len(own)] for node, own in zip(nodes, vcpus)]
         pins = [self._pin(node, own, where) for node, own, where in zip(nodes, vcpus, cpus)]
+        by_name = [Item(cpulist.Node(node)) for node in sorted(nodes)]
         properties = Properties(
-            Cputune((*pins, *self._pin_others(CpuList(tuple(Item(cpulist.Node(node)) for node in sorted(nodes)))))),
+            Cputune((*pins, *self._pin_others(by_name))),
             # preferred takes one node; the cells have their own all the same
             Numatune(self._request.mode, Nodeset(CpuSet(nodes[:1] if self._request.mode == "preferred" else nodes))),
             Guestnuma(tuple(self._cells(shape, nodes, vcpus))),
         )
         topology = self._topology(shape, vcpus)
         placed = placement.place(properties, self._guest, self._host)
-        # what is wrong with the topology that the VM has is told by a note
+        # a note tells of the topology that the VM has, so these are about the one that it should get
         warnings = placement.place(properties, replace(self._guest, topology=topology), self._host).warnings
         notes = (*self._notes(shape, nodes, topology), *map(str, warnings))
         made = Plan(properties, placed, topology, nodes, tuple(vcpus), notes)
         if made.length > MAX_LENGTH:
             # ranges of CPUs say less than the names of nodes, but are shorter
-            others = self._pin_others(CpuList(tuple(Item(Span(*span)) for span in self._cpus_of(nodes).ranges())))
-            made = replace(made, properties=replace(properties, cputune=Cputune((*pins, *others))))
+            shorter = Cputune((*pins, *self._pin_others(_spans(self._cpus_of(nodes)))))
+            made = replace(made, properties=replace(properties, cputune=shorter))
         if made.length > MAX_LENGTH:
             what = f"the properties have {made.length} characters, and the engine stores {MAX_LENGTH}"
             raise _refused(what, "plan with fewer nodes, or reserve whole nodes")
@@ -315,12 +324,11 @@ class _Planner:
     def _pin(self, node: int, vcpus: CpuSet, cpus: list[int]) -> Pin:
         """One CPU each, by the name of the node, so that it reads well and goes on another host of the same make."""
         ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], self._host.by_core(self._host.nodes[node].cpus))
-        left_out = CpuSet(ahead) - CpuSet(cpus)
-        items = [Item(cpulist.Node(node)), *(Item(Span(*span), out=True) for span in left_out.ranges())]
-        return Pin(_vcpus(vcpus), CpuList(tuple(items)), each=True)
+        left_out = _spans(CpuSet(ahead) - CpuSet(cpus), out=True)
+        return Pin(_vcpus(vcpus), CpuList((Item(cpulist.Node(node)), *left_out)), each=True)
 
-    def _pin_others(self, beside: CpuList) -> Iterator[Pin]:
-        where = self._request.reserve or beside
+    def _pin_others(self, beside: Iterable[Item]) -> Iterator[Pin]:
+        where = self._request.reserve or CpuList(tuple(beside))
         others: list[Emulator | Iothread] = [Emulator(), *map(Iothread, self._guest.iothreads)]
         for who in others:
             yield Pin(who, where)
@@ -329,9 +337,7 @@ class _Planner:
         if self._request.mode == "interleave":  # memory is everywhere alike: the guest must not think otherwise
             yield Cell(CpuSet.span(0, self._count - 1), None)
             return
-        capacities = self._capacities(shape)
-        devices = [*self._devices, *[0] * len(nodes)]
-        rooms = [(capacities[node].memory - device) // self._step for node, device in zip(nodes, devices)]
+        rooms = self._rooms(nodes, self._capacities(shape))
         alike = [Cell(own, None, CpuSet([node])) for own, node in zip(vcpus, nodes)]
         shares = dealing.deal_memory(tuple(alike), self._guest)
         even = len({len(own) for own in vcpus}) == 1
@@ -374,13 +380,11 @@ class _Planner:
         reserved = f" ({len(self._reserved)} reserved)" if self._reserved else ""
         cores = f" in whole cores of {shape.threads} threads" if shape.threads > 1 else ""
         both = f", {plural(len(capacities), 'node')} with both" if len(capacities) < len(nodes) else ""
-        enough = (
-            self._request.nodes is None and cpus >= self._count and memory >= self._guest.memory + sum(self._devices)
-        )
+        enough = self._request.nodes is None and cpus >= self._count and memory >= self._all_memory
         each = f", but each node that is used takes {plural(shape.vcpus, 'vCPU')} or more" if enough else ""
         asked = "" if self._request.nodes is None else f" on {plural(self._request.nodes, 'node')}"
         what = (
-            f"{plural(self._count, 'vCPU')} and {self._guest.memory + sum(self._devices)} KiB do not fit{asked}: "
+            f"{plural(self._count, 'vCPU')} and {self._all_memory} KiB do not fit{asked}: "
             f"the host has {plural(len(nodes), 'node')} with {cpus} CPUs{cores}{reserved} "
             f"and {memory} KiB of free {kind}{both}{each}"
         )
@@ -396,10 +400,11 @@ class _Planner:
         if self._shapes[-1].threads > 1 and _try(replace(request, threads=1), self._host):
             yield "it fits with --threads 1"
         for vcpus, memory in self._smaller():
-            guest = replace(self._guest, vcpus=vcpus, total_memory=memory + sum(self._devices))
+            less = self._guest.memory - memory
+            guest = replace(self._guest, vcpus=vcpus, total_memory=self._guest.total_memory - less)
             found = _try(replace(request, nodes=None, guest=guest), self._host)
             if found:
-                smaller = f"{plural(vcpus, 'vCPU')} and {guest.total_memory} KiB"
+                smaller = f"{plural(vcpus, 'vCPU')} and {self._all_memory - less} KiB"
                 yield f"the nearest that fits is {smaller}, on {plural(len(found.nodes), 'node')}"
         yield "choose another host"
 
@@ -415,7 +420,7 @@ class _Planner:
             units = min(self._units(shape), sum(room.units for room in largest))
             least = min(room.memory for room in largest)
             memory = least * chosen if interleaved else sum(room.memory for room in largest)
-            memory = min(wanted, (memory - sum(self._devices)) // self._step * self._step)
+            memory = min(wanted, (memory - self._device_memory) // self._step * self._step)
             if chosen <= min(units, memory // self._step):
                 found.add((min(self._count, units * shape.vcpus), memory))
         return iter(sorted(found, key=lambda pair: (2 - pair[0] / self._count - pair[1] / wanted, pair)))
@@ -443,6 +448,10 @@ def _deal(total: int, most: Sequence[int], weights: Sequence[int]) -> list[int]:
         left -= dealt[place]
         weight -= weights[place]
     return dealt
+
+
+def _spans(cpus: CpuSet, out: bool = False) -> Iterator[Item]:
+    return (Item(Span(*span), out) for span in cpus.ranges())
 
 
 def _vcpus(vcpus: CpuSet) -> Vcpus:

@@ -179,7 +179,7 @@ def _cell_lines(layout: Layout, colour: bool) -> list[str]:
         plugged = cell.vcpus & layout.vcpus
         nodes = "any of numatune" if cell.nodes is None else str(cell.nodes)
         distances = [" ".join(map(str, cell.distances.values()))] if told else []
-        rows.append([str(number), str(plugged) or "-", amount(cell.memory), nodes, *distances])
+        rows.append([str(number), str(plugged) or "-", amount(layout.memory_of(number)), nodes, *distances])
     numbers: list[int | None] = [None, *range(len(layout.cells))]
     return [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), numbers)]
 

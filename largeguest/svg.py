@@ -103,7 +103,9 @@ class _Picture:
         if len(cells) == 1:
             cell = self._layout.cells[cells[0]]
             here = CpuSet(vcpu for core in self._layout.cores[number] for seat in core.seats for vcpu in seat.vcpus)
-            memory = [amount(cell.memory)] if cell.nodes is not None and number in cell.nodes else []
+            memory = (
+                [amount(self._layout.memory_of(cells[0]))] if cell.nodes is not None and number in cell.nodes else []
+            )
             vcpus = [f"vCPUs {here & cell.vcpus}"] if here & cell.vcpus else []
             lines.append(shorten(f"cell {cells[0]}: {', '.join(memory + vcpus)}", 36))
         elif cells:
@@ -153,7 +155,10 @@ class _Picture:
             where = "" if cell.nodes is None else f", node {cell.nodes}"
             vcpus = cell.vcpus & layout.vcpus
             entries.append(
-                (_colours(CpuSet([number])), f"cell {number}: vCPUs {vcpus or '-'}, {amount(cell.memory)}{where}")
+                (
+                    _colours(CpuSet([number])),
+                    f"cell {number}: vCPUs {vcpus or '-'}, {amount(layout.memory_of(number))}{where}",
+                )
             )
         seats = [seat for core in self._cores for seat in core.seats]
         if any(seat.vcpus and len(seat.cells) != 1 for seat in seats):

@@ -318,6 +318,19 @@ def test_a_picture_is_written(arguments: list[str], four_nodes: str, tmp_path: P
     assert cli.main([*arguments, "--host", four_nodes, "--svg", "/nowhere/picture.svg"]) == 2
 
 
+def test_a_picture_without_a_vm_says_no_more_than_is_known(four_nodes: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    arguments = ["check", "--guestnuma", "0-3#*@0,4-7#1G@1", "--host", four_nodes, "--svg", str(picture)]
+    assert cli.main(arguments) == 0
+    texts = {element.text for element in etree.parse(str(picture)).getroot().iter("{*}text")}
+    assert {
+        "8 vCPUs on a host with 4 nodes and 16 CPUs",
+        "cell 0: ?",
+        "cell 0: vCPUs 0-3, ?, node 0",
+        "cell 1: vCPUs 4-7, 1 GiB, node 1",
+    } <= texts
+
+
 def test_no_picture_of_what_is_refused(four_nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "picture.svg"
     assert cli.main(["check", "--cputune", "0#99", "--host", four_nodes, "--svg", str(picture)]) == 1
@@ -418,8 +431,8 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
             ["db03"],
             1,
             "VM  who  wanted  is\n\n0 of 0 have moved\n"
-            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the pins are the '
-            "engine's: choose the policy none or manual, or take the property away\n",
+            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the layout is '
+            "the engine's: choose the policy none or manual, or take the property away\n",
         ),
     ],
 )

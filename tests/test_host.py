@@ -108,6 +108,15 @@ def test_a_number_that_the_kernel_does_not_know_is_0(tmp_path: Path, name: str, 
     assert host.from_sys(str(root)) == HOSTS["one node"]
 
 
+def test_each_cpu_is_in_one_core_also_where_cpus_contradict_each_other() -> None:
+    its_siblings = {0: [0], 1: [0, 1], 2: [2, 3, 5], 3: [1], 4: [3], 5: [5]}
+    cpus = {number: Cpu(0, 0, number, CpuSet(siblings)) for number, siblings in its_siblings.items()}
+    for lazily in (None, its_siblings.__getitem__):
+        some_host = Host({}, cpus, siblings=lazily)
+        assert list(some_host.cores(CpuSet(range(5)))) == [[0], [1], [2, 3], [4]]
+        assert list(some_host.by_core(CpuSet([3, 5]))) == [3, 5]
+
+
 def test_a_cpu_that_is_not_there_is_a_key_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         host.from_sys(hosts.save(HOSTS["one node"], tmp_path)).cpus[99]

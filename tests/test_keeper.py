@@ -230,7 +230,7 @@ def test_a_defect_is_told_without_what_it_says(
     ("cputune", "policy", "told"),
     [
         ("", "none", None),
-        ("0#0", "siblings", "the VM has the CPU pinning policy siblings, under which the pins are the engine's"),
+        ("0#0", "siblings", "the VM has the CPU pinning policy siblings, under which the layout is the engine's"),
         ("", "siblings", None),
         ("0#x", "none", '"0#x" at 2: "x" is not a CPU'),
         ("0#node9", "none", "node9 is not on this host"),

@@ -295,6 +295,11 @@ def test_a_memory_device_finds_the_node_that_holds_it() -> None:
             "KiB, on 1 node",
         ),
         (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4194304 KiB, on 2 nodes"),
+        # what is in files is neither missing nor in the way
+        (
+            Request(guest(4, 20 * GIB, devices=(MemoryDevice("nvdimm", 9 * GIB, 0),))),
+            "4 vCPUs and 11534336 KiB do not fit: .*: the nearest that fits is 4 vCPUs and 8388608 KiB, on 4 nodes",
+        ),
         (Request(guest(4, GIB, arch="s390x")), "a guest on s390x has no NUMA: pin its vCPUs by hand"),
     ],
 )
