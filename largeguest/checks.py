@@ -15,7 +15,7 @@ from .cpulist import Span
 from .cpuset import CpuSet
 from .errors import Problem, name_ids, shorten
 from .guest import Guest
-from .host import BASE_PAGES, NO_HUGE_PAGE, Host
+from .host import NO_HUGE_PAGE, Host
 from .properties import Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
 from .records import record, replace
 
@@ -34,8 +34,8 @@ _LIMITING_MODES = ("strict", "restrictive")
 """The modes under which memory can come from no other nodes."""
 
 
-def engines_layout(guest: Guest) -> str | None:
-    """A sentence where pins and nodes are not the properties' to say, else None."""
+def tell_engines_layout(guest: Guest) -> str | None:
+    """A sentence where the CPU pinning policy makes pins and nodes the engine's; None where the properties say them."""
     if guest.cpu_policy not in _EXCLUSIVE_POLICIES:
         return None
     return f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
@@ -43,12 +43,21 @@ def engines_layout(guest: Guest) -> str | None:
 
 def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
     """What is wrong with the properties on this VM."""
-    yield from _check_policy(wanted, guest)
+    yield from check_policy(wanted, guest)
     if wanted.cputune is not None:
         yield from _check_pins(wanted.cputune, guest)
     if wanted.guestnuma is not None:
         yield from _check_cells(wanted.guestnuma, guest)
         yield from _check_nodes_of_cells(wanted.guestnuma, wanted.numatune, guest)
+
+
+def check_policy(wanted: Properties, guest: Guest) -> Iterator[Problem]:
+    """Under some CPU pinning policies no property goes."""
+    what = tell_engines_layout(guest)
+    if what is not None:
+        for name in PROPERTIES:
+            if getattr(wanted, name) is not None:
+                yield Problem(name, what, "choose the policy none or manual, or take the property away")
 
 
 def check_host(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
@@ -58,13 +67,15 @@ def check_host(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]
     if placed.memory is not None:
         yield from _check_policy_on_host(placed.memory, host)
     cells = placed.cells or ()
-    yield from _check_nodes_exist("guestnuma", union(cell.nodes for cell in cells if cell.nodes is not None), host)
+    yield from _check_nodes_exist(
+        "guestnuma", CpuSet.union(cell.nodes for cell in cells if cell.nodes is not None), host
+    )
     yield from _check_capacity(placed, guest, host)
 
 
 def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
     """libvirt fails late when a CPU is not there."""
-    absent = union(pins.all()) - host.online
+    absent = pins.cpus() - host.online
     if absent:
         what = f"{_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
         yield Problem("cputune", what, "pin to CPUs that are online")
@@ -87,30 +98,14 @@ def check_cells_in_policy(cells: Iterable[PlacedCell], mode: str, nodeset: CpuSe
                 yield Problem("guestnuma", what, "name these nodes in numatune, too")
 
 
-def union(sets: Iterable[CpuSet]) -> CpuSet:
-    """The ids that are in any of `sets`."""
-    ids = CpuSet()
-    for more in sets:
-        ids |= more
-    return ids
-
-
-def _check_policy(wanted: Properties, guest: Guest) -> Iterator[Problem]:
-    what = engines_layout(guest)
-    if what is not None:
-        for name in PROPERTIES:
-            if getattr(wanted, name) is not None:
-                yield Problem(name, what, "choose the policy none or manual, or take the property away")
-
-
 def _check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
-    yield from _check_vcpus_exist("cputune", union(sets), guest, "take their pins out")
+    yield from _check_vcpus_exist("cputune", CpuSet.union(sets), guest, "take their pins out")
     twice = _named_twice(sets)
     if twice:
         yield Problem("cputune", f"{_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
     iothreads = [CpuSet([pin.who.number]) for pin in cputune.pins if isinstance(pin.who, Iothread)]
-    unknown = union(iothreads) - guest.iothreads
+    unknown = CpuSet.union(iothreads) - guest.iothreads
     if unknown:
         has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
         what = f"{name_ids('iothread', unknown)} {_do(unknown)} not exist, the VM has {has}"
@@ -119,7 +114,7 @@ def _check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     others += [str(Iothread(number)) for number in _named_twice(iothreads)]
     for other in others:
         yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
-    yield from _check_lone_numbers(cputune, union(sets), guest)
+    yield from _check_lone_numbers(cputune, CpuSet.union(sets), guest)
 
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
@@ -129,7 +124,7 @@ def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Itera
     doubtful = numbers & (guest.all_vcpus - pinned)
     if doubtful:
         what = f"{_are('lone number', doubtful)} read as CPU, but there are such vCPUs without a pin, too"
-        yield Problem("cputune", what, f"write {next(iter(doubtful))}#... if that is meant", warning=True)
+        yield Problem("cputune", what, f"write {doubtful.first}#... if that is meant", warning=True)
 
 
 def _check_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
@@ -145,7 +140,7 @@ def _check_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
 
 def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
     sets = [cell.vcpus for cell in guestnuma.cells]
-    named = union(sets)
+    named = CpuSet.union(sets)
     last = named.last
     yield from _check_vcpus_exist("guestnuma", named, guest, f"let the cells end with vCPU {guest.max_vcpus - 1}")
     twice = _named_twice(sets)
@@ -171,7 +166,7 @@ def _check_sockets(sets: list[CpuSet], size: int) -> Iterator[Problem]:
 
 def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
     dealt = dealing.deal_memory(guestnuma.cells, guest)
-    shares = [number for number, cell in enumerate(guestnuma.cells) if cell.memory is None]
+    shares = guestnuma.shares
     total = sum(cell.memory or 0 for cell in guestnuma.cells)
     devices = " without its memory devices" if guest.devices else ""
     if shares and min(dealt[number] for number in shares) <= 0:
@@ -268,16 +263,10 @@ def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Pro
         for part in _bound_memory(placed, guest)
         if not part.nodeset - CpuSet(host.nodes) and any(host.nodes[node].memory != 0 for node in part.nodeset)
     ]
-    # libvirt takes <page> with the size of the base pages, too
-    bound = [
-        replace(part, page=NO_HUGE_PAGE)
-        if part.page in BASE_PAGES and not any(part.page in host.nodes[node].pages for node in part.nodeset)
-        else part
-        for part in bound
-    ]
+    bound = [replace(part, page=host.huge_page(part.page, part.nodeset)) for part in bound]
     for size in sorted({part.page for part in bound}):
         parts = [part for part in bound if part.page == size]
-        rooms = {number: host.nodes[number].room(size) for number in union(part.nodeset for part in parts)}
+        rooms = {number: host.nodes[number].room(size) for number in CpuSet.union(part.nodeset for part in parts)}
         full = overfull(parts, {number: room.total for number, room in rooms.items()})
         if full:
             yield _too_much(parts, size, full, sum(rooms[number].total for number in full))
@@ -367,9 +356,9 @@ def _bound_memory(placed: Placement, guest: Guest) -> Iterator[Bound]:
     cells = cells or [(cell.memory, None) for cell in guest.cells] or [(guest.memory, None)]
     parts = [(number, memory, nodes) for number, (memory, nodes) in enumerate(cells)]
     for device in guest.devices:
-        node = device.node or 0
-        if device.model != "nvdimm":  # which is a file's memory
-            parts.append((node, device.size, cells[node][1] if node < len(cells) else None))
+        if device.host_memory:
+            nodes = cells[device.cell][1] if device.cell < len(cells) else None
+            parts.append((device.cell, device.host_memory, nodes))
     for number, memory, nodes in parts:
         page = guest.page_of(number)
         size = NO_HUGE_PAGE if page is None else page.size

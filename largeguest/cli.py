@@ -7,12 +7,13 @@ Exit code 0: done. 1: the hook would refuse, or there is no plan. 2: wrong comma
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import (
     MAX_DOCUMENT,
@@ -38,6 +39,13 @@ from .host import Host
 from .properties import Properties, Vcpus
 from .records import replace
 
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+class _CannotUse(Exception):
+    """What the command line names cannot be used; the text says why and how to mend it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: those of the process); returns the exit code."""
@@ -49,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 1
+    except _CannotUse as error:
+        print(f"largeguest: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"largeguest: {quote(error.filename or 'output', 200)}: {error.strerror}", file=sys.stderr)
         return 2
@@ -68,80 +79,12 @@ exit code: 0 done; 1 the hook would refuse, or there is no plan; 2 wrong command
     )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_plan(commands)
-
-    apply = _add_command(
-        commands,
-        "apply",
-        "print what the hook would make of a domain XML",
-        "Print what the hook would make of a domain XML; nothing is changed or started.",
-        "largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
-    )
-    _add_properties(apply)
-    _add_host(apply)
-    apply.add_argument("--diff", action="store_true", help="print a unified diff instead of the whole XML")
-    apply.add_argument("domain", metavar="DOMAIN.xml", help="the libvirt domain XML, - for standard input")
-    apply.set_defaults(run=_apply)
-
-    check = _add_command(
-        commands,
-        "check",
-        "check properties against a host, and a VM",
-        "Run all checks of the hook, without a VM those that need none.",
-        "largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
-    )
-    _add_properties(check)
-    _add_host(check)
-    check.add_argument(
-        "domain", metavar="DOMAIN.xml", nargs="?", help="the libvirt domain XML of the VM, - for standard input"
-    )
-    _add_svg(check)
-    check.set_defaults(run=_check)
-
-    topology = _add_command(
-        commands,
-        "host",
-        "print the topology of a host",
-        "Print the NUMA nodes, sockets, cores and threads of a host.",
-        "largeguest host --svg host.svg",
-        "virsh -c qemu+ssh://host2/system capabilities >caps.xml; largeguest host --host caps.xml",
-    )
-    _add_host(topology)
-    topology.add_argument("--json", action="store_true", help="print JSON")
-    _add_svg(topology)
-    topology.set_defaults(run=_host)
-
-    config = _add_command(
-        commands,
-        "engine-config",
-        "print the command that tells the engine of the properties",
-        "Print the engine-config command for the engine's machine, quoted for the shell.",
-        "largeguest engine-config --cver 4.6",
-    )
-    config.add_argument("--cver", default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)")
-    config.set_defaults(run=_engine_config)
-    pins = _add_command(
-        commands,
-        "pins",
-        "print the pins of running VMs",
-        "Print where the vCPUs, emulators and iothreads of running VMs should be by their cputune, and where they\n"
-        "are. The exit code is 1 if some are elsewhere.",
-        "largeguest pins db01",
-    )
-    _add_connect(pins)
-    pins.add_argument("vm", metavar="VM", nargs="?", help="name or UUID of a VM (default: all)")
-    pins.set_defaults(run=_pins)
-
-    keeper = _add_command(
-        commands,
-        "keeper",
-        "hold the pins of running VMs",
-        "Put the pins of running VMs back whenever they are moved, until it is stopped. The service\n"
-        "vdsm-largeguest-keeper runs this.",
-        "systemctl enable --now vdsm-largeguest-keeper",
-        "largeguest keeper --connect qemu:///system",
-    )
-    _add_connect(keeper)
-    keeper.set_defaults(run=_keeper)
+    _add_apply(commands)
+    _add_check(commands)
+    _add_topology(commands)
+    _add_engine_config(commands)
+    _add_pins(commands)
+    _add_keeper(commands)
     return whole
 
 
@@ -151,15 +94,13 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, short: str, text: str, *examples: str
-) -> argparse.ArgumentParser:
+def _add_command(commands: _Commands, name: str, short: str, text: str, *examples: str) -> argparse.ArgumentParser:
     epilog = "\n  ".join(["example:" if len(examples) == 1 else "examples:", *examples])
     formatter = argparse.RawDescriptionHelpFormatter
     return commands.add_parser(name, help=short, description=text, epilog=epilog, formatter_class=formatter)
 
 
-def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_plan(commands: _Commands) -> None:
     plan = _add_command(
         commands,
         "plan",
@@ -193,6 +134,93 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan.add_argument("--json", action="store_true", help="print JSON")
     _add_svg(plan)
     plan.set_defaults(run=_plan, parser=plan)
+
+
+def _add_apply(commands: _Commands) -> None:
+    apply = _add_command(
+        commands,
+        "apply",
+        "print what the hook would make of a domain XML",
+        "Print what the hook would make of a domain XML; nothing is changed or started.",
+        "largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
+    )
+    _add_properties(apply)
+    _add_host(apply)
+    apply.add_argument("--diff", action="store_true", help="print a unified diff instead of the whole XML")
+    apply.add_argument("domain", metavar="DOMAIN.xml", help="the libvirt domain XML, - for standard input")
+    apply.set_defaults(run=_apply)
+
+
+def _add_check(commands: _Commands) -> None:
+    check = _add_command(
+        commands,
+        "check",
+        "check properties against a host, and a VM",
+        "Run all checks of the hook, without a VM those that need none.",
+        "largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
+    )
+    _add_properties(check)
+    _add_host(check)
+    check.add_argument(
+        "domain", metavar="DOMAIN.xml", nargs="?", help="the libvirt domain XML of the VM, - for standard input"
+    )
+    _add_svg(check)
+    check.set_defaults(run=_check)
+
+
+def _add_topology(commands: _Commands) -> None:
+    topology = _add_command(
+        commands,
+        "host",
+        "print the topology of a host",
+        "Print the NUMA nodes, sockets, cores and threads of a host.",
+        "largeguest host --svg host.svg",
+        "virsh -c qemu+ssh://host2/system capabilities >caps.xml; largeguest host --host caps.xml",
+    )
+    _add_host(topology)
+    topology.add_argument("--json", action="store_true", help="print JSON")
+    _add_svg(topology)
+    topology.set_defaults(run=_host)
+
+
+def _add_engine_config(commands: _Commands) -> None:
+    config = _add_command(
+        commands,
+        "engine-config",
+        "print the command that tells the engine of the properties",
+        "Print the engine-config command for the engine's machine, quoted for the shell.",
+        "largeguest engine-config --cver 4.6",
+    )
+    config.add_argument("--cver", default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)")
+    config.set_defaults(run=_engine_config)
+
+
+def _add_pins(commands: _Commands) -> None:
+    pins = _add_command(
+        commands,
+        "pins",
+        "print the pins of running VMs",
+        "Print where the vCPUs, emulators and iothreads of running VMs should be by their cputune, and where they\n"
+        "are. The exit code is 1 if some are elsewhere.",
+        "largeguest pins db01",
+    )
+    _add_connect(pins)
+    pins.add_argument("vm", metavar="VM", nargs="?", help="name or UUID of a VM (default: all)")
+    pins.set_defaults(run=_pins)
+
+
+def _add_keeper(commands: _Commands) -> None:
+    keeper = _add_command(
+        commands,
+        "keeper",
+        "hold the pins of running VMs",
+        "Put the pins of running VMs back whenever they are moved, until it is stopped. The service\n"
+        "vdsm-largeguest-keeper runs this.",
+        "systemctl enable --now vdsm-largeguest-keeper",
+        "largeguest keeper --connect qemu:///system",
+    )
+    _add_connect(keeper)
+    keeper.set_defaults(run=_keeper)
 
 
 def _add_svg(parser: argparse.ArgumentParser) -> None:
@@ -260,11 +288,11 @@ def _check(options: argparse.Namespace) -> int:
     wanted, found = properties.parse(_values(options))
     if options.domain is None:
         guest = _guest_that_fits(wanted)
-        drawn, unknown = replace(guest, vcpus=None), _shares(wanted)
+        drawn, shares = replace(guest, vcpus=None), _shares(wanted)
     else:
         drawn = guest = domxml.read_guest(domxml.parse(_read(options.domain)))
-        unknown = CpuSet()
-    its_host = _read_host(options.host)
+        shares = []
+    its_host = _require_host(options) if options.svg is not None else _read_host(options.host)
     placed = None
     try:
         placed = placement.place(wanted, guest, its_host)
@@ -275,21 +303,17 @@ def _check(options: argparse.Namespace) -> int:
         print(problem)
     fatal = sum(not problem.warning for problem in found)
     print(f"{fatal} wrong, {len(found) - fatal} warnings")
-    if options.svg is not None:
-        if its_host is None:
-            return _no_host()
+    if options.svg is not None and its_host is not None:
         if fatal:
             print("largeguest: no picture of what is refused", file=sys.stderr)
         else:
-            _draw(options.svg, layout.lay_out(its_host, placed, drawn, unknown))
+            _draw(options.svg, layout.lay_out(its_host, placed, drawn, shares))
     return 1 if fatal else 0
 
 
 def _plan(options: argparse.Namespace) -> int:
     guest, pci = _guest_to_plan_for(options)
-    its_host = _read_host(options.host)
-    if its_host is None:
-        return _no_host()
+    its_host = _require_host(options)
     made = planning.plan(
         planning.Request(
             guest=guest,
@@ -343,9 +367,7 @@ def _engine_config(options: argparse.Namespace) -> int:
 
 
 def _host(options: argparse.Namespace) -> int:
-    its_host = _read_host(options.host)
-    if its_host is None:
-        return _no_host()
+    its_host = _require_host(options)
     if options.svg is not None:
         _draw(options.svg, layout.lay_out(its_host))
     print(show.host_json(its_host) if options.json else show.host_table(its_host))
@@ -354,18 +376,13 @@ def _host(options: argparse.Namespace) -> int:
 
 def _pins(options: argparse.Namespace) -> int:
     libvirt = _import_libvirt()
-    if libvirt is None:
-        return 2
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
     try:
-        opened = connection.open_read_only(options.connect)
-        try:
-            found = [pinning.read(text, host.from_sys()) for text in _running(opened, libvirt, options.vm)]
-        finally:
-            opened.close()
+        with contextlib.closing(connection.open_read_only(options.connect)) as opened:
+            here = host.from_sys()
+            found = [pinning.read(text, here) for text in _running(opened, libvirt, options.vm)]
     except libvirt.libvirtError as error:
-        print(f"largeguest: libvirt: {quote(str(error), 200)}", file=sys.stderr)
-        return 2
+        raise _CannotUse(f"libvirt: {quote(str(error), 200)}") from None
     finally:
         signal.signal(signal.SIGPIPE, before)
     problems = [f"{quote(vm.name)}: {problem}" for vm in found for problem in vm.problems]
@@ -386,8 +403,7 @@ def _running(opened: Any, libvirt: Any, name: str | None) -> list[bytes]:
 
 
 def _keeper(options: argparse.Namespace) -> int:
-    if _import_libvirt() is None:
-        return 2
+    _import_libvirt()
     from . import keeper
 
     return keeper.keep(options.connect)
@@ -397,14 +413,8 @@ def _import_libvirt() -> Any:
     try:
         import libvirt
     except ImportError:
-        print("largeguest: libvirt's Python binding is missing: install python3-libvirt", file=sys.stderr)
-        return None
+        raise _CannotUse("libvirt's Python binding is missing: install python3-libvirt") from None
     return libvirt
-
-
-def _no_host() -> int:
-    print("largeguest: no host is given: write --host local, DIR or CAPS.xml", file=sys.stderr)
-    return 2
 
 
 def _values(options: argparse.Namespace) -> dict[str, str]:
@@ -430,6 +440,13 @@ def _read_host(option: str) -> Host | None:
     return host.from_sys(inside if os.path.isdir(inside) else option)
 
 
+def _require_host(options: argparse.Namespace) -> Host:
+    its_host = _read_host(options.host)
+    if its_host is None:
+        raise _CannotUse("no host is given: write --host local, DIR or CAPS.xml")
+    return its_host
+
+
 def _guest_that_fits(wanted: Properties) -> Guest:
     """The smallest VM with which nothing is wrong but what is wrong with the properties themselves."""
     cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
@@ -443,7 +460,5 @@ def _guest_that_fits(wanted: Properties) -> Guest:
     )
 
 
-def _shares(wanted: Properties) -> CpuSet:
-    """The cells whose memory is `*`."""
-    cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
-    return CpuSet(number for number, cell in enumerate(cells) if cell.memory is None)
+def _shares(wanted: Properties) -> list[int]:
+    return [] if wanted.guestnuma is None else wanted.guestnuma.shares

@@ -158,17 +158,10 @@ def _each_once(cpus: Iterable[int]) -> Iterator[int]:
 
 def parse(source: str, start: int, end: int) -> CpuList:
     """Read `source[start:end]`; raises ParseError with the position in `source`."""
-    items = []
-    at = start
-    while at <= end:
-        comma = source.find(",", at, end)
-        stop = end if comma < 0 else comma
-        items.append(_parse_item(source, at, stop))
-        at = stop + 1
-    found = CpuList(tuple(items))
+    items = tuple(_parse_item(source, *bounds) for bounds in cpuset.split(source, start, end))
     if all(isinstance(item.what, Span) for item in items) and not all(item.out for item in items):
         cpuset.parse(source, start, end)  # for what it raises: a list that leaves nothing
-    return found
+    return CpuList(items)
 
 
 def not_an_item(source: str, start: int, end: int) -> ParseError:

@@ -49,6 +49,14 @@ class CpuSet:
         """The ids from `first` to `last`, both included; none if `last` is below `first`."""
         return cls._of(((1 << max(0, last - first + 1)) - 1) << first)
 
+    @classmethod
+    def union(cls, sets: Iterable[CpuSet]) -> CpuSet:
+        """The ids that are in any of `sets`."""
+        bits = 0
+        for ids in sets:
+            bits |= ids._bits
+        return cls._of(bits)
+
     def ranges(self) -> Iterator[tuple[int, int]]:
         """The set as (first, last) pairs, in order, as few as possible."""
         bits, base = self._bits, 0
@@ -118,19 +126,22 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuSet:
     """
     end = len(source) if end is None else end
     ids = CpuSet()
-    at = start
-    while at <= end:
-        comma = source.find(",", at, end)
-        stop = end if comma < 0 else comma
+    for at, stop in split(source, start, end):
         if _ITEM.fullmatch(source, at, stop) is None:
             raise not_an_item(source, at, stop)
         caret = source.find("^", at, stop)
         span = CpuSet.span(*parse_range(source, max(at, caret + 1), stop))
         ids = ids | span if caret < 0 else ids - span
-        at = stop + 1
     if not ids:
         raise ParseError(source, start, end, "leaves nothing", "name at least one id that no later ^ takes out")
     return ids
+
+
+def split(source: str, start: int, end: int, separator: str = ",") -> Iterator[tuple[int, int]]:
+    """The bounds of the pieces of `source[start:end]` between the separators."""
+    for piece in source[start:end].split(separator):
+        yield start, start + len(piece)
+        start += len(piece) + 1
 
 
 def parse_range(source: str, start: int, end: int) -> tuple[int, int]:

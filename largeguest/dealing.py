@@ -30,17 +30,18 @@ def deal_vcpus(cells: tuple[Cell, ...], guest: Guest) -> list[CpuSet]:
 def deal_memory(cells: tuple[Cell, ...], guest: Guest) -> list[int]:
     """KiB of each cell: `*` is an equal share of what the others leave, in whole steps; the last one takes the rest.
 
-    What is left can be too little, or none: then some are 0, below, or no multiple of their step.
+    What is left can be too little, or none: then some are 0, negative, or no multiple of their step.
     """
     memory = [cell.memory for cell in cells]
-    shares = [number for number, amount in enumerate(memory) if amount is None]
-    left = guest.memory - sum(amount or 0 for amount in memory)
-    for number in shares:
+    shares = [number for number, cell in enumerate(cells) if cell.memory is None]
+    left = rest = guest.memory - sum(amount or 0 for amount in memory)
+    for number in shares[:-1]:
         step = memory_step(guest, number)
         share = left // len(shares) // step * step
         memory[number] = share
+        rest -= share
     if shares:
-        memory[shares[-1]] = left - sum(memory[number] or 0 for number in shares[:-1])
+        memory[shares[-1]] = rest
     return [amount or 0 for amount in memory]
 
 

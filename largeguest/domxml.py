@@ -81,7 +81,6 @@ def read_guest(tree: etree._ElementTree) -> Guest:
         iothreads=_read_iothreads(root),
         arch=None if os_type is None else os_type.get("arch"),
         cpu_policy=root.findtext(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}cpuPolicy"),
-        ran=has_run(tree),
     )
 
 
@@ -240,15 +239,11 @@ def _write_pins(root: Element, pins: Pins) -> Counter[str]:
     cputune = _child(root, "cputune", after=("vcpu", "vcpus", "iothreads", "iothreadids"))
     kept = cputune.findall("vcpupin")
     at = cputune.index(kept[-1]) + 1 if kept else len(cputune)
-    _insert(cputune, at, (_pin("vcpupin", cpus, vcpu=vcpu) for vcpu, cpus in sorted(pins.vcpus.items())))
-    others = [] if pins.emulator is None else [_pin("emulatorpin", pins.emulator)]
-    others += [_pin("iothreadpin", cpus, iothread=number) for number, cpus in sorted(pins.iothreads.items())]
+    _insert(cputune, at, (_element("vcpupin", vcpu=vcpu, cpuset=cpus) for vcpu, cpus in sorted(pins.vcpus.items())))
+    others = [] if pins.emulator is None else [_element("emulatorpin", cpuset=pins.emulator)]
+    others += [_element("iothreadpin", iothread=number, cpuset=cpus) for number, cpus in sorted(pins.iothreads.items())]
     _insert(cputune, len(cputune), others)
     return replaced
-
-
-def _pin(name: str, cpus: CpuSet, **who: int) -> str:
-    return _element(name, **who, cpuset=cpus)
 
 
 def _write_policy(root: Element, policy: Policy) -> Counter[str]:

@@ -59,7 +59,7 @@ class ParseError(ValueError):
         self.start, self.end = start, end
         self.mend = mend
         self.what = f"{_around(source, start, end)} at {start}: {quote(source[start:end])} {what}"
-        super().__init__(f"{self.what}: {mend}")
+        super().__init__(f"{self.what}: {mend}" if mend else self.what)
 
 
 def quote(text: str, longest: int = 40) -> str:

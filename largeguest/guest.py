@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from .cpuset import CpuSet
@@ -17,6 +17,7 @@ class Topology:
 
     sockets: int
     dies: int
+    """Of a socket, the clusters of each counted."""
     cores: int
     threads: int
 
@@ -27,11 +28,22 @@ class Topology:
 
 @record
 class MemoryDevice:
-    """A memory device that `<memory>` of the domain includes: KiB, the guest node it is plugged to, and its model."""
+    """A memory device that `<memory>` of the domain includes: its model, and the guest node it is plugged to."""
 
     model: str
     size: int
+    """KiB"""
     node: int | None
+
+    @property
+    def cell(self) -> int:
+        """The cell it is plugged to, the first where the XML names none."""
+        return self.node or 0
+
+    @property
+    def host_memory(self) -> int:
+        """KiB that it takes of the host's memory: an nvdimm is a file's."""
+        return 0 if self.model == "nvdimm" else self.size
 
 
 @record
@@ -66,7 +78,7 @@ class Pins:
 
     def __bool__(self) -> bool:
         """Whether anybody is pinned."""
-        return bool(self.all())
+        return bool(self.vcpus or self.iothreads or self.emulator)
 
     def __str__(self) -> str:
         pinned = [plural(len(self.vcpus), "vCPU")] if self.vcpus else []
@@ -74,8 +86,18 @@ class Pins:
         pinned += ["the emulator"] if self.emulator else []
         return f"{', '.join(pinned)} pinned"
 
-    def all(self) -> list[CpuSet]:
-        return [*self.vcpus.values(), *self.iothreads.values(), *([self.emulator] if self.emulator else [])]
+    def by_name(self) -> Iterator[tuple[str, CpuSet]]:
+        """Who is pinned, by libvirt's names, and where: `vcpu0`, `emulator`, `iothread1`."""
+        for vcpu, cpus in sorted(self.vcpus.items()):
+            yield f"vcpu{vcpu}", cpus
+        if self.emulator is not None:
+            yield "emulator", self.emulator
+        for number, cpus in sorted(self.iothreads.items()):
+            yield f"iothread{number}", cpus
+
+    def cpus(self) -> CpuSet:
+        """The host CPUs that anybody is pinned to."""
+        return CpuSet.union(cpus for _, cpus in self.by_name())
 
 
 @record
@@ -109,8 +131,6 @@ class Guest:
     arch: str | None = None
     cpu_policy: str | None = None
     """oVirt's CPU pinning policy; None: an engine that knows none."""
-    ran: bool = False
-    """The XML of a VM that ran already: it is resumed or migrated, not started."""
 
     @property
     def all_vcpus(self) -> CpuSet:

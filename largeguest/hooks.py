@@ -68,19 +68,20 @@ def _put_back(uuid: str) -> int:
     mend = "the VM runs without its pins; start the keeper: systemctl enable --now vdsm-largeguest-keeper"
     try:
         import libvirt
-
-        from .keeper import put_back_once
-
-        _tell(put_back_once(uuid))
     except ImportError:
         _tell(str(Problem("cputune", "libvirt's Python binding is not installed", mend)))
         return 1
+    from . import host, pinning
+
+    try:
+        moved = pinning.put_back_once(uuid, host.from_sys(SYS))
     except Refused as refused:
         _tell(str(refused))
         return 1
     except libvirt.libvirtError as error:
         _tell(str(Problem("cputune", f"libvirt did not pin: {quote(str(error), 200)}", mend)))
         return 1
+    _tell(f"largeguest: cputune: {moved or 'nothing to pin'}")
     return 0
 
 

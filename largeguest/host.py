@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 NO_HUGE_PAGE = 0
 """Stands for the size of pages that are not huge."""
 
+_BASE_PAGES = (4, 8, 16, 64)
+"""KiB of pages that are not huge, on one architecture or the other; all memory is counted in them, too."""
+
 UNKNOWN_MEMORY = 2**53 - 1
 """KiB that stand for memory of an amount that is not known: the most that libvirt can count."""
 
@@ -86,7 +89,7 @@ class Cpu:
 
 @record
 class Host:
-    """The online nodes and CPUs by their ids. Two hosts are equal when everything about them is."""
+    """The online nodes and CPUs by their ids. Two hosts are equal when these are."""
 
     nodes: Mapping[int, Node]
     cpus: Mapping[int, Cpu]
@@ -96,7 +99,7 @@ class Host:
     pci_node: Callable[[str], int | None] = lambda _: None
     """The node a PCI device such as `0000:3b:00.0` is attached to; None where that is not known."""
     siblings: Callable[[int], Iterable[int]] | None = None
-    """The siblings of each CPU, where they can be had for less than all that is known of it."""
+    """A CPU's siblings without the rest of what is known of it; None: take `cpus[...].siblings`."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Host) and (self.nodes, self.cpus) == (other.nodes, other.cpus)
@@ -104,6 +107,11 @@ class Host:
     @functools.cached_property
     def online(self) -> CpuSet:
         return CpuSet(self.cpus)
+
+    def huge_page(self, size: int, nodes: Iterable[int]) -> int:
+        """`size`, or NO_HUGE_PAGE where it is that of these nodes' base pages: libvirt takes <page> with it, too."""
+        is_base = size in _BASE_PAGES and not any(size in self.nodes[node].pages for node in nodes)
+        return NO_HUGE_PAGE if is_base else size
 
     def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
         """The CPUs of each core; the core with the lowest CPU comes first. A core is looked at when its turn comes.
@@ -210,6 +218,11 @@ def from_sys(root: str = "/sys") -> Host:
     )
 
 
+_NO_TOPOLOGY = Problem(
+    "host", "the capabilities hold no topology that can be read", "take them from virsh capabilities"
+)
+
+
 def from_capabilities(document: bytes) -> Host:
     """The host of `virsh capabilities`; free memory and pages are not known from that. Raises Refused."""
     from . import safexml
@@ -234,7 +247,7 @@ def from_capabilities(document: bytes) -> Host:
                 pages={
                     int(pages.get("size", "")): Pages(int(pages.text or ""), None)
                     for pages in cell.iterfind("pages")
-                    if int(pages.get("size", "")) not in BASE_PAGES
+                    if int(pages.get("size", "")) not in _BASE_PAGES
                 },
                 distances={
                     int(sibling.get("id", "")): _number_of(sibling.get("value"), 255)
@@ -262,14 +275,6 @@ def _id(text: str | None) -> int:
     if not 0 <= number <= MAX_ID:
         raise ValueError(number)
     return number
-
-
-_NO_TOPOLOGY = Problem(
-    "host", "the capabilities hold no topology that can be read", "take them from virsh capabilities"
-)
-
-BASE_PAGES = (4, 8, 16, 64)
-"""KiB of pages that are not huge, on one architecture or the other; all memory is counted in them, too."""
 
 
 def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, int]) -> Node:

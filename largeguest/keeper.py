@@ -20,7 +20,7 @@ from typing import Any
 
 import libvirt
 
-from . import checks, connection, host, pinning
+from . import connection, host, pinning
 from .cpuset import CpuSet
 from .errors import Problem, Refused, name_ids, plural, quote
 from .guest import Pins
@@ -75,38 +75,6 @@ def _only_one() -> Iterator[bool]:
             return
 
 
-def put_back(domain: Any, moved: Pins, cpus: int) -> None:
-    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; raises libvirtError."""
-    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
-    for vcpu, where in sorted(moved.vcpus.items()):
-        domain.pinVcpuFlags(vcpu, _map(where, cpus), live)
-    if moved.emulator is not None:
-        domain.pinEmulator(_map(moved.emulator, cpus), live)
-    for number, where in sorted(moved.iothreads.items()):
-        domain.pinIOThread(number, _map(where, cpus), live)
-
-
-def put_back_once(uuid: str) -> str:
-    """Put the pins of one VM back where they have moved; returns a line that tells what was done.
-
-    Raises Refused where cputune cannot be carried out on this host, and libvirtError.
-    """
-    opened = connection.open_to_change(connection.SYSTEM)
-    try:
-        domain = opened.lookupByUUIDString(uuid)
-        running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
-        if running.problems:
-            raise Refused(running.problems)
-        put_back(domain, running.moved, opened.getCPUMap()[0])
-        return f"largeguest: cputune: {running.moved or 'nothing to pin'}"
-    finally:
-        opened.close()
-
-
-def _map(where: CpuSet, cpus: int) -> tuple[bool, ...]:
-    return tuple(cpu in where for cpu in range(max(cpus, where.last + 1)))
-
-
 class _Budget:
     """How often something may be done: at once up to BUDGET times, later as often as REFILL_SECONDS pass."""
 
@@ -115,30 +83,38 @@ class _Budget:
 
     def wait(self) -> float:
         """Seconds until it may be done again."""
+        return round(max(0.0, (1 - self._earned()) * REFILL_SECONDS), 3)
+
+    def is_full(self) -> bool:
+        return self._earned() == BUDGET
+
+    def take(self) -> None:
+        self._left = self._earned() - 1
+
+    def _earned(self) -> float:
         now = time.monotonic()
         self._left = min(float(BUDGET), self._left + (now - self._at) / REFILL_SECONDS)
         self._at = now
-        return round(max(0.0, (1 - self._left) * REFILL_SECONDS), 3)
-
-    @property
-    def full(self) -> bool:
-        self.wait()
-        return self._left == BUDGET
-
-    def take(self) -> None:
-        self._left -= 1
+        return self._left
 
 
 class _Vm:
     """What the keeper remembers of a running VM."""
 
     def __init__(self) -> None:
+        # moments of time.monotonic()
         self.first_event: float | None = None
-        self.due = self.not_before = 0.0
-        self.known: pinning.Running | None = None
+        """Of those after which it was not looked at yet; None: there are none."""
+        self.due = 0.0
+        """When to look at it, if there are such events."""
+        self.not_before = 0.0
         self.patience = FIRST_RETRY_SECONDS
+        """Seconds until it is looked at again if libvirt is busy with it."""
+        self.known: pinning.Running | None = None
+        """As it was when it was looked at last."""
         self.budget = _Budget()
         self.told: set[str] = set()
+        """What was told once and for all."""
         self.troubles: set[str] = set()
         """What was told, and may be told again after a calm time."""
 
@@ -306,9 +282,10 @@ class _Keeper:
             for problem in refused.problems:
                 self._tell_once(vm.troubles, problem)
         except Exception as error:
-            if describe(error) not in vm.troubles:
-                vm.troubles.add(describe(error))
-                _print(describe(error), 3)
+            text = describe(error)
+            if text not in vm.troubles:
+                vm.troubles.add(text)
+                _print(text, 3)
         if wait is not None:
             vm.not_before = time.monotonic() + wait
             self._look_at(uuid)
@@ -326,11 +303,11 @@ class _Keeper:
         self._tell_problems(vm, running)
         moved = running.moved
         if not moved:
-            if vm.budget.full:
+            if vm.budget.is_full():
                 vm.troubles.clear()
             return None
         vm.budget.take()
-        put_back(domain, moved, self._cpus)
+        pinning.put_back(domain, moved, self._cpus)
         _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
         wait = vm.budget.wait()
         vm.not_before = time.monotonic() + wait
@@ -351,7 +328,7 @@ class _Keeper:
                     self._tell_shared(its_vm, one, two)
 
     def _tell_shared(self, vm: _Vm, held: pinning.Running, exclusive: pinning.Running) -> None:
-        shared = exclusive.owned & checks.union(Pins.all(held.wanted)) if held.wanted is not None else CpuSet()
+        shared = exclusive.owned & held.wanted.cpus() if held.wanted is not None else CpuSet()
         if shared:
             what = f"VM {quote(held.name)} is pinned to {name_ids('CPU', shared)}, which VM {quote(exclusive.name)} "
             what += "has for itself alone"

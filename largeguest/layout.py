@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from .cpuset import CpuSet
 from .guest import Guest, Pins
 from .host import Host
-from .placement import PlacedCell, Placement
-from .records import record
+from .placement import PlacedCell, Placement, cells_of
+from .records import record, replace
 
 
 @record
@@ -74,16 +74,13 @@ def lay_out(
     """
     if placed is None or guest is None:
         return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), None)
-    cells = placed.cells
-    if cells is None:
-        cells = tuple(PlacedCell(cell.vcpus, cell.memory, cell.nodes, cell.mode) for cell in guest.cells)
-    pins = guest.pins
-    if placed.pins is not None:
-        emulator = pins.emulator if placed.pins.emulator is None else placed.pins.emulator
-        vcpus, iothreads = {**pins.vcpus, **placed.pins.vcpus}, {**pins.iothreads, **placed.pins.iothreads}
-        pins = Pins(vcpus, iothreads, emulator)
+    cells = cells_of(guest) if placed.cells is None else placed.cells
+    old, new = guest.pins, placed.pins or Pins()
+    vcpus = {**old.vcpus, **new.vcpus}
     pins = Pins(
-        {vcpu: pins.vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in pins.vcpus}, pins.iothreads, pins.emulator
+        {vcpu: vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in vcpus},
+        {**old.iothreads, **new.iothreads},
+        new.emulator or old.emulator,
     )
     unpinned = guest.plugged_vcpus - CpuSet(pins.vcpus)
     memory = None if shares else guest.total_memory
@@ -96,8 +93,7 @@ def _cores(host: Host, pins: Pins, cells: tuple[PlacedCell, ...]) -> dict[int, t
     for vcpu, cpus in pins.vcpus.items():
         for cpu in cpus:
             vcpus.setdefault(cpu, []).append(vcpu)
-    named = [("emulator", pins.emulator or CpuSet())]
-    named += [(f"iothread{number}", cpus) for number, cpus in sorted(pins.iothreads.items())]
+    others = list(replace(pins, vcpus={}).by_name())
 
     def seat(cpu: int) -> Seat:
         here = vcpus.get(cpu, [])
@@ -106,7 +102,7 @@ def _cores(host: Host, pins: Pins, cells: tuple[PlacedCell, ...]) -> dict[int, t
             CpuSet(here),
             CpuSet(cell_of[vcpu] for vcpu in here if vcpu in cell_of),
             len(here) == 1 and len(pins.vcpus[here[0]]) == 1,
-            tuple(name for name, cpus in named if cpu in cpus),
+            tuple(name for name, cpus in others if cpu in cpus),
         )
 
     def core(node: int, threads: list[int]) -> Core:

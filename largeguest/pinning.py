@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pins of a running VM: as its cputune wants them on this host, and as they are."""
+"""The pins of a running VM: as its cputune wants them on this host, as they are, and how they come back."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
-from . import checks, domxml, placement, properties
+from . import checks, connection, domxml, placement, properties
 from .cpuset import CpuSet
 from .errors import Problem, Refused
 from .guest import Pins
 from .host import Host
 from .records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @record
@@ -43,27 +48,22 @@ class Running:
         """Who is pinned, by libvirt's names, to what by the property and to what in fact (None: not pinned)."""
         if self.wanted is None:
             return
-        for vcpu, cpus in sorted(self.wanted.vcpus.items()):
-            yield f"vcpu{vcpu}", cpus, self.real.vcpus.get(vcpu)
-        if self.wanted.emulator is not None:
-            yield "emulator", self.wanted.emulator, self.real.emulator
-        for number, cpus in sorted(self.wanted.iothreads.items()):
-            yield f"iothread{number}", cpus, self.real.iothreads.get(number)
+        real = dict(self.real.by_name())
+        for who, cpus in self.wanted.by_name():
+            yield who, cpus, real.get(who)
 
 
 def read(document: bytes, host: Host) -> Running:
     """Read a running VM out of its domain XML; raises Refused for what is no such XML."""
     tree = domxml.parse(document)
     guest = domxml.read_guest(tree)
-    name, custom = domxml.read_name(tree), domxml.read_custom_properties(tree)
-    what = checks.engines_layout(guest)
-    if what is not None:
-        owned = checks.union(guest.pins.vcpus.values())
+    name, cputune = domxml.read_name(tree), domxml.read_custom_properties(tree).get("cputune", "")
+    wanted, problems = properties.parse({"cputune": cputune})
+    if checks.tell_engines_layout(guest) is not None:
+        owned = CpuSet.union(guest.pins.vcpus.values())
         if guest.cpu_policy == "isolate-threads":
-            owned |= checks.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
-        problem = Problem("cputune", what, "choose the policy none or manual, or take the property away")
-        return Running(name, None, guest.pins, owned, (problem,) if custom.get("cputune", "").strip(" ") else ())
-    wanted, problems = properties.parse({"cputune": custom.get("cputune", "")})
+            owned |= CpuSet.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
+        return Running(name, None, guest.pins, owned, (*problems, *checks.check_policy(wanted, guest)))
     pins = None
     if wanted.cputune is not None:
         try:
@@ -76,3 +76,34 @@ def read(document: bytes, host: Host) -> Running:
         except Refused as refused:
             problems = refused.problems
     return Running(name, pins, guest.pins, CpuSet(), problems)
+
+
+def put_back(domain: Any, moved: Pins, cpus: int) -> None:
+    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; raises libvirtError."""
+    import libvirt
+
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    for vcpu, where in sorted(moved.vcpus.items()):
+        domain.pinVcpuFlags(vcpu, _map(where, cpus), live)
+    if moved.emulator is not None:
+        domain.pinEmulator(_map(moved.emulator, cpus), live)
+    for number, where in sorted(moved.iothreads.items()):
+        domain.pinIOThread(number, _map(where, cpus), live)
+
+
+def put_back_once(uuid: str, host: Host) -> Pins:
+    """Put the pins of a VM on this `host` back where they have moved; returns what was done.
+
+    Raises Refused where cputune cannot be carried out here, and libvirtError.
+    """
+    with contextlib.closing(connection.open_to_change(connection.SYSTEM)) as opened:
+        domain = opened.lookupByUUIDString(uuid)
+        running = read(domain.XMLDesc().encode(), host)
+        if running.problems:
+            raise Refused(running.problems)
+        put_back(domain, running.moved, opened.getCPUMap()[0])
+        return running.moved
+
+
+def _map(where: CpuSet, cpus: int) -> tuple[bool, ...]:
+    return tuple(cpu in where for cpu in range(max(cpus, where.last + 1)))

@@ -74,7 +74,7 @@ class Placement:
         if self.cells is not None:
             vcpus = sum(len(cell.vcpus) for cell in self.cells)
             memory = sum(cell.memory for cell in self.cells)
-            nodes = checks.union(cell.nodes for cell in self.cells if cell.nodes is not None)
+            nodes = CpuSet.union(cell.nodes for cell in self.cells if cell.nodes is not None)
             where = f" on host {name_ids('node', nodes)}" if nodes else ""
             done.append(f"guestnuma: {plural(len(self.cells), 'cell')}{where}, {plural(vcpus, 'vCPU')}, {memory} KiB")
         return "; ".join(done) or "nothing asked for"
@@ -91,7 +91,7 @@ def place(wanted: Properties, guest: Guest, host: Host | None) -> Placement:
             problems += checks.check_cells_in_policy(placed.cells or (), policy.mode, policy.nodeset)
     if host is not None:
         problems += checks.check_host(placed, guest, host)
-    return replace(placed, warnings=_warnings_of(problems))
+    return replace(placed, warnings=_refuse_or_warn(problems))
 
 
 def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
@@ -111,10 +111,15 @@ def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
     placed = Placement(
         pins=pins,
         memory=None if policy is None else Policy(policy.mode, None if policy.auto else policy.nodeset),
-        cells=tuple(PlacedCell(cell.vcpus, cell.memory, cell.nodes, cell.mode) for cell in guest.cells) or None,
+        cells=cells_of(guest) or None,
     )
     problems += checks.check_host(placed, guest, host)
-    return replace(placed, warnings=_warnings_of(problems))
+    return replace(placed, warnings=_refuse_or_warn(problems))
+
+
+def cells_of(guest: Guest) -> tuple[PlacedCell, ...]:
+    """Those that its domain XML has already."""
+    return tuple(PlacedCell(cell.vcpus, cell.memory, cell.nodes, cell.mode) for cell in guest.cells)
 
 
 def resolve_pins(cputune: Cputune, host: Host) -> Pins:
@@ -122,12 +127,12 @@ def resolve_pins(cputune: Cputune, host: Host) -> Pins:
     problems: list[Problem] = []
     pins = _resolve_pins(cputune, host, problems)
     problems += checks.check_cpus(pins, host)
-    _warnings_of(problems)
+    _refuse_or_warn(problems)
     return pins
 
 
-def _warnings_of(problems: list[Problem]) -> tuple[Problem, ...]:
-    """Raises Refused with what is more than a warning."""
+def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
+    """The warnings; raises Refused with the others if there are any."""
     fatal = [problem for problem in problems if not problem.warning]
     if fatal:
         raise Refused(fatal)

@@ -15,7 +15,7 @@ from .cpulist import CpuList, Item, NotThereError, Span
 from .cpuset import CpuSet
 from .errors import Problem, Refused, name_ids, plural, shorten
 from .guest import Guest, Topology
-from .host import BASE_PAGES, NO_HUGE_PAGE, Host
+from .host import NO_HUGE_PAGE, Host
 from .placement import Placement
 from .properties import (
     MAX_LENGTH,
@@ -115,7 +115,7 @@ class _Planner:
     def __init__(self, request: Request, host: Host) -> None:
         self._request, self._host = request, host
         self._guest = guest = request.guest
-        what = checks.engines_layout(guest)
+        what = checks.tell_engines_layout(guest)
         if what is not None:
             raise _refused(what, "choose the policy none or manual")
         if guest.arch == "s390x":
@@ -125,10 +125,10 @@ class _Planner:
         self._page = self._page_size()
         self._step = dealing.memory_step(guest, 0)
         self._reserved = self._resolve_reserve()
-        # cell to KiB of its memory devices; one that has only nvdimm, which is a file's memory, must be there, too
+        # cell to KiB of its memory devices; a cell must be there also for an nvdimm, which takes nothing of the host's
         self._devices: Counter[int] = Counter()
         for device in guest.devices:
-            self._devices[device.node or 0] += 0 if device.model == "nvdimm" else device.size
+            self._devices[device.cell] += device.host_memory
         self._device_memory = sum(self._devices.values())
         self._all_memory = guest.memory + self._device_memory
         if guest.memory <= 0 or guest.memory % self._step:
@@ -159,8 +159,7 @@ class _Planner:
         size = pages[0].size if pages else NO_HUGE_PAGE
         if size is None:
             raise _refused("the VM's <hugepages> does not say how large they are", "write <page size=...>")
-        there = any(size in node.pages for node in self._host.nodes.values())
-        return NO_HUGE_PAGE if size in BASE_PAGES and not there else size
+        return self._host.huge_page(size, self._host.nodes)
 
     def _resolve_reserve(self) -> CpuSet:
         if self._request.reserve is None:
@@ -266,7 +265,7 @@ class _Planner:
         return None if nodes is None else self._paired(nodes, capacities)
 
     def _cpus_of(self, nodes: Iterable[int]) -> CpuSet:
-        return checks.union(self._host.nodes[node].cpus for node in nodes)
+        return CpuSet.union(self._host.nodes[node].cpus for node in nodes)
 
     def _distance(self, one: int, two: int) -> int:
         return self._host.nodes[one].distances.get(two, 10 if one == two else 20)
@@ -325,7 +324,7 @@ class _Planner:
         """One CPU each, by the name of the node, so that it reads well and goes on another host of the same make."""
         ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], self._host.by_core(self._host.nodes[node].cpus))
         left_out = _spans(CpuSet(ahead) - CpuSet(cpus), out=True)
-        return Pin(_vcpus(vcpus), CpuList((Item(cpulist.Node(node)), *left_out)), each=True)
+        return Pin(Vcpus(vcpus.first, vcpus.last), CpuList((Item(cpulist.Node(node)), *left_out)), each=True)
 
     def _pin_others(self, beside: Iterable[Item]) -> Iterator[Pin]:
         where = self._request.reserve or CpuList(tuple(beside))
@@ -452,11 +451,6 @@ def _deal(total: int, most: Sequence[int], weights: Sequence[int]) -> list[int]:
 
 def _spans(cpus: CpuSet, out: bool = False) -> Iterator[Item]:
     return (Item(Span(*span), out) for span in cpus.ranges())
-
-
-def _vcpus(vcpus: CpuSet) -> Vcpus:
-    first, last = next(vcpus.ranges())
-    return Vcpus(first, last)
 
 
 def _refused(what: str, mend: str) -> Refused:

@@ -12,7 +12,7 @@ between tokens are ignored; a value that is empty or blank is as good as none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from . import PROPERTIES, cpulist, cpuset
 from .cpulist import CpuList
@@ -38,8 +38,6 @@ MAX_MEMORY_KIB = 2**53 - 1
 MAX_LENGTH = 4000
 """Characters of a value: the engine's column for all custom properties of a VM (VARCHAR(4000)). What is longer was not
 typed there; refused before it is read, no input makes the hook slow."""
-
-EXAMPLE_OF_MEMORY = "write for example 4194304 (KiB), 4096M, 4G or *"
 
 
 @record
@@ -171,6 +169,11 @@ class Guestnuma:
 
     cells: tuple[Cell, ...]
 
+    @property
+    def shares(self) -> list[int]:
+        """The ids of the cells whose memory is `*`."""
+        return [number for number, cell in enumerate(self.cells) if cell.memory is None]
+
     def __str__(self) -> str:
         return ",".join(map(str, self.cells))
 
@@ -212,7 +215,7 @@ def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:
 
 def parse_cputune(text: str) -> Cputune:
     """Read pins such as `0#0-1,1#2,4` or `0-31#=node0`; raises ParseError."""
-    fields = list(_fields(text, SHAPES["cputune"], _explain_pin))
+    fields = _fields(text, SHAPES["cputune"], _explain_pin)
     begins = [(start, text.index("#", start, end)) for start, end in fields if "#" in text[start:end]]
     ends = [start - 1 for start, _ in begins[1:]] + [len(text)]
     return Cputune(tuple(_parse_pin(text, start, sign, end) for (start, sign), end in zip(begins, ends)))
@@ -237,7 +240,7 @@ def _parse_who(text: str, start: int, end: int) -> Vcpus | Emulator | Iothread:
 
 def parse_numatune(text: str) -> Numatune:
     """Read a policy such as `strict#0-1`, `0-1` or `interleave#auto`; raises ParseError."""
-    list(_fields(text, SHAPES["numatune"], _explain_policy))
+    _fields(text, SHAPES["numatune"], _explain_policy)  # for what it raises
     sign = text.find("#")
     mode = text[:sign].strip(" ") if sign >= 0 else DEFAULT_MODE
     begin, stop = cpuset.strip(text, sign + 1, len(text))
@@ -255,8 +258,7 @@ def parse_guestnuma(text: str) -> Guestnuma:
     """Read cells such as `0-7#10485760,8-15#10G@1`; raises ParseError."""
     cells = []
     begin = 0
-    # the shape of all fields before the numbers in any, as in the regular expressions
-    for start, end in list(_fields(text, SHAPES["guestnuma"], _explain_cell)):
+    for start, end in _fields(text, SHAPES["guestnuma"], _explain_cell):
         sign = text.find("#", start, end)
         if sign >= 0:
             at = text.find("@", sign, end)
@@ -278,18 +280,16 @@ def parse_memory(text: str) -> int:
 def _union(text: str, start: int, end: int, separator: str) -> CpuSet:
     """The ids of all ranges between the separators, those behind a `^` like the others."""
     ids = CpuSet()
-    for piece in text[start:end].split(separator):
-        stop = start + len(piece)
-        ids |= CpuSet.span(*cpuset.parse_range(text, max(start, text.find("^", start, stop) + 1), stop))
-        start = stop + 1
+    for at, stop in cpuset.split(text, start, end, separator):
+        ids |= CpuSet.span(*cpuset.parse_range(text, max(at, text.find("^", at, stop) + 1), stop))
     return ids
 
 
-def _fields(text: str, shape: Shape, explain: Callable[[str, int, int], ParseError]) -> Iterator[tuple[int, int]]:
-    """The bounds of the fields of `text`; where it does not have its shape, what `explain` says is raised."""
-    start = 0
-    for field in text.split(","):
-        end = start + len(field)
+def _fields(text: str, shape: Shape, explain: Callable[[str, int, int], ParseError]) -> list[tuple[int, int]]:
+    """The bounds of the fields of `text`; where one does not have its shape, what `explain` says of it is raised."""
+    fields = list(cpuset.split(text, 0, len(text)))
+    for start, end in fields:
+        field = text[start:end]
         if re.fullmatch(shape.further if start else shape.first, field) is None:
             raise explain(text, start, end)
         for joint in re.finditer(f"[{shape.joints}]", field) if shape.joints else ():
@@ -297,11 +297,10 @@ def _fields(text: str, shape: Shape, explain: Callable[[str, int, int], ParseErr
             piece = re.split(f"[{shape.joints}]", rest, maxsplit=1)[0]
             if re.fullmatch(shape.joined, piece) is None:
                 raise _not_joined(text, start + joint.end(), start + joint.end() + len(piece))
-        yield start, end
-        start = end + 1
     if re.fullmatch(shape.last, text, re.DOTALL) is None:
         start, end = cpuset.strip(text, text.rfind(",") + 1, len(text))
         raise ParseError(text, start, end, "has no memory", "write <vcpus>#<memory>, for example 0-3#4G")
+    return fields
 
 
 def _explain_pin(text: str, start: int, end: int) -> ParseError:
@@ -324,8 +323,8 @@ def _explain_policy(text: str, start: int, end: int) -> ParseError:
     if start == 0 and sign >= 0:
         begin, stop = cpuset.strip(text, 0, sign)
         if text[begin:stop] not in MODES:
-            what = f"write {'#, '.join(MODES[:-1])}# or {MODES[-1]}# before the nodes"
-            return ParseError(text, begin, stop, "is not a mode", what)
+            mend = f"write {'#, '.join(MODES[:-1])}# or {MODES[-1]}# before the nodes"
+            return ParseError(text, begin, stop, "is not a mode", mend)
         start = sign + 1
     begin, stop = cpuset.strip(text, start, end)
     if start == 0 and text[begin:stop] in MODES:
@@ -352,7 +351,8 @@ def _explain_cell(text: str, start: int, end: int) -> ParseError:
     if re.fullmatch(r"[0-9]+ *[KMGTkmgt][Bb]", text[begin:stop]):
         unit = text[stop - 2].upper()
         return ParseError(text, begin, stop, "may be meant decimal", f"write {unit} or {unit}iB, units are binary")
-    return ParseError(text, begin, stop, "is not an amount of memory", EXAMPLE_OF_MEMORY)
+    mend = "write for example 4194304 (KiB), 4096M, 4G or *"
+    return ParseError(text, begin, stop, "is not an amount of memory", mend)
 
 
 def _not_vcpus(text: str, start: int, end: int) -> ParseError:
@@ -362,13 +362,11 @@ def _not_vcpus(text: str, start: int, end: int) -> ParseError:
 
 def _not_joined(text: str, start: int, end: int) -> ParseError:
     """The error for the first piece between `+` that is no range."""
-    for piece in text[start:end].split("+"):
-        if re.fullmatch(f" *{RANGE}", piece) is None:
-            end = start + len(piece)
-            break
-        start += len(piece) + 1
-    start, end = cpuset.strip(text, start, end)
-    return ParseError(text, start, end, "is not a node or a range of nodes", "write for example @0, @0-1 or @0+2")
+    pieces = cpuset.split(text, start, end, "+")
+    wrong = next((piece for piece in pieces if re.fullmatch(f" *{RANGE}", text[slice(*piece)]) is None), (start, end))
+    return ParseError(
+        text, *cpuset.strip(text, *wrong), "is not a node or a range of nodes", "write for example @0, @0-1 or @0+2"
+    )
 
 
 def _not_alone(text: str, start: int, end: int) -> ParseError:

@@ -10,6 +10,23 @@ from . import domxml, placement, properties
 from .errors import Problem, Refused, join, plural
 from .host import Host
 
+_NO_KEEPER = Problem(
+    "cputune",
+    "VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not active",
+    "systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual",
+    warning=True,
+)
+
+_REFUSED_NEXT = Problem(
+    "guestnuma",
+    "the VM gets memory that the property does not know, so its next start will be refused",
+    "add the memory to a cell before that, or write * for one cell's memory",
+    warning=True,
+)
+
+_kept: list[object] = []
+"""The last tree: to take a large one apart takes a while, and a hook's process ends right away."""
+
 
 def rewrite(
     values: Mapping[str, str], document: bytes, host: Host | None, keeper: bool | None = None
@@ -43,17 +60,6 @@ def rewrite(
     return new, _tell(done, warnings)
 
 
-_kept: list[object] = []
-"""The last tree: to take a large one apart takes a while, and a hook's process ends right away."""
-
-_NO_KEEPER = Problem(
-    "cputune",
-    "VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not active",
-    "systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual",
-    warning=True,
-)
-
-
 def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> str:
     """Check that `host` can take over the VM of the domain XML `document`, which runs or sleeps elsewhere.
 
@@ -76,28 +82,21 @@ def retarget(values: Mapping[str, str], device: bytes, running: bytes | None) ->
     Returns the new device and one line; without the running VM's XML, or where the VM has no cells, the old device.
     """
     wanted, _ = properties.parse(values)
-    shares = wanted.guestnuma is not None and any(cell.memory is None for cell in wanted.guestnuma.cells)
     tree = domxml.parse_device(device)
-    cells = {}
+    memory = {}
     if running is not None:
         try:
-            cells = domxml.read_memory_by_cell(domxml.parse(running))
+            memory = domxml.read_memory_by_cell(domxml.parse(running))
         except Refused:
             pass  # then it is as if it had no cells
-    refused_next = Problem(
-        "guestnuma",
-        "the VM gets memory that the property does not know, so its next start will be refused",
-        "add the memory to a cell before that, or write * for one cell's memory",
-        warning=True,
-    )
-    next_start = [] if shares else [refused_next]
-    if not cells:
+    next_start = [] if wanted.guestnuma is not None and wanted.guestnuma.shares else [_REFUSED_NEXT]
+    if not memory:
         what = "libvirt could not be asked for the VM's cells" if running is None else "the VM has no cells"
         stays = Problem("guestnuma", what, "the memory device stays as the engine made it", warning=True)
         return device, _tell([], [stays, *next_start])
-    cell = min(cells, key=lambda number: (cells[number], number))
+    cell = min(memory, key=lambda number: (memory[number], number))
     domxml.set_node(tree.getroot(), cell)
-    told = f"largeguest: guestnuma: memory device plugged to cell {cell}, which has least memory, {cells[cell]} KiB"
+    told = f"largeguest: guestnuma: memory device plugged to cell {cell}, which has least memory, {memory[cell]} KiB"
     return domxml.serialise(tree, like=device), _tell([told], next_start)
 
 

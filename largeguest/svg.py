@@ -131,8 +131,6 @@ class _Picture:
 
     def _seat(self, seat: Seat, x: float, y: float) -> None:
         fill, ink = _colours(seat.cells) if seat.vcpus else _NOBODY
-        if seat.vcpus and not seat.cells:
-            fill, ink = _SEVERAL
         box = self._box(x + 1, y, _SEAT_WIDTH - 2, _SEAT_HEIGHT, fill, _LINE, radius=2)
         if seat.vcpus and not seat.alone:
             box.set("stroke-dasharray", "3 2")

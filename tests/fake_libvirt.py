@@ -7,14 +7,17 @@ can be changed, each change told as an event. The e2e tests have the real one.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
+import importlib
 import itertools
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 CONSTANTS = {
@@ -222,6 +225,23 @@ class World:
             virEventAddHandle=lambda _fd, _events, callback, _opaque: self._handles.append(callback),
             virEventRunDefaultImpl=self._run,
         )
+
+    @contextlib.contextmanager
+    def keeper(self) -> Iterator[ModuleType]:
+        """The keeper's module, with this libvirt."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        binding = sys.modules.get("libvirt")
+        sys.modules["libvirt"] = self.module()
+        sys.modules.pop("largeguest.keeper", None)
+        try:
+            yield importlib.import_module("largeguest.keeper")
+        finally:
+            del sys.modules["largeguest.keeper"], sys.modules["libvirt"]
+            if binding is not None:
+                sys.modules["libvirt"] = binding
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _open(self, _uri: str) -> Connection:
         if self.unreachable:

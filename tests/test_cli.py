@@ -276,7 +276,10 @@ def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, caps
         (["--vcpus", "\u0664", "--memory", "1G"], '--vcpus: "\\u0664" is not a number from 1 to 16384'),
         (["--vcpus", "4", "--memory", "1GB"], '--memory: "1GB" at 0: "1GB" is not an amount of memory'),
         (["--vcpus", "4", "--memory", "*"], '--memory: "*" at 0: "*" is not an amount of memory'),
-        (["--vcpus", "4", "--memory", "1G", "--reserve", "x"], '--reserve: "x" at 0: "x" is not a CPU'),
+        (
+            ["--vcpus", "4", "--memory", "1G", "--reserve", "x"],
+            '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0)\n',
+        ),
         (["--vcpus", "4", "--memory", "1G", "--nodes", "2", "--spread"], "not allowed with argument --nodes"),
         (["--vcpus", "4", "--memory", "1G", "--mode", "restrictive"], "invalid choice: 'restrictive'"),
         (["--domain", str(PLAIN), "--memory", "1G"], "--memory does not go with --domain, which says it"),
@@ -470,16 +473,9 @@ def test_without_libvirts_binding(
 
 def test_the_keeper_is_started(world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    monkeypatch.delitem(sys.modules, "largeguest.keeper", raising=False)
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     world.stop_after(1)
-    try:
+    with world.keeper():
         assert cli.main(["keeper", "--connect", "qemu:///system"]) == 0
-    finally:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
-        sys.modules.pop("largeguest.keeper", None)
     assert len(world.connections) == 1
 
 

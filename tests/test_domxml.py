@@ -253,7 +253,6 @@ def test_read_guest_in_full() -> None:
         iothreads=CpuSet([1, 2, 3]),
         arch="ppc64le",
         cpu_policy="manual",
-        ran=True,
     )
     assert (guest.memory, guest.vcpus_per_socket, guest.plugged_vcpus) == (68 * 2**20, 8, CpuSet(range(4)))
     assert [guest.page_of(cell) for cell in (0, 1)] == list(guest.pages)

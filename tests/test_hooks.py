@@ -144,8 +144,7 @@ def test_a_vm_that_has_arrived_is_pinned(
 ) -> None:
     fake = FAKE_TO_PIN.format(cputune=cputune, more=more)
     prepare = f"exec({fake!r}); from largeguest import connection; "
-    if "None" not in more:
-        prepare += f"from largeguest import keeper; keeper.SYS = {four_nodes!r}; "
+    prepare += f"hooks.SYS = {four_nodes!r}; "
     result = run_hook(domxml, {"cputune": cputune}, prepare, "after_vm_migrate_destination")
     assert (result.returncode, result.stderr) == (code, f"largeguest: {told}\n")
     assert result.stdout.strip() == calls

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from largeguest import connection
+from largeguest import connection, host
 
 from .fake_libvirt import CONSTANTS, Domain, World, libvirtError
 
@@ -29,20 +27,13 @@ def world() -> World:
 @pytest.fixture
 def keeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four_nodes: str) -> Iterator[ModuleType]:
     """The module, with this world's libvirt."""
-    monkeypatch.setitem(sys.modules, "libvirt", world.module())
-    sys.modules.pop("largeguest.keeper", None)
-    module = importlib.import_module("largeguest.keeper")
-    monkeypatch.setattr(module, "SYS", four_nodes)
-    monkeypatch.setattr(module, "KEEPER_FOLDER", str(tmp_path / "run"))
-    monkeypatch.setattr(module.time, "monotonic", lambda: world.now)
-    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield module
-    signal.set_wakeup_fd(-1)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    del sys.modules["largeguest.keeper"]
+    with world.keeper() as module:
+        monkeypatch.setattr(module, "SYS", four_nodes)
+        monkeypatch.setattr(module, "KEEPER_FOLDER", str(tmp_path / "run"))
+        monkeypatch.setattr(module.time, "monotonic", lambda: world.now)
+        monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+        monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+        yield module
 
 
 def vm(world: World, cputune: str = "0-1#0,2-3#1", **more: object) -> Domain:
@@ -374,9 +365,10 @@ def test_sasl_where_vdsm_has_a_password(
     assert domain.pins == WANTED
 
 
-def test_once_for_a_vm_that_has_arrived(world: World, keeper: ModuleType) -> None:
+def test_once_for_a_vm_that_has_arrived(world: World, keeper: ModuleType, four_nodes: str) -> None:
     domain = vm(world)
-    assert keeper.put_back_once("uuid-of-db01") == "largeguest: cputune: 4 vCPUs pinned"
+    here = host.from_sys(four_nodes)
+    assert str(keeper.pinning.put_back_once("uuid-of-db01", here)) == "4 vCPUs pinned"
     assert domain.pins == WANTED
-    assert keeper.put_back_once("uuid-of-db01") == "largeguest: cputune: nothing to pin"
+    assert not keeper.pinning.put_back_once("uuid-of-db01", here)
     assert len(domain.calls) == 4

@@ -826,7 +826,6 @@ def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:
         cells=(GuestCell(CpuSet(range(4)), GIB, False),),
         policy=GuestPolicy("strict", auto=False, nodeset=CpuSet([0])),
         devices=(MemoryDevice("dimm", 4 * GIB, 0),),
-        ran=True,
     )
     with pytest.raises(Refused, match="5242880 KiB are bound to node 0, where 4194304 KiB fit"):
         placement.place_again(properties_then, now, FOUR_NODES)
