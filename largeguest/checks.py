@@ -45,7 +45,7 @@ def check_guest(wanted: Properties, guest: Guest) -> Iterator[Problem]:
     """What is wrong with the properties on this VM."""
     yield from check_policy(wanted, guest)
     if wanted.cputune is not None:
-        yield from _check_pins(wanted.cputune, guest)
+        yield from check_pins(wanted.cputune, guest)
     if wanted.guestnuma is not None:
         yield from _check_cells(wanted.guestnuma, guest)
         yield from _check_nodes_of_cells(wanted.guestnuma, wanted.numatune, guest)
@@ -58,6 +58,26 @@ def check_policy(wanted: Properties, guest: Guest) -> Iterator[Problem]:
         for name in PROPERTIES:
             if getattr(wanted, name) is not None:
                 yield Problem(name, what, "choose the policy none or manual, or take the property away")
+
+
+def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
+    """What is wrong with the pins on this VM, which libvirt would drop, or carry out in part."""
+    sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
+    yield from _check_vcpus_exist("cputune", CpuSet.union(sets), guest, "take their pins out")
+    twice = _named_twice(sets)
+    if twice:
+        yield Problem("cputune", f"{_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
+    iothreads = [CpuSet([pin.who.number]) for pin in cputune.pins if isinstance(pin.who, Iothread)]
+    unknown = CpuSet.union(iothreads) - guest.iothreads
+    if unknown:
+        has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
+        what = f"{name_ids('iothread', unknown)} {_do(unknown)} not exist, the VM has {has}"
+        yield Problem("cputune", what, "take their pins out")
+    others = [str(Emulator())] * (sum(isinstance(pin.who, Emulator) for pin in cputune.pins) > 1)
+    others += [str(Iothread(number)) for number in _named_twice(iothreads)]
+    for other in others:
+        yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
+    yield from _check_lone_numbers(cputune, CpuSet.union(sets), guest)
 
 
 def check_host(placed: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
@@ -96,25 +116,6 @@ def check_cells_in_policy(cells: Iterable[PlacedCell], mode: str, nodeset: CpuSe
                 allowed = shorten(str(nodeset))
                 what = f"cell {number} is on {name_ids('node', cell.nodes)} but numatune allows {allowed} only"
                 yield Problem("guestnuma", what, "name these nodes in numatune, too")
-
-
-def _check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
-    sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
-    yield from _check_vcpus_exist("cputune", CpuSet.union(sets), guest, "take their pins out")
-    twice = _named_twice(sets)
-    if twice:
-        yield Problem("cputune", f"{_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
-    iothreads = [CpuSet([pin.who.number]) for pin in cputune.pins if isinstance(pin.who, Iothread)]
-    unknown = CpuSet.union(iothreads) - guest.iothreads
-    if unknown:
-        has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
-        what = f"{name_ids('iothread', unknown)} {_do(unknown)} not exist, the VM has {has}"
-        yield Problem("cputune", what, "take their pins out")
-    others = [str(Emulator())] * (sum(isinstance(pin.who, Emulator) for pin in cputune.pins) > 1)
-    others += [str(Iothread(number)) for number in _named_twice(iothreads)]
-    for other in others:
-        yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
-    yield from _check_lone_numbers(cputune, CpuSet.union(sets), guest)
 
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:

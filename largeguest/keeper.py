@@ -2,7 +2,7 @@
 """Holds the pins of running VMs: where somebody moves what cputune has pinned, it is pinned back.
 
 VDSM pins every vCPU of a VM without a CPU pinning policy to its shared CPUs, after the start and whenever other VMs
-come and go. libvirt tells of that with events; nothing is polled.
+come and go. libvirt tells of that with events; nothing is polled, but for a VM that cannot be pinned just now.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import libvirt
 
@@ -42,37 +42,44 @@ RECONNECT_SECONDS = (0.2, 5.0)
 FIRST_RETRY_SECONDS = 0.1
 """A VM that libvirt is busy with is looked at again after so long, then after twice as long, up to REFILL_SECONDS."""
 
+LONGEST_RETRY_SECONDS = 300.0
+"""A VM about which libvirt gives an error, each of which may take half a minute, is left alone for so long at last."""
+
 LOCK_SECONDS = 1.0
 """So long a hook that looks whether there is a keeper may stand in the way of one that starts."""
 
 
 def keep(uri: str) -> int:
     """Hold the pins of all VMs on the libvirt at `uri` until SIGTERM or SIGINT; returns the exit code."""
-    with _only_one() as alone:
-        if not alone:
-            _log(Problem("keeper", "another one runs on this host", "stop it first"))
-            return 1
+    with _only_one():
         return _Keeper(uri).run()
 
 
 @contextlib.contextmanager
-def _only_one() -> Iterator[bool]:
-    """Hold the lock by which the hook, and a second keeper, know that there is one; False if another has it."""
+def _only_one() -> Iterator[None]:
+    """Hold the lock by which the hook, and a second keeper, know that there is one; wait until no other has it."""
     folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
         end = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < end:
-                    time.sleep(0.05)
-                    continue
-                yield False
+        while not _lock(lock, fcntl.LOCK_NB):
+            if time.monotonic() < end:
+                time.sleep(0.05)
             else:
-                yield True
-            return
+                what, mend = "another one runs on this host", "this one waits until it ends"
+                _log(Problem("keeper", what, mend, warning=True))
+                _lock(lock)
+                break
+        yield
+
+
+def _lock(file: IO[str], flags: int = 0) -> bool:
+    """Whether the file could be locked; without LOCK_NB in the `flags` it is waited for."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | flags)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Budget:
@@ -89,7 +96,7 @@ class _Budget:
         return self._earned() == BUDGET
 
     def take(self) -> None:
-        self._left = self._earned() - 1
+        self._left = max(0.0, self._earned() - 1)
 
     def _earned(self) -> float:
         now = time.monotonic()
@@ -101,22 +108,33 @@ class _Budget:
 class _Vm:
     """What the keeper remembers of a running VM."""
 
-    def __init__(self) -> None:
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
         # moments of time.monotonic()
         self.first_event: float | None = None
         """Of those after which it was not looked at yet; None: there are none."""
         self.due = 0.0
         """When to look at it, if there are such events."""
         self.not_before = 0.0
-        self.patience = FIRST_RETRY_SECONDS
-        """Seconds until it is looked at again if libvirt is busy with it."""
+        self.patience = 0.0
+        """Seconds that were waited at least, when it could not be held, and are doubled."""
         self.known: pinning.Running | None = None
         """As it was when it was looked at last."""
         self.budget = _Budget()
         self.told: set[str] = set()
         """What was told once and for all."""
+        self.told_of: dict[str, str] = {}
+        """What was told of another VM, as long as that runs."""
         self.troubles: set[str] = set()
-        """What was told, and may be told again after a calm time."""
+        """What was told, and may be told again when it has been held in between."""
+        self.fought = False
+        """It was told that somebody moves its pins again and again, and there was no calm time since."""
+
+    def wait(self, least: float, most: float) -> float:
+        """Seconds to wait, each time twice as many."""
+        wait = min(max(self.patience, least), most)
+        self.patience = 2 * wait
+        return wait
 
 
 class _Keeper:
@@ -137,8 +155,7 @@ class _Keeper:
         self._again = libvirt.virEventAddTimeout(0, self._guarded(lambda *_: self._connect()), None)
         while not self._stopped:
             libvirt.virEventRunDefaultImpl()
-        if self._connection is not None:
-            self._connection.close()
+        self._close(self._connection)
         return 0
 
     def _listen_to_signals(self) -> None:
@@ -180,7 +197,7 @@ class _Keeper:
                 what = f"libvirt cannot be reached: {quote(str(error), 200)}"
                 _log(Problem("keeper", what, "it is tried again until it can", warning=True))
             self._unreachable = True
-            self._leave(opened)
+            self._close(opened)
             return
         libvirt.virEventUpdateTimeout(self._again, -1)
         self._connection, self._pause, self._unreachable = opened, RECONNECT_SECONDS[0], False
@@ -190,12 +207,12 @@ class _Keeper:
         for event, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, self._tunable),
-            (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, lambda _, domain, *__: self._look_at(domain.UUIDString())),
         ):
             self._callbacks.append(opened.domainEventRegisterAny(None, event, self._guarded(callback), None))
         self._cpus = opened.getCPUMap()[0]
         running = {domain.UUIDString() for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
-        self._vms = {uuid: vm for uuid, vm in self._vms.items() if uuid in running}
+        for uuid in self._vms.keys() - running:
+            self._forget(uuid)
         for uuid in running:
             self._look_at(uuid)
         _print(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {plural(len(running), 'VM')} run here", 6)
@@ -204,13 +221,18 @@ class _Keeper:
         if which is not self._connection:
             return
         self._connection = None
-        libvirt.virEventUpdateTimeout(self._timer, -1)
         libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
         _print("largeguest: keeper: libvirt has closed the connection", 5)
         self._leave(which)
 
+    def _close(self, opened: Any) -> None:
+        if opened is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                opened.unregisterCloseCallback()  # which refers to the connection, and so would keep it open
+        self._leave(opened)
+
     def _leave(self, opened: Any) -> None:
-        """Close a connection and what refers to it; it may be broken."""
+        """Close a connection, which may be broken, but for its close callback: that may be what calls us."""
         numbers, self._callbacks = self._callbacks, []
         if opened is None:
             return
@@ -222,10 +244,10 @@ class _Keeper:
 
     def _lifecycle(self, _connection: Any, domain: Any, event: int, _detail: int, _: Any) -> None:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
-            self._vms.pop(domain.UUIDString(), None)
+            self._forget(domain.UUIDString())
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
-            vm = self._vms.setdefault(domain.UUIDString(), _Vm())
-            vm.patience, vm.not_before = FIRST_RETRY_SECONDS, 0.0
+            vm = self._remember(domain.UUIDString())
+            vm.patience = vm.not_before = 0.0
             self._look_at(domain.UUIDString())
 
     def _tunable(self, _connection: Any, domain: Any, changed: dict[str, Any], _: Any) -> None:
@@ -233,10 +255,18 @@ class _Keeper:
         if vm is None or vm.known is None or not _as_wanted(vm.known, changed):
             self._look_at(domain.UUIDString())
 
+    def _remember(self, uuid: str) -> _Vm:
+        return self._vms.setdefault(uuid, _Vm(uuid))
+
+    def _forget(self, uuid: str) -> None:
+        self._vms.pop(uuid, None)
+        for vm in self._vms.values():
+            vm.told_of.pop(uuid, None)
+
     def _look_at(self, uuid: str) -> None:
         """Look at a VM when its events pause."""
         now = time.monotonic()
-        vm = self._vms.setdefault(uuid, _Vm())
+        vm = self._remember(uuid)
         if vm.first_event is None:
             vm.first_event = now
         vm.due = max(vm.not_before, min(now + QUIET_SECONDS, vm.first_event + MOST_SECONDS))
@@ -256,26 +286,30 @@ class _Keeper:
         due = [uuid for uuid, vm in self._vms.items() if vm.first_event is not None and vm.due <= now]
         try:
             for uuid in due:
-                self._hold_or_retry(uuid, self._vms[uuid])
+                self._hold_or_retry(self._vms[uuid])
         finally:
             self._set_timer()
 
-    def _hold_or_retry(self, uuid: str, vm: _Vm) -> None:
+    def _hold_or_retry(self, vm: _Vm) -> None:
         """Hold the pins of a VM; what goes wrong is told once, and tried again in a while."""
         vm.first_event = None
         opened = self._connection
         if opened is None:
             return  # all are looked at when it is there again
-        wait: float | None = REFILL_SECONDS
+        least, most = REFILL_SECONDS, LONGEST_RETRY_SECONDS
         try:
-            wait = self._hold(opened.lookupByUUIDString(uuid), vm)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                self._vms.pop(uuid, None)
+            if self._hold(opened.lookupByUUIDString(vm.uuid), vm):
+                vm.patience = 0.0
+                vm.troubles.clear()
                 return
+            least, most = FIRST_RETRY_SECONDS, REFILL_SECONDS
+        except libvirt.libvirtError as error:
             if self._connection is not opened or not opened.isAlive():
                 return
-            what = f"VM {quote(vm.known.name if vm.known else uuid)}: libvirt: {quote(str(error), 200)}"
+            if _is_gone(opened, vm.uuid):
+                self._forget(vm.uuid)
+                return
+            what = f"VM {quote(vm.known.name if vm.known else vm.uuid)}: libvirt: {quote(str(error), 200)}"
             mend = "it is tried again until it can be pinned"
             self._tell_once(vm.troubles, Problem("cputune", what, mend, warning=True))
         except Refused as refused:
@@ -286,36 +320,36 @@ class _Keeper:
             if text not in vm.troubles:
                 vm.troubles.add(text)
                 _print(text, 3)
-        if wait is not None:
-            vm.not_before = time.monotonic() + wait
-            self._look_at(uuid)
+        vm.not_before = time.monotonic() + vm.wait(least, most)
+        self._look_at(vm.uuid)
 
-    def _hold(self, domain: Any, vm: _Vm) -> float | None:
-        """Put back what has moved; returns after how many seconds to look again, None: at the next event."""
+    def _hold(self, domain: Any, vm: _Vm) -> bool:
+        """Put back what has moved; False if that cannot be done now, and no event will tell when it can."""
+        if not domain.isActive():
+            self._forget(vm.uuid)
+            return True
         if _arrives(domain):
-            return None  # an event tells when it is there, or gone
+            return True  # an event tells when it is there, or gone
         if _is_busy(domain):
-            # a migration that fails ends without an event
-            wait, vm.patience = vm.patience, min(vm.patience * 2, REFILL_SECONDS)
-            return wait
-        vm.patience = FIRST_RETRY_SECONDS
+            return False
+        if vm.budget.is_full():
+            vm.fought = False
         vm.known = running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
         self._tell_problems(vm, running)
         moved = running.moved
         if not moved:
-            if vm.budget.is_full():
-                vm.troubles.clear()
-            return None
+            return True
         vm.budget.take()
         pinning.put_back(domain, moved, self._cpus)
         _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
         wait = vm.budget.wait()
         vm.not_before = time.monotonic() + wait
-        if wait:
+        if wait and not vm.fought:
+            vm.fought = True
             what = f"somebody moves the pins of VM {quote(running.name)} again and again"
             mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
-            self._tell_once(vm.troubles, Problem("cputune", what, mend, warning=True))
-        return None
+            _log(Problem("cputune", what, mend, warning=True))
+        return True
 
     def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
         for problem in running.problems:
@@ -323,18 +357,22 @@ class _Keeper:
             mend = f"{problem.mend}; its pins are left as they are"
             self._tell_once(vm.told, Problem(problem.subject, what, mend, warning=True))
         for other in self._vms.values():
-            if other is not vm and other.known is not None:
-                for one, its_vm, two in ((running, vm, other.known), (other.known, other, running)):
-                    self._tell_shared(its_vm, one, two)
+            if other is not vm:
+                self._tell_shared(vm, other)
+                self._tell_shared(other, vm)
 
-    def _tell_shared(self, vm: _Vm, held: pinning.Running, exclusive: pinning.Running) -> None:
-        shared = exclusive.owned & held.wanted.cpus() if held.wanted is not None else CpuSet()
-        if shared:
-            what = f"VM {quote(held.name)} is pinned to {name_ids('CPU', shared)}, which VM {quote(exclusive.name)} "
-            what += "has for itself alone"
-            self._tell_once(
-                vm.told, Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True)
-            )
+    def _tell_shared(self, held: _Vm, exclusive: _Vm) -> None:
+        if held.known is None or held.known.wanted is None or exclusive.known is None:
+            return
+        shared = exclusive.known.owned & held.known.wanted.cpus()
+        if not shared:
+            return
+        what = f"VM {quote(held.known.name)} is pinned to {name_ids('CPU', shared)}, which VM "
+        what += f"{quote(exclusive.known.name)} has for itself alone"
+        problem = Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True)
+        if held.told_of.get(exclusive.uuid) != str(problem):
+            held.told_of[exclusive.uuid] = str(problem)
+            _log(problem)
 
     def _tell_once(self, told: set[str], problem: Problem) -> None:
         text = str(problem)
@@ -343,13 +381,23 @@ class _Keeper:
             _log(problem)
 
 
+def _is_gone(opened: Any, uuid: str) -> bool:
+    """Whether a VM runs no more."""
+    try:
+        return not opened.lookupByUUIDString(uuid).isActive()
+    except libvirt.libvirtError as error:
+        return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
+
+
 def _arrives(domain: Any) -> bool:
     """Whether it waits here for the end of its migration."""
     return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
 
 def _is_busy(domain: Any) -> bool:
-    """Whether libvirt is about to move it away, or ends its arrival: a pin would wait for that, and may time out."""
+    """Whether libvirt does something with it, such as to move it away: a pin would wait for that, and may time out."""
+    if domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK:
+        return True  # QEMU is to answer, which one that hangs never does; the question below would wait for that, too
     try:
         job = domain.jobStats()
     except libvirt.libvirtError as error:

@@ -67,28 +67,35 @@ def read(document: bytes, host: Host) -> Running:
     pins = None
     if wanted.cputune is not None:
         try:
-            resolved = placement.resolve_pins(wanted.cputune, host)
-            pins = Pins(
-                {vcpu: cpus for vcpu, cpus in resolved.vcpus.items() if vcpu in guest.all_vcpus},
-                {number: cpus for number, cpus in resolved.iothreads.items() if number in guest.iothreads},
-                resolved.emulator,
-            )
+            pins = placement.resolve_pins(wanted.cputune, guest, host)
         except Refused as refused:
             problems = refused.problems
     return Running(name, pins, guest.pins, CpuSet(), problems)
 
 
 def put_back(domain: Any, moved: Pins, cpus: int) -> None:
-    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; raises libvirtError."""
+    """Pin what has moved, on a host that numbers its CPUs up to `cpus`.
+
+    Raises the first libvirtError; one that is refused does not keep the others from their pins.
+    """
     import libvirt
 
     live = libvirt.VIR_DOMAIN_AFFECT_LIVE
-    for vcpu, where in sorted(moved.vcpus.items()):
-        domain.pinVcpuFlags(vcpu, _map(where, cpus), live)
+    to_do: list[tuple[Any, tuple[int, ...], CpuSet]]
+    to_do = [(domain.pinVcpuFlags, (vcpu,), where) for vcpu, where in sorted(moved.vcpus.items())]
     if moved.emulator is not None:
-        domain.pinEmulator(_map(moved.emulator, cpus), live)
-    for number, where in sorted(moved.iothreads.items()):
-        domain.pinIOThread(number, _map(where, cpus), live)
+        to_do.append((domain.pinEmulator, (), moved.emulator))
+    to_do += [(domain.pinIOThread, (number,), where) for number, where in sorted(moved.iothreads.items())]
+    first = None
+    for pin, who, where in to_do:
+        try:
+            pin(*who, _map(where, cpus), live)
+        except libvirt.libvirtError as error:
+            first = first or error
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+                break  # each of the others would wait as long
+    if first is not None:
+        raise first
 
 
 def put_back_once(uuid: str, host: Host) -> Pins:

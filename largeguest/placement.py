@@ -122,9 +122,9 @@ def cells_of(guest: Guest) -> tuple[PlacedCell, ...]:
     return tuple(PlacedCell(cell.vcpus, cell.memory, cell.nodes, cell.mode) for cell in guest.cells)
 
 
-def resolve_pins(cputune: Cputune, host: Host) -> Pins:
-    """The pins with the numbers of `host`; raises Refused for what the host does not have."""
-    problems: list[Problem] = []
+def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
+    """The pins of a VM that runs, with the numbers of `host`; raises Refused for what VM or host do not have."""
+    problems = list(checks.check_pins(cputune, guest))
     pins = _resolve_pins(cputune, host, problems)
     problems += checks.check_cpus(pins, host)
     _refuse_or_warn(problems)

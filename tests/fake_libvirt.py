@@ -25,8 +25,9 @@ CONSTANTS = {
     "VIR_CRED_PASSPHRASE": 5,
     "VIR_CONNECT_LIST_DOMAINS_ACTIVE": 1,
     "VIR_DOMAIN_AFFECT_LIVE": 1,
+    "VIR_DOMAIN_CONTROL_OCCUPIED": 2,
+    "VIR_DOMAIN_CONTROL_OK": 0,
     "VIR_DOMAIN_EVENT_CRASHED": 8,
-    "VIR_DOMAIN_EVENT_ID_JOB_COMPLETED": 22,
     "VIR_DOMAIN_EVENT_ID_LIFECYCLE": 0,
     "VIR_DOMAIN_EVENT_ID_TUNABLE": 17,
     "VIR_DOMAIN_EVENT_RESUMED": 4,
@@ -40,9 +41,11 @@ CONSTANTS = {
     "VIR_DOMAIN_PAUSED": 3,
     "VIR_DOMAIN_PAUSED_MIGRATION": 2,
     "VIR_DOMAIN_RUNNING": 1,
+    "VIR_DOMAIN_SHUTOFF": 5,
     "VIR_ERR_INTERNAL_ERROR": 1,
     "VIR_ERR_NO_DOMAIN": 42,
     "VIR_ERR_OPERATION_INVALID": 55,
+    "VIR_ERR_OPERATION_TIMEOUT": 68,
     "VIR_ERR_OPERATION_UNSUPPORTED": 84,
     "VIR_EVENT_HANDLE_READABLE": 1,
 }
@@ -68,9 +71,13 @@ class Domain:
     """`vcpu0`, `emulator` or `iothread1` to a cpuset."""
     status: tuple[int, int] = (CONSTANTS["VIR_DOMAIN_RUNNING"], 1)
     job: dict[str, int] = field(default_factory=lambda: {"type": 0})
+    control: int = CONSTANTS["VIR_DOMAIN_CONTROL_OK"]
     broken: libvirtError | None = None
+    broken_pins: tuple[str, ...] = ()
+    """Whose pins fail where it is broken; none: all."""
     calls: list[tuple[float, str, str]] = field(default_factory=list)
     """The pins that were made through libvirt: when, whose and where."""
+    tried: list[str] = field(default_factory=list)
     looked: int = 0
 
     def UUIDString(self) -> str:
@@ -79,7 +86,16 @@ class Domain:
     def state(self) -> tuple[int, int]:
         return self.status
 
+    def isActive(self) -> bool:
+        return self.status[0] != CONSTANTS["VIR_DOMAIN_SHUTOFF"]
+
+    def controlInfo(self) -> tuple[int, int, int]:
+        return self.control, 0, 0
+
     def jobStats(self) -> dict[str, int]:
+        if self.control != CONSTANTS["VIR_DOMAIN_CONTROL_OK"]:
+            self.world.now += 30
+            raise libvirtError("cannot acquire state change lock", CONSTANTS["VIR_ERR_OPERATION_TIMEOUT"])
         if "unsupported" in self.job:
             raise libvirtError("only at the source", CONSTANTS["VIR_ERR_OPERATION_UNSUPPORTED"])
         return self.job
@@ -108,7 +124,8 @@ class Domain:
         self.world.tell("VIR_DOMAIN_EVENT_ID_TUNABLE", self, {f"cputune.{kind}pin{who[len(kind) :]}": cpus})
 
     def _pin(self, who: str, cpumap: tuple[bool, ...]) -> None:
-        if self.broken is not None:
+        self.tried.append(who)
+        if self.broken is not None and who in (self.broken_pins or (who,)):
             raise self.broken
         cpus = ",".join(str(cpu) for cpu, allowed in enumerate(cpumap) if allowed)
         self.calls.append((self.world.now, who, cpus))
@@ -134,6 +151,9 @@ class Connection:
 
     def registerCloseCallback(self, callback: Callable[..., None], _: object) -> None:
         self.on_close = callback
+
+    def unregisterCloseCallback(self) -> None:
+        self.on_close = None
 
     def domainEventRegisterAny(self, _domain: None, event: int, callback: Callable[..., None], _: object) -> int:
         self.callbacks[event] = callback
@@ -163,7 +183,8 @@ class Connection:
         return self.alive
 
     def close(self) -> None:
-        self.closed_by_us = True
+        """The callback holds a reference, which it loses when it is called."""
+        self.closed_by_us = not self.alive or self.on_close is None
 
 
 class World:
@@ -175,6 +196,8 @@ class World:
         self.domains: list[Domain] = []
         self.connections: list[Connection] = []
         self.unreachable = False
+        self.tries: list[float] = []
+        """When it was tried to connect."""
         self.list_fails = 0
         self.credentials: list[list[Any]] = []
         self._timers: dict[int, tuple[float | None, Callable[..., None]]] = {}
@@ -244,6 +267,7 @@ class World:
                 signal.signal(number, handler)
 
     def _open(self, _uri: str) -> Connection:
+        self.tries.append(self.now)
         if self.unreachable:
             raise libvirtError("Failed to connect socket")
         self.connections.append(Connection(self))

@@ -59,9 +59,10 @@ def test_what_runs_already_is_pinned(world: World, keeper: ModuleType) -> None:
 
 def test_only_what_stands_elsewhere_is_pinned(world: World, keeper: ModuleType) -> None:
     domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", pins={**WANTED, "vcpu2": "0-15", "iothread1": "3"})
-    world.stop_after(1)
+    world.after(1, lambda: domain.move("iothread1", "0-15"))
+    world.stop_after(2)
     keeper.keep("qemu:///system")
-    assert [(who, cpus) for _, who, cpus in domain.calls] == [("vcpu2", "1"), ("emulator", "2")]
+    assert [(who, cpus) for _, who, cpus in domain.calls] == [("vcpu2", "1"), ("emulator", "2"), ("iothread1", "3")]
 
 
 def test_a_burst_is_one_matter_and_its_own_pins_are_none(world: World, keeper: ModuleType) -> None:
@@ -153,6 +154,32 @@ def test_it_slows_down_when_somebody_fights(
     assert domain.looked < len(corrections) + 10
 
 
+def test_a_second_fight_is_told_too(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    domain = vm(world)
+    for step in range(100):
+        for start in (1, 10000):
+            world.after(start + step / 4, lambda: domain.move("vcpu0", "0-15"))
+    world.stop_after(10060)
+    keeper.keep("qemu:///system")
+    assert capfd.readouterr().err.count("again and again") == 2
+
+
+def test_a_vm_that_resumes_again_and_again_runs_into_no_debt(world: World, keeper: ModuleType) -> None:
+    domain = vm(world)
+
+    def resume() -> None:
+        world.lifecycle("RESUMED", domain)
+        domain.move("vcpu0", "0-15")
+
+    for second in range(200):
+        world.after(1 + second, resume)
+    world.after(204, lambda: domain.move("vcpu0", "0-15"))
+    world.stop_after(230)
+    keeper.keep("qemu:///system")
+    assert domain.pins == WANTED
+    assert domain.calls[-1][0] - 1204 < 2 * keeper.REFILL_SECONDS
+
+
 @pytest.mark.parametrize("pause", [0.1, 7])
 def test_libvirt_ends_and_comes_back(
     pause: float, world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
@@ -179,6 +206,52 @@ def test_libvirt_ends_and_comes_back(
     said = capfd.readouterr().err
     assert said.count("libvirt has closed the connection") == 1
     assert said.count('libvirt cannot be reached: "Failed to connect socket"') == (pause > 0.2)
+    assert world.connections[0].callbacks == {}
+
+
+def test_it_is_tried_to_connect_ever_less_often_and_soon_when_it_is_lost_anew(world: World, keeper: ModuleType) -> None:
+    world.unreachable = True
+    world.after(100, lambda: setattr(world, "unreachable", False))
+    world.after(200, world.crash)
+    world.stop_after(210)
+    keeper.keep("qemu:///system")
+    first, second = world.tries[:-1], world.tries[-1]
+    assert len(first) < 30
+    assert max(later - earlier for earlier, later in zip(first, first[1:])) <= keeper.RECONNECT_SECONDS[1]
+    assert 1200 < second <= 1200 + keeper.RECONNECT_SECONDS[0] + 0.001
+
+
+def test_a_vm_that_was_gone_when_libvirt_came_back_is_forgotten(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = vm(world, "0#99")
+    world.after(1, world.domains.clear)
+    world.after(2, world.crash)
+    world.after(10, lambda: world.domains.append(bad))
+    world.after(11, lambda: world.lifecycle("STARTED", bad))
+    world.stop_after(15)
+    keeper.keep("qemu:///system")
+    assert capfd.readouterr().err.count("CPU 99 is not online") == 2  # a new VM, so it is told anew
+
+
+def test_libvirt_ends_in_the_middle_of_the_work(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    domain = vm(world, broken=libvirtError("end of file while reading data"))
+
+    def die() -> None:
+        world.connections[0].alive = False  # the keeper is told of it later
+
+    def be_told() -> None:
+        world.connections[0].on_close(world.connections[0], 0, None)  # type: ignore[misc]
+        domain.broken = None
+
+    world.after(0.01, die)
+    world.after(3, be_told)
+    world.stop_after(10)
+    keeper.keep("qemu:///system")
+    assert domain.pins == WANTED
+    assert "end of file" not in capfd.readouterr().err
 
 
 def test_errors_of_libvirt(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +267,83 @@ def test_errors_of_libvirt(world: World, keeper: ModuleType, capfd: pytest.Captu
     assert said.count('largeguest: warning: cputune: VM "db02": libvirt: "no\\nluck": it is tried again') == 1
     assert [fine.pins, later.pins, busy.pins] == [WANTED] * 3
     assert later.looked < 10
+
+
+def test_a_second_trouble_is_told_too(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    domain = vm(world)
+    for start in (10, 5000):
+        world.after(start, lambda: setattr(domain, "broken", libvirtError("trouble")))
+        world.after(start, lambda: domain.move("vcpu0", "0-15"))
+        world.after(start + 60, lambda: setattr(domain, "broken", None))
+    world.stop_after(6000)
+    keeper.keep("qemu:///system")
+    assert domain.pins == WANTED
+    assert capfd.readouterr().err.count('libvirt: "trouble"') == 2
+    assert domain.looked < 20  # ever less often while it lasts
+
+
+def test_a_pin_that_is_refused_keeps_no_other_from_being_made(world: World, keeper: ModuleType) -> None:
+    domain = vm(world, "0#0,1#1,emulator#2,iothread1#3", broken=libvirtError("Invalid argument", 38))
+    domain.broken_pins = ("vcpu0", "emulator")
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    assert domain.pins == {"vcpu1": "1", "iothread1": "3"}
+
+
+def test_of_pins_that_time_out_one_is_waited_for(world: World, keeper: ModuleType) -> None:
+    timeout = libvirtError("cannot acquire state change lock", CONSTANTS["VIR_ERR_OPERATION_TIMEOUT"])
+    domain = vm(world, broken=timeout)
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    assert domain.tried == ["vcpu0"]
+
+
+def test_a_vm_that_hangs_holds_up_no_other(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    hung = vm(world, name="db02", control=CONSTANTS["VIR_DOMAIN_CONTROL_OCCUPIED"])
+    fine = vm(world)
+    for second in range(10, 60, 10):
+        world.after(second, lambda: fine.move("vcpu0", "0-15"))
+        world.after(second + 1, lambda: assert_pinned(fine))
+    world.after(90, lambda: setattr(hung, "control", CONSTANTS["VIR_DOMAIN_CONTROL_OK"]))
+    world.stop_after(100)
+
+    def assert_pinned(domain: Domain) -> None:
+        assert domain.pins == WANTED
+
+    keeper.keep("qemu:///system")
+    assert_pinned(hung)
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_a_vm_that_resumes_is_held_at_once_however_long_it_was_busy(world: World, keeper: ModuleType) -> None:
+    domain = vm(world, job={"unsupported": 1})
+
+    def resume() -> None:
+        domain.job = {"type": 0}
+        world.lifecycle("RESUMED", domain)
+
+    world.after(103, resume)
+    world.stop_after(110)
+    keeper.keep("qemu:///system")
+    assert 1103 <= domain.calls[0][0] < 1103.1
+
+
+def test_a_vm_that_goes_off_in_the_middle_is_no_trouble(
+    world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    domain = vm(world, broken=libvirtError("domain is not running", CONSTANTS["VIR_ERR_OPERATION_INVALID"]))
+    put_back = keeper.pinning.put_back
+
+    def go_off(*arguments: object) -> None:
+        domain.status = (CONSTANTS["VIR_DOMAIN_SHUTOFF"], 0)
+        put_back(*arguments)
+
+    monkeypatch.setattr(keeper.pinning, "put_back", go_off)
+    world.after(10, lambda: domain.move("vcpu0", "0-15"))  # of one that is defined there is more to tell
+    world.stop_after(300)
+    keeper.keep("qemu:///system")
+    assert domain.looked == 1
+    assert "warning" not in capfd.readouterr().err
 
 
 def test_a_defect_is_told_without_what_it_says(
@@ -226,6 +376,8 @@ def test_a_defect_is_told_without_what_it_says(
         ("0#x", "none", '"0#x" at 2: "x" is not a CPU'),
         ("0#node9", "none", "node9 is not on this host"),
         ("0#16", "none", "CPU 16 is not online on this host"),
+        ("0#0,0#1", "none", "vCPU 0 is pinned more than once"),
+        ("0#0,9#1", "none", "vCPU 9 does not exist, the VM has vCPUs 0-3"),
     ],
 )
 def test_what_it_leaves_alone(
@@ -272,6 +424,28 @@ def test_a_vm_that_owns_its_cpus(
     )
 
 
+def test_of_a_vm_that_owns_its_cpus_is_told_each_time_it_comes(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    vm(world)
+    owner = Domain(world, "db02", policy="dedicated", pins={"vcpu0": "0"})
+
+    def come() -> None:
+        world.domains.append(owner)
+        world.lifecycle("STARTED", owner)
+
+    def go() -> None:
+        world.domains.remove(owner)
+        world.lifecycle("STOPPED", owner)
+
+    for start in (10, 20):
+        world.after(start, come)
+        world.after(start + 5, go)
+    world.stop_after(30)
+    keeper.keep("qemu:///system")
+    assert capfd.readouterr().err.count("has for itself alone") == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it(number: signal.Signals, world: World, keeper: ModuleType) -> None:
     world.stop_after(1, number)
@@ -290,18 +464,39 @@ def test_the_journal_gets_priorities(
     assert sorted(starts) == ["<4>", "<6>", "<6>"]
 
 
-def test_a_second_keeper_ends(
-    world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_a_second_keeper_waits_for_the_first(
+    world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "run").mkdir()
+    first = os.open(tmp_path / "run/lock", os.O_RDONLY | os.O_CREAT)
+    fcntl.flock(first, fcntl.LOCK_EX)
+
     def pass_time(seconds: float) -> None:
+        assert world.tries == []
         world.now += seconds
 
+    def tell(problem: object) -> None:
+        assert world.tries == []
+        os.close(first)
+        told.append(str(problem))
+
+    def look() -> None:
+        with (tmp_path / "run/lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        told.append("locked")
+
+    told: list[str] = []
     monkeypatch.setattr(keeper.time, "sleep", pass_time)
-    with keeper._only_one() as alone:
-        assert alone
-        assert keeper.keep("qemu:///system") == 1
-    assert capfd.readouterr().err == "largeguest: keeper: another one runs on this host: stop it first\n"
-    assert world.connections == []
+    monkeypatch.setattr(keeper, "_log", tell)
+    domain = vm(world)
+    world.after(2, look)
+    world.stop_after(5)
+    assert keeper.keep("qemu:///system") == 0
+    assert domain.pins == WANTED
+    assert told == [
+        "largeguest: warning: keeper: another one runs on this host: this one waits until it ends",
+        "locked",
+    ]
 
 
 def test_a_connection_that_breaks_while_it_is_made(world: World, keeper: ModuleType) -> None:
@@ -332,13 +527,14 @@ def test_what_migrates_away_is_forgotten(world: World, keeper: ModuleType) -> No
     def go() -> None:
         world.domains.remove(domain)
         world.lifecycle("STOPPED", domain)
-        world.tell("VIR_DOMAIN_EVENT_ID_JOB_COMPLETED", domain, {})
 
     held = keeper._Keeper("qemu:///system")
     world.after(1, go)
+    world.after(1.001, lambda: seen.append(len(held._vms)))
     world.stop_after(3)
+    seen: list[int] = []
     assert held.run() == 0
-    assert held._vms == {}
+    assert seen == [0]
 
 
 def test_a_hook_that_looks_for_a_keeper_does_not_keep_one_from_starting(

@@ -16,7 +16,7 @@ from .daemon import Daemon
 class Keeper:
     """A keeper process, and what it says."""
 
-    def __init__(self, where: Daemon) -> None:
+    def __init__(self, where: Daemon, until: str = "connected") -> None:
         self._where = where
         self.output = where.folder / "keeper-output"
         self._from = self.output.stat().st_size if self.output.exists() else 0
@@ -24,7 +24,7 @@ class Keeper:
             self._process = where.host.start(
                 "/usr/bin/largeguest", "keeper", "--connect", where.uri, environ={}, output=output
             )
-        self.wait_for("connected")
+        self.wait_for(until)
 
     def said(self) -> str:
         with self.output.open() as output:

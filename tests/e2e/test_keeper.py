@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -127,13 +128,36 @@ def test_it_costs_nothing_while_nothing_happens(here: Daemon) -> None:
         assert used < start / 10
 
 
-def test_only_one_keeper_on_a_host(here: Daemon) -> None:
-    with keeping(here):
-        second = here.host.run("/usr/bin/largeguest", "keeper", "--connect", here.uri, environ={})
-        assert (second.returncode, second.stderr) == (
-            1,
-            "largeguest: keeper: another one runs on this host: stop it first\n",
+def test_a_second_keeper_takes_over(here: Daemon) -> None:
+    with keeping(here) as first:
+        second = Keeper(here, until="another one runs on this host: this one waits until it ends")
+        assert first.said().count("connected") == 1
+        assert first.end() == 0
+        second.wait_for("connected")
+        assert second.end() == 0
+
+
+def test_a_vm_that_hangs_holds_up_no_other(here: Daemon) -> None:
+    with (
+        here.libvirt.running(domain("0-3#1"), "--paused"),
+        here.libvirt.running(domain("0-3#0", name="db02"), "--paused"),
+    ):
+        hung = here.libvirt.pid("db02")
+        os.kill(hung, signal.SIGSTOP)
+        asks = subprocess.Popen(
+            ["virsh", "-c", here.uri, "qemu-monitor-command", "db02", '{"execute": "query-status"}']
         )
+        try:
+            with keeping(here) as keeper:
+                assert move(here)["seconds"] < 1
+                assert asks.poll() is None
+                assert pins(here, "db02") == {}
+                os.kill(hung, signal.SIGCONT)
+                wait_until(lambda: set(pins(here, "db02").values()) == {"0"}, 10, keeper.said)
+                assert "warning" not in keeper.said()
+        finally:
+            os.kill(hung, signal.SIGCONT)
+            asks.wait(10)
 
 
 def test_it_does_not_fight_in_a_circle(here: Daemon) -> None:
