@@ -120,7 +120,8 @@ def check_cells_in_policy(cells: Iterable[PlacedCell], mode: str, nodeset: CpuSe
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
     """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` was left out."""
-    behind_a_comma = [item.what for pin in cputune.pins for item in pin.cpus.items[1:] if not item.out]
+    of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.who, Vcpus)]
+    behind_a_comma = [item.what for items in of_vcpus for item in items[1:] if not item.out]
     numbers = CpuSet(what.first for what in behind_a_comma if isinstance(what, Span) and what.first == what.last)
     doubtful = numbers & (guest.all_vcpus - pinned)
     if doubtful:

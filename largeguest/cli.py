@@ -51,17 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: those of the process); returns the exit code."""
     options = parser().parse_args(arguments)
     try:
+        if sys.stdout is None:
+            raise _CannotUse("the standard output is closed: leave it open")
         code = int(options.run(options))
         sys.stdout.flush()
         return code
     except Refused as refused:
         print(refused, file=sys.stderr)
-        return 1
+        return 2 if any(problem.subject in ("host", domxml.SUBJECT) for problem in refused.problems) else 1
     except _CannotUse as error:
         print(f"largeguest: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"largeguest: {quote(error.filename or 'output', 200)}: {error.strerror}", file=sys.stderr)
+        name = "output" if error.filename is None else error.filename
+        print(f"largeguest: {quote(name, 200)}: {error.strerror}", file=sys.stderr)
         return 2
 
 
@@ -122,14 +125,17 @@ def _add_plan(commands: _Commands) -> None:
         help="a libvirt domain XML that says vCPUs, memory, huge pages, topology and more, - for standard input",
     )
     plan.add_argument("--threads", type=_positive, metavar="T", help="threads of a guest core (default: the host's)")
-    plan.add_argument("--reserve", type=_cpus, metavar="CPUSET", help="leave CPUs to the host: 0-1,node3")
+    plan.add_argument(
+        "--reserve", type=_cpus, metavar="CPUSET", help="leave CPUs to the host, emulator and iothreads: 0-1,node3"
+    )
+    plan.add_argument("--exclude", type=_cpus, metavar="CPUSET", help="do not use CPUs at all: those of other VMs")
     plan.add_argument(
         "--mode", choices=planning.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
     )
     size = plan.add_mutually_exclusive_group()
     size.add_argument("--nodes", type=_positive, metavar="K", help="use K nodes of the host")
     size.add_argument("--pack", action="store_true", help="use the fewest nodes that hold the VM (the default)")
-    size.add_argument("--spread", action="store_true", help="use as many nodes as can be used")
+    size.add_argument("--spread", action="store_true", help="use as many nodes as there are guest cores for")
     _add_host(plan)
     plan.add_argument("--json", action="store_true", help="print JSON")
     _add_svg(plan)
@@ -224,7 +230,13 @@ def _add_keeper(commands: _Commands) -> None:
 
 
 def _add_svg(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--svg", metavar="FILE", help="write a picture to FILE, too")
+    parser.add_argument("--svg", type=_picture, metavar="FILE", help="write a picture to FILE, too")
+
+
+def _picture(name: str) -> str:
+    if name in ("", "-"):
+        raise argparse.ArgumentTypeError("name a file, the text goes to the standard output")
+    return name
 
 
 def _positive(text: str) -> int:
@@ -322,6 +334,7 @@ def _plan(options: argparse.Namespace) -> int:
             spread=options.spread,
             mode=options.mode,
             reserve=options.reserve,
+            exclude=options.exclude,
             pci=pci,
         ),
         its_host,
@@ -423,9 +436,14 @@ def _values(options: argparse.Namespace) -> dict[str, str]:
 
 def _read(path: str) -> bytes:
     if path == "-":
+        if sys.stdin is None:
+            raise _CannotUse("the standard input is closed: write a file's name instead of -")
         return sys.stdin.buffer.read(MAX_DOCUMENT + 1)
     with open(path, "rb") as file:
-        return file.read(MAX_DOCUMENT + 1)
+        try:
+            return file.read(MAX_DOCUMENT + 1)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
 
 
 def _read_host(option: str) -> Host | None:

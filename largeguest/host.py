@@ -227,7 +227,7 @@ def from_capabilities(document: bytes) -> Host:
     """The host of `virsh capabilities`; free memory and pages are not known from that. Raises Refused."""
     from . import safexml
 
-    root = safexml.parse(document, "host", "capabilities").getroot()
+    root = safexml.parse(document, "host", "capabilities", _NO_TOPOLOGY.mend).getroot()
     nodes, cpus = {}, {}
     try:
         for cell in root.iterfind("host/topology/cells/cell"):
@@ -277,8 +277,13 @@ def _id(text: str | None) -> int:
     return number
 
 
+_MEMINFO = re.compile(
+    r"^(?:Node \d+ )?(MemTotal|MemFree|Active\(file\)|Inactive\(file\)|SReclaimable): +(\d+)", re.MULTILINE
+)
+
+
 def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, int]) -> Node:
-    fields = {name: int(kib) for name, kib in re.findall(r"^(?:Node \d+ )?([\w()]+): +(\d+)", meminfo, re.MULTILINE)}
+    fields = {name: int(kib) for name, kib in _MEMINFO.findall(meminfo)}
     given_back = ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable")
     return Node(
         cpus=cpus,

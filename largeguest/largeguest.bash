@@ -19,11 +19,11 @@ _largeguest() {
         --domain | --svg)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return;;
-        --cputune | --numatune | --guestnuma | --vcpus | --memory | --hugepages | --threads | --reserve | --nodes | --cver | --connect)
+        --cputune | --numatune | --guestnuma | --vcpus | --memory | --hugepages | --threads | --reserve | --exclude | --nodes | --cver | --connect)
             return;;
     esac
     case ${COMP_WORDS[1]} in
-        plan) options="--vcpus --memory --hugepages --domain --threads --reserve --mode --nodes --pack --spread --host --json --svg";;
+        plan) options="--vcpus --memory --hugepages --domain --threads --reserve --exclude --mode --nodes --pack --spread --host --json --svg";;
         check) options="$properties --host --svg";;
         apply) options="$properties --host --diff";;
         host) options="--host --json --svg";;

@@ -252,13 +252,12 @@ def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, 
     own_node_each = len(nodes) > 1 and len(set(single)) == len(nodes)
     if host is None or not own_node_each or not all(node in host.nodes for node in single):
         return [{} for _ in nodes]
-    rows = [host.nodes[node].distances for node in single]
-    told = [{cell: row.get(node, 0) for cell, node in enumerate(single)} for row in rows]
-    if not all(_libvirt_takes(value, here == there) for here, row in enumerate(told) for there, value in row.items()):
+    rows = [[*map(host.nodes[node].distances.get, single, itertools.repeat(0))] for node in single]
+    if not all(_libvirt_takes(cell, row) for cell, row in enumerate(rows)):
         return [{} for _ in nodes]
-    return told
+    return [dict(enumerate(row)) for row in rows]
 
 
-def _libvirt_takes(distance: int, local: bool) -> bool:
+def _libvirt_takes(cell: int, distances: list[int]) -> bool:
     """libvirt refuses other values, such as the all local ones of a host with fake nodes."""
-    return distance == 10 if local else 10 < distance < 256
+    return distances[cell] == min(distances) == 10 and distances.count(10) == 1 and max(distances) < 256

@@ -52,10 +52,12 @@ class Request:
     nodes: int | None = None
     """How many nodes of the host to use; None: the fewest that hold the guest."""
     spread: bool = False
-    """Where `nodes` is None: the most that can be used."""
+    """Where `nodes` is None: the most that there are guest cores for."""
     mode: str = "strict"
     reserve: CpuList | None = None
     """CPUs that are left to the host, and to emulator and iothreads."""
+    exclude: CpuList | None = None
+    """CPUs that nothing of the guest may run on."""
     pci: tuple[str, ...] = ()
     """Addresses of the PCI devices that are passed through: the nodes where most of them are come first."""
 
@@ -124,7 +126,11 @@ class _Planner:
         self._known_capacities: dict[_Shape, dict[int, Capacity]] = {}
         self._page = self._page_size()
         self._step = dealing.memory_step(guest, 0)
-        self._reserved = self._resolve_reserve()
+        self._excluded = self._resolve("--exclude", request.exclude)
+        self._reserved = self._resolve("--reserve", request.reserve)
+        both = self._reserved & self._excluded
+        if both:
+            raise _refused(f"--reserve and --exclude both name {name_ids('CPU', both)}", "name each in one of them")
         # cell to KiB of its memory devices; a cell must be there also for an nvdimm, which takes nothing of the host's
         self._devices: Counter[int] = Counter()
         for device in guest.devices:
@@ -135,6 +141,10 @@ class _Planner:
             below = guest.memory // self._step * self._step
             what = f"{guest.memory} KiB of memory are no multiple of {self._step} KiB"
             raise _refused(what, f"give the VM {below} or {below + self._step}" if below > 0 else "give the VM more")
+        far = CpuSet(cell for cell in self._devices if cell)
+        if request.mode == "interleave" and far:
+            what = f"with interleave the guest has one cell, but a memory device is in {name_ids('guest node', far)}"
+            raise _refused(what, "unplug it, or plan with another mode")
         if self._socket is None and request.threads is not None and self._count % request.threads:
             what = f"{plural(self._count, 'vCPU')} cannot be divided into cores of {request.threads} threads"
             raise _refused(what, "change one of them")
@@ -149,7 +159,9 @@ class _Planner:
     def _candidates(self) -> Iterator[tuple[int, _Shape]]:
         """How many nodes, and what is kept together on them, the best first."""
         if self._request.spread:
-            return ((size, shape) for shape in self._shapes for size in reversed(self._sizes()))
+            by_threads = itertools.groupby(self._shapes, key=lambda shape: shape.threads)
+            alike = [list(shapes) for _, shapes in by_threads]
+            return ((size, shape) for shapes in alike for size in reversed(self._sizes()) for shape in shapes)
         return ((size, shape) for size in self._sizes() for shape in self._shapes)
 
     def _page_size(self) -> int:
@@ -161,20 +173,21 @@ class _Planner:
             raise _refused("the VM's <hugepages> does not say how large they are", "write <page size=...>")
         return self._host.huge_page(size, self._host.nodes)
 
-    def _resolve_reserve(self) -> CpuSet:
-        if self._request.reserve is None:
+    def _resolve(self, option: str, cpus: CpuList | None) -> CpuSet:
+        if cpus is None:
             return CpuSet()
+        typed = f"{option} {shorten(str(cpus))}"
         try:
-            reserved = self._request.reserve.cpuset(self._host)
+            found = cpus.cpuset(self._host)
         except NotThereError as error:
-            raise _refused(
-                f"--reserve {shorten(str(self._request.reserve))}: {error}", "name CPUs that are there"
-            ) from None
-        absent = reserved - self._host.online
+            raise _refused(f"{typed}: {error}", "name CPUs that are there") from None
+        if not found:
+            raise _refused(f"{typed} leaves no CPU on this host", "name one that no later ^ takes out")
+        absent = found - self._host.online
         if absent:
-            what = f"--reserve {shorten(str(self._request.reserve))}: {name_ids('CPU', absent)} cannot be had"
-            raise _refused(what, f"name CPUs that are online, which are {shorten(str(self._host.online))}")
-        return reserved
+            mend = f"name CPUs that are online, which are {shorten(str(self._host.online))}"
+            raise _refused(f"{typed}: {name_ids('CPU', absent)} cannot be had", mend)
+        return found
 
     @property
     def _socket(self) -> _Shape | None:
@@ -202,8 +215,10 @@ class _Planner:
 
     def _sizes(self) -> range:
         """How many nodes can be used at all."""
-        cells = 1 if self._request.mode == "interleave" else max(self._devices, default=0) + 1
-        most = min(len(self._host.nodes), checks.MOST_CELLS, self._guest.memory // self._step)
+        cells, most = 1, len(self._host.nodes)
+        if self._request.mode != "interleave":
+            cells = max(self._devices, default=0) + 1
+            most = min(most, checks.MOST_CELLS, self._guest.memory // self._step)
         if self._request.nodes is not None:
             return range(max(cells, self._request.nodes), min(most, self._request.nodes) + 1)
         return range(cells, most + 1)
@@ -214,7 +229,8 @@ class _Planner:
         A guest core with more threads than a core of the host has takes some of the next one.
         """
         cores = self._host.cores(self._host.nodes[node].cpus)
-        free = [[cpu for cpu in core if cpu not in self._reserved] for core in cores]
+        taken = self._reserved | self._excluded
+        free = [[cpu for cpu in core if cpu not in taken] for core in cores]
         if threads <= self._most_threads:
             free = [core[: len(core) // threads * threads] for core in free]
         return [cpu for core in free for cpu in core]
@@ -236,9 +252,10 @@ class _Planner:
         return found
 
     def _free(self, node: int) -> int:
-        """KiB of whole steps that a node can give."""
+        """KiB that a node can give; to a cell of its own in whole steps."""
         room = self._host.nodes[node].room(self._page)
-        return min(room.total, room.free) // self._step * self._step
+        step = 1 if self._request.mode == "interleave" else self._step
+        return min(room.total, room.free) // step * step
 
     def _units(self, shape: _Shape) -> int:
         return -(-self._count // shape.vcpus)
@@ -289,10 +306,13 @@ class _Planner:
         return [(capacities[node].memory - self._devices[cell]) // self._step for cell, node in enumerate(nodes)]
 
     def _build(self, shape: _Shape, nodes: tuple[int, ...]) -> Plan:
+        shape = self._for_the_engine(shape, nodes)
         vcpus = self._deal_vcpus(shape, nodes)
         cpus = [self._usable(node, shape.threads)[: len(own)] for node, own in zip(nodes, vcpus)]
         pins = [self._pin(node, own, where) for node, own, where in zip(nodes, vcpus, cpus)]
+        beside = self._cpus_of(nodes) - self._excluded
         by_name = [Item(cpulist.Node(node)) for node in sorted(nodes)]
+        by_name += _spans(self._cpus_of(nodes) & self._excluded, out=True)
         properties = Properties(
             Cputune((*pins, *self._pin_others(by_name))),
             # preferred takes one node; the cells have their own all the same
@@ -307,12 +327,30 @@ class _Planner:
         made = Plan(properties, placed, topology, nodes, tuple(vcpus), notes)
         if made.length > MAX_LENGTH:
             # ranges of CPUs say less than the names of nodes, but are shorter
-            shorter = Cputune((*pins, *self._pin_others(_spans(self._cpus_of(nodes)))))
+            shorter = Cputune((*pins, *self._pin_others(_spans(beside))))
             made = replace(made, properties=replace(properties, cputune=shorter))
         if made.length > MAX_LENGTH:
             what = f"the properties have {made.length} characters, and the engine stores {MAX_LENGTH}"
-            raise _refused(what, "plan with fewer nodes, or reserve whole nodes")
+            raise _refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
         return made
+
+    def _for_the_engine(self, shape: _Shape, nodes: tuple[int, ...]) -> _Shape:
+        """Larger units on the same nodes, less even, where cells of these are more sockets than the engine allows."""
+        sockets = self._topology(shape, self._deal_vcpus(shape, nodes)).sockets
+        if self._keeps_topology(shape) or sockets <= MOST_SOCKETS:
+            return shape
+        cores = self._count // shape.threads
+        for size in range(-(-cores // MOST_SOCKETS), cores // len(nodes) + 1):
+            if cores % size == 0:
+                larger = _Shape(shape.threads, size)
+                rooms = self._capacities(larger)
+                if rooms.keys() >= {*nodes} and sum(rooms[node].units for node in nodes) >= self._units(larger):
+                    return larger
+        return shape
+
+    def _keeps_topology(self, shape: _Shape) -> bool:
+        """Whether the guest's own goes with the cells: they are whole sockets of it, or there is but one."""
+        return self._socket is not None and (shape == self._socket or self._request.mode == "interleave")
 
     def _deal_vcpus(self, shape: _Shape, nodes: tuple[int, ...]) -> list[CpuSet]:
         capacities = self._capacities(shape)
@@ -349,10 +387,13 @@ class _Planner:
 
     def _topology(self, shape: _Shape, vcpus: list[CpuSet]) -> Topology:
         """The guest's own where the cells are whole sockets of it, else the largest sockets with which they are."""
-        if self._guest.topology is not None and shape == self._socket:
-            return replace(self._guest.topology, sockets=self._units(shape))
+        if self._guest.topology is not None and self._socket is not None and self._keeps_topology(shape):
+            return replace(self._guest.topology, sockets=self._units(self._socket))
         cores = math.gcd(*(-(-len(own) // shape.threads) for own in vcpus))
-        return Topology(-(-self._count // (cores * shape.threads)), 1, cores, shape.threads)
+        sockets = -(-self._count // (cores * shape.threads))
+        if self._request.mode == "interleave" and sockets > MOST_SOCKETS:  # which only the caches are the same for
+            sockets, cores = 1, -(-self._count // shape.threads)
+        return Topology(sockets, 1, cores, shape.threads)
 
     def _notes(self, shape: _Shape, nodes: tuple[int, ...], topology: Topology) -> Iterator[str]:
         its_own = self._guest.topology
@@ -362,8 +403,13 @@ class _Planner:
             yield f"the engine allows {MOST_SOCKETS} sockets (MaxNumOfVmSockets): other sizes may divide evenly"
         if shape.threads > self._most_threads:
             yield f"the threads of a guest core run on different cores: the host's have {self._most_threads}"
-        if shape.threads < self._most_threads and its_own is not None and self._count % self._most_threads == 0:
-            yield f"with {self._most_threads} threads a core the guest would know which vCPUs share a core of the host"
+        if shape.threads < self._most_threads and self._request.threads is None:
+            whole = _try(replace(self._request, threads=self._most_threads), self._host)
+            if whole is not None:
+                yield (
+                    f"with --threads {self._most_threads}, on {plural(len(whole.nodes), 'node')}, the guest would know "
+                    "which vCPUs share a core of the host"
+                )
         if self._page and self._request.mode == "strict" and self._reserved - self._cpus_of(nodes):
             yield "libvirt before 9.3 starts no VM with strict huge pages whose emulator is elsewhere (rhbz#2185039)"
         if any(self._host.nodes[node].free is None for node in nodes):
@@ -376,16 +422,25 @@ class _Planner:
         cpus = sum(len(self._usable(number, shape.threads)) // shape.vcpus for number in nodes) * shape.vcpus
         memory = sum(self._free(number) for number in nodes)
         kind = f"huge pages of {self._page} KiB" if self._page else "memory"
-        reserved = f" ({len(self._reserved)} reserved)" if self._reserved else ""
+        taken = (("reserved", self._reserved), ("excluded", self._excluded))
+        without = ", ".join(f"{len(these)} {how}" for how, these in taken if these)
+        without = without and f" ({without})"
         cores = f" in whole cores of {shape.threads} threads" if shape.threads > 1 else ""
         both = f", {plural(len(capacities), 'node')} with both" if len(capacities) < len(nodes) else ""
-        enough = self._request.nodes is None and cpus >= self._count and memory >= self._all_memory
-        each = f", but each node that is used takes {plural(shape.vcpus, 'vCPU')} or more" if enough else ""
+        enough = cpus >= self._count and memory >= self._all_memory
+        cells = max(self._devices, default=0) + 1
+        but = ""
+        if cells > min(len(nodes), self._request.nodes or len(nodes)):
+            but = f", but a memory device in guest node {cells - 1} takes {cells} nodes"
+        elif enough and self._request.nodes is None:
+            least = plural(shape.vcpus, "vCPU")
+            share = " and an equal share of the memory" if self._request.mode == "interleave" else ""
+            but = f", but each node that is used takes {least} or more{share}"
         asked = "" if self._request.nodes is None else f" on {plural(self._request.nodes, 'node')}"
         what = (
             f"{plural(self._count, 'vCPU')} and {self._all_memory} KiB do not fit{asked}: "
-            f"the host has {plural(len(nodes), 'node')} with {cpus} CPUs{cores}{reserved} "
-            f"and {memory} KiB of free {kind}{both}{each}"
+            f"the host has {plural(len(nodes), 'node')} with {cpus} CPUs{cores}{without} "
+            f"and {memory} KiB of free {kind}{both}{but}"
         )
         return _refused(what, next(self._relaxed()))
 
@@ -398,14 +453,22 @@ class _Planner:
                     yield f"it fits on {plural(size, 'node')}"
         if self._shapes[-1].threads > 1 and _try(replace(request, threads=1), self._host):
             yield "it fits with --threads 1"
+        if self._page and _try(replace(request, guest=replace(self._guest, pages=())), self._host):
+            yield "it fits without huge pages, or when they are reserved on the nodes"
+        yield from self._nearest("")
+        if self._shapes[-1].threads > 1:
+            yield from _Planner(replace(request, threads=1), self._host)._nearest(" and --threads 1")
+        yield "choose another host"
+
+    def _nearest(self, also: str) -> Iterator[str]:
+        """Smaller guests that fit, with what has to be done `also`."""
         for vcpus, memory in self._smaller():
             less = self._guest.memory - memory
             guest = replace(self._guest, vcpus=vcpus, total_memory=self._guest.total_memory - less)
-            found = _try(replace(request, nodes=None, guest=guest), self._host)
+            found = _try(replace(self._request, nodes=None, guest=guest), self._host)
             if found:
-                smaller = f"{plural(vcpus, 'vCPU')} and {self._all_memory - less} KiB"
+                smaller = f"{plural(vcpus, 'vCPU')} and {self._all_memory - less} KiB{also}"
                 yield f"the nearest that fits is {smaller}, on {plural(len(found.nodes), 'node')}"
-        yield "choose another host"
 
     def _smaller(self) -> Iterator[tuple[int, int]]:
         """vCPUs and KiB to try, the nearest first."""

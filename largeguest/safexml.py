@@ -19,11 +19,16 @@ MAX_ATTRIBUTES = 10_000
 _STRIDE = 2**16
 
 
-def parse(document: bytes, subject: str, outermost: str) -> etree._ElementTree:
-    """Parse `document`, whose outermost element must be `outermost`; raises Refused with `subject` and the place."""
+def parse(
+    document: bytes, subject: str, outermost: str, mend: str = "look for who wrote it, maybe another hook"
+) -> etree._ElementTree:
+    """Parse `document`, whose outermost element must be `outermost`.
+
+    Raises Refused with `subject` and the place, and with `mend` where nobody should have written such XML.
+    """
     wrong = _hostile(document)
     if wrong:
-        raise Refused([Problem(subject, *wrong)])
+        raise Refused([Problem(subject, wrong, mend)])
     # declared encodings are not looked at: what is not UTF-8 could hide something from the checks above
     parser = etree.XMLParser(
         resolve_entities=False,
@@ -37,25 +42,23 @@ def parse(document: bytes, subject: str, outermost: str) -> etree._ElementTree:
         root = etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
         line, column = error.position
-        what, mend = f"not well-formed at line {line}, column {column}", "look for who wrote it, maybe another hook"
-        raise Refused([Problem(subject, what, mend)]) from None
+        raise Refused([Problem(subject, f"not well-formed at line {line}, column {column}", mend)]) from None
     if root.tag != outermost:
-        what, mend = f"the outermost element is not <{outermost}>", "give libvirt's XML of that kind"
-        raise Refused([Problem(subject, what, mend)])
+        what = f"the outermost element is not <{outermost}>"
+        raise Refused([Problem(subject, what, "give libvirt's XML of that kind")])
     return root.getroottree()
 
 
-def _hostile(document: bytes) -> tuple[str, str] | None:
-    """What must not even be parsed, and the mend."""
-    who = "look for who wrote it, maybe another hook"
+def _hostile(document: bytes) -> str | None:
+    """Why the document must not even be parsed."""
     if len(document) > MAX_DOCUMENT:
-        return f"is larger than {MAX_DOCUMENT >> 20} MiB", who
+        return f"is larger than {MAX_DOCUMENT >> 20} MiB"
     if document.count(b"<") > MAX_TAGS:
-        return f"has more than {MAX_TAGS} tags", who
+        return f"has more than {MAX_TAGS} tags"
     if any(document.count(b"=", *bounds) > MAX_ATTRIBUTES for bounds in _long_tags(document)):
-        return f"has an element with more than {MAX_ATTRIBUTES} attributes", who
+        return f"has an element with more than {MAX_ATTRIBUTES} attributes"
     if b"<!DOCTYPE" in document:
-        return "has a document type declaration", "take it out, libvirt needs none"
+        return "has a document type declaration, which libvirt needs not"
     return None
 
 

@@ -79,7 +79,8 @@ class _Picture:
         most = max(map(len, self._layout.cores.values()), default=1) or 1
         across = max(1, round(math.sqrt(most * 1.6 * core_height / core_width)))
         heads = [self._head(number) for number in nodes]
-        head_width = max(_width(line, 12) for head in heads for line in head) + _CHIP + 8
+        head_width = max(_width(line, 12) + _CHIP + 8 for head in heads for line in head)
+        head_width = max(head_width, *(_width(head[0], 13, bold=True) + 4 for head in heads))
         width = max(across * (core_width + 6) + 10, head_width + 16)
         height = _NODE_HEAD + math.ceil(most / across) * (core_height + 6) + 6
         columns = _columns(len(nodes), math.sqrt(len(nodes) * 2 * height / width))

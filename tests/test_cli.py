@@ -281,6 +281,8 @@ def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, caps
             '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0)\n',
         ),
         (["--vcpus", "4", "--memory", "1G", "--nodes", "2", "--spread"], "not allowed with argument --nodes"),
+        (["--vcpus", "4", "--memory", "1G", "--svg", "-"], "--svg: name a file, the text goes to the standard output"),
+        (["--vcpus", "4", "--memory", "1G", "--svg", ""], "--svg: name a file, the text goes to the standard output"),
         (["--vcpus", "4", "--memory", "1G", "--mode", "restrictive"], "invalid choice: 'restrictive'"),
         (["--domain", str(PLAIN), "--memory", "1G"], "--memory does not go with --domain, which says it"),
     ],
@@ -413,6 +415,46 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
     ):
         world.domains.append(fake_libvirt.Domain(world, name, cputune, policy, pins={"vcpu0": "4-7", "iothread1": "1"}))
     return world
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["host", "--host", str(DATA / "README-is-not-here")], 'README-is-not-here": No such file or directory'),
+        (["host", "--host", ""], '"": No such file or directory'),
+        (
+            ["host", "--host", "/dev/null"],
+            "host: not well-formed at line 1, column 1: take them from virsh capabilities",
+        ),
+        (["host", "--host", str(PLAIN)], "host: the outermost element is not <capabilities>"),
+        (["host", "--host", "/proc/self/mem"], '"/proc/self/mem": Input/output error'),
+        (["host", "--host", "/usr"], 'host: "/usr" is no /sys of a Linux host'),
+        (["plan", "--domain", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+        (["check", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+        (["apply", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+    ],
+)
+def test_a_file_that_cannot_be_used(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "told"),
+    [
+        (["host"], ">&-", "the standard output is closed"),
+        (["check", "-"], "<&-", "the standard input is closed"),
+        (["plan", *PLAN[1:]], ">&- 2>&-", ""),
+    ],
+)
+def test_closed_streams(arguments: list[str], closed: str, told: str, four_nodes: str) -> None:
+    command = [sys.executable, "-m", "largeguest", *arguments, "--host", four_nodes]
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.usefixtures("world")

@@ -357,7 +357,7 @@ XML_REFUSALS = [
     ("<network/>", "the outermost element is not <domain>: give libvirt's XML of that kind"),
     (
         "<!DOCTYPE domain [<!ENTITY e SYSTEM 'file:///etc/hostname'>]><domain><memory>&e;</memory></domain>",
-        "has a document type declaration: take it out, libvirt needs none",
+        f"has a document type declaration, which libvirt needs not: {LOOK}",
     ),
     ("<domain/>", f"<domain> does not say how much memory: {GIVE}"),
     ("<domain><memory/></domain>", f"<memory> holds no whole number: {GIVE}"),

@@ -70,11 +70,11 @@ DOCUMENTS = [
         b"<!DOCTYPE domain [<!ENTITY a 'aaaaaaaaaa'>"
         + b"".join(b"<!ENTITY %c '%s'>" % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9))
         + b"]><domain><memory>&j;</memory></domain>",
-        "has a document type declaration: take it out, libvirt needs none",
+        "has a document type declaration, which libvirt needs not",
     ),
     (
         b"<!DOCTYPE domain SYSTEM 'http://192.0.2.1/a.dtd'><domain/>",
-        "has a document type declaration: take it out, libvirt needs none",
+        "has a document type declaration, which libvirt needs not",
     ),
     (b"<domain>" + b"<a/>" * 1_000_000 + b"</domain>", f"has more than 600000 tags{LOOK}"),
     (

@@ -146,6 +146,44 @@ PLANS = [
         ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
         (2, 2, 2),
     ),
+    # as many nodes as there are guest cores for, though its socket would stay whole on one
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB, topology=Topology(1, 1, 4, 2)), spread=True),
+        (
+            "0-1#=node0,2-3#=node1,4-5#=node2,6-7#=node3,emulator#node0,node1,node2,node3",
+            "strict#0-3",
+            "0-1#*@0,2-3#*@1,4-5#*@2,6-7#*@3",
+        ),
+        (4, 1, 2),
+    ),
+    # nothing runs on CPUs of others, also not the emulator
+    (
+        FOUR_NODES,
+        Request(guest(2, GIB), exclude=cpus("2,node1,node2,node3")),
+        ("0-1#=node0,emulator#node0,^2", "strict#0", "0-1#*@0"),
+        (1, 1, 2),
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(2, GIB), reserve=cpus("4,7"), exclude=cpus("node0,5-6,node2,14-15")),
+        ("0-1#=node3,emulator#4,7", "strict#3", "0-1#*@3"),
+        (1, 1, 2),
+    ),
+    # one cell is cut by no socket, so the guest keeps its own
+    (
+        FOUR_NODES,
+        Request(guest(6, GIB, topology=Topology(1, 1, 3, 2)), mode="interleave", nodes=2),
+        ("0-3#=node0,4-5#=node1,emulator#node0,node1", "interleave#0-1", "0-5#*"),
+        (1, 3, 2),
+    ),
+    # memory that is interleaved need not be whole steps of a cell on each node
+    (
+        replace(FOUR_NODES, nodes={n: replace(node, free=200 * MIB) for n, node in FOUR_NODES.nodes.items()}),
+        Request(guest(4, 512 * MIB, arch="ppc64"), mode="interleave"),
+        ("0-1#=node0,2#=node1,3#=node2,emulator#node0,node1,node2", "interleave#0-2", "0-3#*"),
+        (4, 1, 1),
+    ),
     # memory devices are on the node of their cell
     (
         FOUR_NODES,
@@ -242,11 +280,45 @@ NO_PLAN = [
     (
         Request(guest(4, 2 * GIB, pages=(HugePage(2048, None),))),
         "4 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs "
-        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: choose another host",
+        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits without huge pages, or when they are "
+        "reserved on the nodes",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("node9")),
         "--reserve node9: node9 is not on this host, which has nodes 0-3: name CPUs that are there",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("node0,^node0")),
+        "--reserve node0,^node0 leaves no CPU on this host: name one that no later ^ takes out",
+    ),
+    (
+        Request(guest(4, GIB), exclude=cpus("16")),
+        "--exclude 16: CPU 16 cannot be had: name CPUs that are online, which are 0-15",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("0-3"), exclude=cpus("2-5")),
+        "--reserve and --exclude both name CPUs 2-3: name each in one of them",
+    ),
+    (
+        Request(guest(16, GIB), reserve=cpus("0"), exclude=cpus("2-3")),
+        "16 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 13 CPUs (1 reserved, 2 excluded) and 8388608 "
+        "KiB of free memory: the nearest that fits is 13 vCPUs and 1048576 KiB, on 4 nodes",
+    ),
+    (
+        Request(guest(64, GIB), threads=64),
+        "64 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 0 CPUs in whole cores of 64 threads and "
+        "8388608 KiB of free memory, 0 nodes with both: the nearest that fits is 16 vCPUs and 1048576 KiB and "
+        "--threads 1, on 4 nodes",
+    ),
+    (
+        Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 5),))),
+        "8 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory, but a "
+        "memory device in guest node 5 takes 6 nodes: choose another host",
+    ),
+    (
+        Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 1),)), mode="interleave"),
+        "with interleave the guest has one cell, but a memory device is in guest node 1: unplug it, or plan with "
+        "another mode",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("14-17")),
@@ -274,6 +346,46 @@ def test_no_plan(request_: Request, message: str) -> None:
     with pytest.raises(Refused) as caught:
         plan(request_, FOUR_NODES)
     assert str(caught.value) == f"largeguest: plan: {message}"
+
+
+EIGHT_NODES = hosts.build(sockets=4, cores_per_node=16, memory=512 * GIB, siblings_apart=True)
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "nodes", "shape"),
+    [
+        # 13 + 13 + 12 + 12 cores would be 50 sockets, of which the engine takes 16
+        (100, 4, (10, 5, 2)),
+        # even where that goes
+        (96, 3, (3, 16, 2)),
+        (122, 4, None),
+    ],
+)
+def test_sockets_are_no_more_than_the_engine_takes(vcpus: int, nodes: int, shape: tuple[int, int, int] | None) -> None:
+    made = plan(Request(guest(vcpus, 64 * GIB)), EIGHT_NODES)
+    topology = made.topology
+    assert len(made.nodes) == nodes
+    if shape is not None:
+        assert (topology.sockets, topology.cores, topology.threads) == shape
+    assert (topology.sockets <= 16) == (not any("the engine allows 16 sockets" in note for note in made.notes))
+    assert all(len(own) % (topology.cores * topology.threads) == 0 for own in made.vcpus)
+
+
+def test_a_plan_with_interleave_needs_few_sockets_too() -> None:
+    made = plan(Request(guest(122, 64 * GIB), mode="interleave"), EIGHT_NODES)
+    assert (made.topology.sockets, made.topology.cores, made.notes) == (1, 61, ())
+
+
+def test_fewer_nodes_can_cost_whole_cores() -> None:
+    made = plan(Request(guest(6, GIB), reserve=cpus("0,4,8,12")), FOUR_NODES)
+    assert (len(made.nodes), made.topology.threads) == (2, 1)
+    assert [note for note in made.notes if note.startswith("with --threads 2, on 3 nodes, the guest would know")]
+    assert plan(Request(guest(6, GIB), reserve=cpus("0,4,8,12"), threads=1), FOUR_NODES).notes == ()
+
+
+def test_a_lone_number_to_reserve_is_no_vcpu() -> None:
+    request_ = Request(guest(16, GIB, vcpus=4), reserve=cpus("0,9"))
+    assert not any("lone number" in note for note in plan(request_, FOUR_NODES).notes)
 
 
 NODE_AND_DEVICE = Request(guest(8, 5 * GIB // 2, devices=(MemoryDevice("dimm", 2 * GIB, 0),)))
@@ -332,7 +444,11 @@ def test_cpu_policies_of_the_engine() -> None:
     ("host", "request_", "note"),
     [
         (FOUR_NODES, Request(guest(8, GIB, topology=Topology(1, 1, 4, 2))), "the VM has another topology"),
-        (FOUR_NODES, Request(guest(8, GIB, topology=Topology(8, 1, 1, 1))), "with 2 threads a core the guest would"),
+        (
+            FOUR_NODES,
+            Request(guest(8, GIB, topology=Topology(8, 1, 1, 1))),
+            "with --threads 2, on 2 nodes, the guest would",
+        ),
         (NO_SMT, Request(guest(8, GIB), threads=2), "the threads of a guest core run on different cores"),
         (hosts.build(sockets=9), Request(guest(34, GIB), threads=2, nodes=9), "the engine allows 16 sockets"),
         (
@@ -381,7 +497,8 @@ def random_requests(draw: st.DrawFn, host: Host) -> Request:
     free = sum(node.free or 0 for node in host.nodes.values()) // MIB
     memory = draw(st.integers(1, max(1, free + 1))) * MIB
     threads = draw(st.sampled_from([None, None, *(number for number in (1, 2, 4) if vcpus % number == 0)]))
-    reserved = draw(st.lists(st.sampled_from(sorted(host.cpus)), max_size=4, unique=True))
+    reserved, excluded = (draw(st.lists(st.sampled_from(sorted(host.cpus)), max_size=4, unique=True)) for _ in range(2))
+    excluded = [cpu for cpu in excluded if cpu not in reserved]
     nodes = draw(st.sampled_from([None, None, None, 1, 2, 3]))
     return Request(
         guest(vcpus, memory),
@@ -390,7 +507,13 @@ def random_requests(draw: st.DrawFn, host: Host) -> Request:
         spread=nodes is None and draw(st.booleans()),
         mode=draw(st.sampled_from(MODES)),
         reserve=cpus(",".join(map(str, reserved))) if reserved else None,
+        exclude=cpus(",".join(map(str, excluded))) if excluded else None,
     )
+
+
+def taken(request_: Request, host: Host) -> CpuSet:
+    """CPUs that are not for vCPUs."""
+    return CpuSet.union(these.cpuset(host) for these in (request_.reserve, request_.exclude) if these is not None)
 
 
 def cores_on(host: Host, node: int, reserved: CpuSet, threads: int) -> int:
@@ -403,12 +526,13 @@ def cores_on(host: Host, node: int, reserved: CpuSet, threads: int) -> int:
 
 def holding(request_: Request, host: Host, threads: int) -> Iterator[tuple[int, ...]]:
     """All sets of nodes that hold the guest with so many threads a core, by their size."""
-    reserved = CpuSet() if request_.reserve is None else request_.reserve.cpuset(host)
+    reserved = taken(request_, host)
     wanted, memory = request_.guest.max_vcpus // threads, request_.guest.total_memory // MIB
     cores = {node: cores_on(host, node, reserved, threads) for node in host.nodes}
     mebibytes = {number: (node.free or 0) // MIB for number, node in host.nodes.items()}
     usable = [node for node in host.nodes if cores[node] and mebibytes[node]]
-    for size in range(1, min(len(usable), wanted, memory) + 1):
+    cells = memory if request_.mode != "interleave" else len(usable)  # each has a step of memory at least
+    for size in range(1, min(len(usable), wanted, cells) + 1):
         for nodes in itertools.combinations(usable, size):
             enough = sum(mebibytes[node] for node in nodes) >= memory
             if request_.mode == "interleave":
@@ -464,11 +588,15 @@ def check_what_is_printed(made: Plan, request_: Request, host: Host) -> None:
     assert placed.warnings == ()
     assert placed.pins is not None
     assert placed.cells is not None
-    reserved = CpuSet() if request_.reserve is None else request_.reserve.cpuset(host)
-    taken = [cpu for cpus_of_one in placed.pins.vcpus.values() for cpu in cpus_of_one]
+    used = [cpu for cpus_of_one in placed.pins.vcpus.values() for cpu in cpus_of_one]
     assert sorted(placed.pins.vcpus) == list(range(request_.guest.max_vcpus))
-    assert (len(set(taken)), len(taken)) == (len(placed.pins.vcpus), len(placed.pins.vcpus))
-    assert not CpuSet(taken) & reserved
+    assert (len(set(used)), len(used)) == (len(placed.pins.vcpus), len(placed.pins.vcpus))
+    assert not CpuSet(used) & taken(request_, host)
+    assert placed.pins.emulator
+    if request_.exclude is not None:
+        assert not placed.pins.emulator & request_.exclude.cpuset(host)
+    if request_.reserve is not None:
+        assert placed.pins.emulator == request_.reserve.cpuset(host)
     threads = made.topology.threads
     if threads <= max(len(cpu.siblings) for cpu in host.cpus.values()):
         for first in range(0, request_.guest.max_vcpus, threads):
@@ -490,7 +618,8 @@ def check_nearest(told: str, request_: Request, host: Host) -> None:
         plan(replace(request_, threads=1), host)
     elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) KiB", told):
         smaller = guest(int(match[1]), int(match[2]))
-        assert smaller != request_.guest
-        plan(replace(request_, nodes=None, guest=smaller), host)
+        threads = 1 if "and --threads 1, on" in told else request_.threads
+        assert (smaller, threads) != (request_.guest, request_.threads)
+        plan(replace(request_, nodes=None, guest=smaller, threads=threads), host)
     else:
         assert told.endswith("choose another host")

@@ -122,21 +122,21 @@ def main() -> None:
         print(f"    import lxml.etree           {base.against(base)}")
         print(f"    hook                        {cost.against(base)}")
 
+        def against_lxml(name: str, command: Callable[[], list[str]], environ: Mapping[str, str], runs: int) -> None:
+            base, cost = bench.costs({"base": python("import lxml.etree"), "it": command}, environ, runs)
+            print(f"    {name:<27} {cost.against(base)}")
+
         print("(c) 1,024 vCPUs one to one, 64 cells, 2,048 CPUs, 2 MB of XML with 1,000 disks, against the same")
         large = documents.domain(vcpus=1024, memory=1024 * GIB, disks=1000)
-        commands = {"base": python("import lxml.etree"), "hook": bench.hook(bench.large, large)}
-        base, cost = bench.costs(commands, bench.environ(documents.one_to_one(1024)), 51)
-        print(f"    hook                        {cost.against(base)}")
+        against_lxml("hook", bench.hook(bench.large, large), bench.environ(documents.one_to_one(1024)), 51)
 
         print("(d) growth, against the same")
         for vcpus in (64, 256, 1024):
             hook = bench.hook(bench.large, documents.domain(vcpus=vcpus, memory=1024 * GIB))
-            (cost,) = bench.costs({"hook": hook}, bench.environ(documents.one_to_one(vcpus)), 21)
-            print(f"    {vcpus:5} vCPUs                 {cost.against(base)}")
+            against_lxml(f"{vcpus:5} vCPUs", hook, bench.environ(documents.one_to_one(vcpus)), 21)
         for size in (100_000, 1_000_000, 10_000_000):
             hook = bench.hook(bench.small, documents.domain(16, 16 * GIB, disks=size // documents.BYTES_OF_A_DISK))
-            (cost,) = bench.costs({"hook": hook}, bench.environ(TYPED), 21)
-            print(f"    {size / 1e6:5} MB of XML             {cost.against(base)}")
+            against_lxml(f"{size / 1e6:5} MB of XML", hook, bench.environ(TYPED), 21)
 
         print("(e) a hook that pins with minidom, against this one with the same property (no checks, no names)")
         pins = {"cputune": ",".join(f"{vcpu}#{vcpu}" for vcpu in range(16))}
@@ -149,9 +149,8 @@ def main() -> None:
         for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):
             code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest.cli import main; sys.exit(main("
             code += f"['plan', '--vcpus', '{vcpus}', '--memory', '{memory}', '--host', {host!r}]))"
-            (cost,) = bench.costs({"plan": python(code)}, bench.environ({}), 11)
             cpus = 16 if host == bench.four else 2048
-            print(f"    {vcpus:5} vCPUs on {cpus:5} CPUs   {cost.against(base)}")
+            against_lxml(f"{vcpus:5} vCPUs on {cpus:5} CPUs", python(code), bench.environ({}), 11)
 
 
 if __name__ == "__main__":
