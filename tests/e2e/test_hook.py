@@ -61,7 +61,7 @@ def test_a_refusal_stops_the_start_with_one_line(ovirt_host: Host) -> None:
 
 def test_the_command_is_installed(ovirt_host: Host) -> None:
     result = ovirt_host.run("largeguest", "apply", "--cputune", "9#0", "-", environ={})
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("largeguest: domain XML: not well-formed")
 
 

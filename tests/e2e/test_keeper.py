@@ -148,7 +148,9 @@ def test_a_vm_that_hangs_holds_up_no_other(here: Daemon) -> None:
             ["virsh", "-c", here.uri, "qemu-monitor-command", "db02", '{"execute": "query-status"}']
         )
         try:
+            wait_until(lambda: "occupied" in here.libvirt.virsh("domcontrol", "db02"), 5, lambda: "it answers")
             with keeping(here) as keeper:
+                wait_until(lambda: len(pins(here)) == 4, 2, keeper.said)
                 assert move(here)["seconds"] < 1
                 assert asks.poll() is None
                 assert pins(here, "db02") == {}
