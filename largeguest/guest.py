@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from types import MappingProxyType
 
 from .cpuset import CpuSet
@@ -94,6 +94,14 @@ class Pins:
             yield "emulator", self.emulator
         for number, cpus in sorted(self.iothreads.items()):
             yield f"iothread{number}", cpus
+
+    def without(self, names: Container[str]) -> Pins:
+        """All but those of these names."""
+        return Pins(
+            {vcpu: cpus for vcpu, cpus in self.vcpus.items() if f"vcpu{vcpu}" not in names},
+            {number: cpus for number, cpus in self.iothreads.items() if f"iothread{number}" not in names},
+            None if "emulator" in names else self.emulator,
+        )
 
     def cpus(self) -> CpuSet:
         """The host CPUs that anybody is pinned to."""

@@ -65,7 +65,8 @@ def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int
 def _put_back(uuid: str) -> int:
     from .errors import Problem, Refused, quote
 
-    mend = "the VM runs without its pins; start the keeper: systemctl enable --now vdsm-largeguest-keeper"
+    start = "start the keeper: systemctl enable --now vdsm-largeguest-keeper"
+    mend = f"the VM runs without its pins; {start}"
     try:
         import libvirt
     except ImportError:
@@ -74,14 +75,18 @@ def _put_back(uuid: str) -> int:
     from . import host, pinning
 
     try:
-        moved = pinning.put_back_once(uuid, host.from_sys(SYS))
+        done, not_pinned = pinning.put_back_once(uuid, host.from_sys(SYS))
     except Refused as refused:
         _tell(str(refused))
         return 1
     except libvirt.libvirtError as error:
         _tell(str(Problem("cputune", f"libvirt did not pin: {quote(str(error), 200)}", mend)))
         return 1
-    _tell(f"largeguest: cputune: {moved or 'nothing to pin'}")
+    if not_pinned:
+        what, mend = f"libvirt: {pinning.tell_refused(not_pinned)}", f"the VM runs without these pins; {start}"
+        _tell(str(Problem("cputune", what, mend)))
+        return 1
+    _tell(f"largeguest: cputune: {done or 'nothing to pin'}")
     return 0
 
 

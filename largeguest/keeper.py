@@ -39,11 +39,10 @@ REFILL_SECONDS = 5.0
 RECONNECT_SECONDS = (0.2, 5.0)
 """The first and the longest pause between two tries to reach libvirt."""
 
-FIRST_RETRY_SECONDS = 0.1
-"""A VM that libvirt is busy with is looked at again after so long, then after twice as long, up to REFILL_SECONDS."""
-
-LONGEST_RETRY_SECONDS = 300.0
-"""A VM about which libvirt gives an error, each of which may take half a minute, is left alone for so long at last."""
+BUSY_SECONDS = (0.1, 5.0)
+TROUBLE_SECONDS = (5.0, 60.0)
+"""A VM that libvirt is busy with, or gives an error about, is looked at again after the first of these times, then
+after twice as long, up to the second; at an event at once. Each error can take half a minute."""
 
 LOCK_SECONDS = 1.0
 """So long a hook that looks whether there is a keeper may stand in the way of one that starts."""
@@ -96,7 +95,7 @@ class _Budget:
         return self._earned() == BUDGET
 
     def take(self) -> None:
-        self._left = max(0.0, self._earned() - 1)
+        self._left = self._earned() - 1
 
     def _earned(self) -> float:
         now = time.monotonic()
@@ -106,35 +105,29 @@ class _Budget:
 
 
 class _Vm:
-    """What the keeper remembers of a running VM."""
+    """What the keeper remembers of a running VM. Moments are those of time.monotonic()."""
 
     def __init__(self, uuid: str) -> None:
         self.uuid = uuid
-        # moments of time.monotonic()
         self.first_event: float | None = None
-        """Of those after which it was not looked at yet; None: there are none."""
-        self.due = 0.0
-        """When to look at it, if there are such events."""
+        """The first of those since it was looked at last; None: there was none."""
+        self.due: float | None = None
+        """When to look at it; None: at the next event."""
         self.not_before = 0.0
+        """By the budget, whatever comes."""
         self.patience = 0.0
-        """Seconds that were waited at least, when it could not be held, and are doubled."""
+        """Seconds that were waited for what is in the way; 0: nothing is."""
         self.known: pinning.Running | None = None
         """As it was when it was looked at last."""
         self.budget = _Budget()
         self.told: set[str] = set()
-        """What was told once and for all."""
+        """Why its cputune cannot be carried out, as it was told."""
         self.told_of: dict[str, str] = {}
         """What was told of another VM, as long as that runs."""
         self.troubles: set[str] = set()
         """What was told, and may be told again when it has been held in between."""
         self.fought = False
         """It was told that somebody moves its pins again and again, and there was no calm time since."""
-
-    def wait(self, least: float, most: float) -> float:
-        """Seconds to wait, each time twice as many."""
-        wait = min(max(self.patience, least), most)
-        self.patience = 2 * wait
-        return wait
 
 
 class _Keeper:
@@ -144,6 +137,7 @@ class _Keeper:
         self._callbacks: list[int] = []
         self._cpus = 0
         self._vms: dict[str, _Vm] = {}
+        self._connected_at = -math.inf
         self._pause = RECONNECT_SECONDS[0]
         self._unreachable = False
         self._stopped = False
@@ -200,7 +194,7 @@ class _Keeper:
             self._close(opened)
             return
         libvirt.virEventUpdateTimeout(self._again, -1)
-        self._connection, self._pause, self._unreachable = opened, RECONNECT_SECONDS[0], False
+        self._connection, self._connected_at, self._unreachable = opened, time.monotonic(), False
 
     def _listen(self, opened: Any) -> None:
         opened.registerCloseCallback(self._guarded(lambda *_: self._closed(opened)), None)
@@ -221,6 +215,8 @@ class _Keeper:
         if which is not self._connection:
             return
         self._connection = None
+        if time.monotonic() - self._connected_at > RECONNECT_SECONDS[1]:
+            self._pause = RECONNECT_SECONDS[0]
         libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
         _print("largeguest: keeper: libvirt has closed the connection", 5)
         self._leave(which)
@@ -246,17 +242,12 @@ class _Keeper:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             self._forget(domain.UUIDString())
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
-            vm = self._remember(domain.UUIDString())
-            vm.patience = vm.not_before = 0.0
             self._look_at(domain.UUIDString())
 
     def _tunable(self, _connection: Any, domain: Any, changed: dict[str, Any], _: Any) -> None:
         vm = self._vms.get(domain.UUIDString())
         if vm is None or vm.known is None or not _as_wanted(vm.known, changed):
             self._look_at(domain.UUIDString())
-
-    def _remember(self, uuid: str) -> _Vm:
-        return self._vms.setdefault(uuid, _Vm(uuid))
 
     def _forget(self, uuid: str) -> None:
         self._vms.pop(uuid, None)
@@ -266,14 +257,14 @@ class _Keeper:
     def _look_at(self, uuid: str) -> None:
         """Look at a VM when its events pause."""
         now = time.monotonic()
-        vm = self._remember(uuid)
+        vm = self._vms.setdefault(uuid, _Vm(uuid))
         if vm.first_event is None:
             vm.first_event = now
         vm.due = max(vm.not_before, min(now + QUIET_SECONDS, vm.first_event + MOST_SECONDS))
         self._set_timer()
 
     def _set_timer(self) -> None:
-        due = [vm.due for vm in self._vms.values() if vm.first_event is not None]
+        due = [vm.due for vm in self._vms.values() if vm.due is not None]
         wait = -1 if not due else max(0, math.ceil((min(due) - time.monotonic()) * 1000))
         libvirt.virEventUpdateTimeout(self._timer, wait)
 
@@ -283,35 +274,30 @@ class _Keeper:
         """Look at the VMs that are due."""
         libvirt.virEventUpdateTimeout(self._timer, -1)
         now = time.monotonic()
-        due = [uuid for uuid, vm in self._vms.items() if vm.first_event is not None and vm.due <= now]
+        due = [vm for vm in self._vms.values() if vm.due is not None and vm.due <= now]
         try:
-            for uuid in due:
-                self._hold_or_retry(self._vms[uuid])
+            for vm in due:
+                self._hold_or_retry(vm)
         finally:
             self._set_timer()
 
     def _hold_or_retry(self, vm: _Vm) -> None:
         """Hold the pins of a VM; what goes wrong is told once, and tried again in a while."""
-        vm.first_event = None
+        vm.first_event = vm.due = None
         opened = self._connection
         if opened is None:
             return  # all are looked at when it is there again
-        least, most = REFILL_SECONDS, LONGEST_RETRY_SECONDS
+        wait: tuple[float, float] | None = TROUBLE_SECONDS
         try:
-            if self._hold(opened.lookupByUUIDString(vm.uuid), vm):
-                vm.patience = 0.0
-                vm.troubles.clear()
-                return
-            least, most = FIRST_RETRY_SECONDS, REFILL_SECONDS
+            wait = self._hold(opened.lookupByUUIDString(vm.uuid), vm)
         except libvirt.libvirtError as error:
             if self._connection is not opened or not opened.isAlive():
                 return
             if _is_gone(opened, vm.uuid):
                 self._forget(vm.uuid)
                 return
-            what = f"VM {quote(vm.known.name if vm.known else vm.uuid)}: libvirt: {quote(str(error), 200)}"
-            mend = "it is tried again until it can be pinned"
-            self._tell_once(vm.troubles, Problem("cputune", what, mend, warning=True))
+            who = quote(vm.known.name if vm.known else vm.uuid)
+            self._tell_trouble(vm, f"libvirt {error.get_error_code()}", f"VM {who}: libvirt: {quote(str(error), 200)}")
         except Refused as refused:
             for problem in refused.problems:
                 self._tell_once(vm.troubles, problem)
@@ -320,28 +306,43 @@ class _Keeper:
             if text not in vm.troubles:
                 vm.troubles.add(text)
                 _print(text, 3)
-        vm.not_before = time.monotonic() + vm.wait(least, most)
-        self._look_at(vm.uuid)
+        if wait is None:
+            vm.patience = 0.0
+            vm.troubles.clear()
+            return
+        shortest, longest = wait
+        vm.patience = min(max(2 * vm.patience, shortest), longest)
+        vm.due = time.monotonic() + vm.patience
 
-    def _hold(self, domain: Any, vm: _Vm) -> bool:
-        """Put back what has moved; False if that cannot be done now, and no event will tell when it can."""
+    def _hold(self, domain: Any, vm: _Vm) -> tuple[float, float] | None:
+        """Put back what has moved; returns how long to wait if that cannot be done now and no event tells when it can.
+
+        The time is BUSY_SECONDS or TROUBLE_SECONDS.
+        """
         if not domain.isActive():
             self._forget(vm.uuid)
-            return True
+            return None
         if _arrives(domain):
-            return True  # an event tells when it is there, or gone
+            return None  # an event tells when it is there, or gone
         if _is_busy(domain):
-            return False
-        if vm.budget.is_full():
-            vm.fought = False
+            return BUSY_SECONDS
         vm.known = running = pinning.read(domain.XMLDesc().encode(), host.from_sys(SYS))
         self._tell_problems(vm, running)
-        moved = running.moved
-        if not moved:
-            return True
+        refused = pinning.put_back(domain, running.moved, self._cpus)
+        done = running.moved.without(refused)
+        if done:
+            _print(f"largeguest: cputune: VM {quote(running.name)}: {done} again", 6)
+            self._slow_down(vm, running)
+        if refused and self._connection.isAlive():
+            what = f"VM {quote(running.name)}: libvirt: {pinning.tell_refused(refused)}"
+            self._tell_trouble(vm, " ".join(refused), what)
+        return TROUBLE_SECONDS if refused else None
+
+    def _slow_down(self, vm: _Vm, running: pinning.Running) -> None:
+        """Do not fight with somebody who moves the pins as fast as they are put back."""
+        if vm.budget.is_full():
+            vm.fought = False
         vm.budget.take()
-        pinning.put_back(domain, moved, self._cpus)
-        _print(f"largeguest: cputune: VM {quote(running.name)}: {moved} again", 6)
         wait = vm.budget.wait()
         vm.not_before = time.monotonic() + wait
         if wait and not vm.fought:
@@ -349,13 +350,19 @@ class _Keeper:
             what = f"somebody moves the pins of VM {quote(running.name)} again and again"
             mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
             _log(Problem("cputune", what, mend, warning=True))
-        return True
+
+    def _tell_trouble(self, vm: _Vm, trouble: str, what: str) -> None:
+        if trouble not in vm.troubles:
+            vm.troubles.add(trouble)
+            _log(Problem("cputune", what, "it is tried again until it can be pinned", warning=True))
 
     def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
         for problem in running.problems:
             what = f"VM {quote(running.name)}: {problem.what}"
             mend = f"{problem.mend}; its pins are left as they are"
             self._tell_once(vm.told, Problem(problem.subject, what, mend, warning=True))
+        if not running.problems:
+            vm.told.clear()
         for other in self._vms.values():
             if other is not vm:
                 self._tell_shared(vm, other)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from . import checks, connection, domxml, placement, properties
 from .cpuset import CpuSet
-from .errors import Problem, Refused
+from .errors import Problem, Refused, quote, shorten
 from .guest import Pins
 from .host import Host
 from .records import record
@@ -73,33 +73,45 @@ def read(document: bytes, host: Host) -> Running:
     return Running(name, pins, guest.pins, CpuSet(), problems)
 
 
-def put_back(domain: Any, moved: Pins, cpus: int) -> None:
-    """Pin what has moved, on a host that numbers its CPUs up to `cpus`.
+def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
+    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; one that is refused does not keep the others.
 
-    Raises the first libvirtError; one that is refused does not keep the others from their pins.
+    Returns who was refused, by libvirt's names, and why. Raises libvirtError where none can be pinned now.
     """
     import libvirt
 
-    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
-    to_do: list[tuple[Any, tuple[int, ...], CpuSet]]
-    to_do = [(domain.pinVcpuFlags, (vcpu,), where) for vcpu, where in sorted(moved.vcpus.items())]
-    if moved.emulator is not None:
-        to_do.append((domain.pinEmulator, (), moved.emulator))
-    to_do += [(domain.pinIOThread, (number,), where) for number, where in sorted(moved.iothreads.items())]
-    first = None
-    for pin, who, where in to_do:
+    # it does not answer, or is gone
+    hopeless = (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
+    refused = {}
+    for who, where in moved.by_name():
         try:
-            pin(*who, _map(where, cpus), live)
+            _pin(domain, who, tuple(cpu in where for cpu in range(max(cpus, where.last + 1))))
         except libvirt.libvirtError as error:
-            first = first or error
-            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
-                break  # each of the others would wait as long
-    if first is not None:
-        raise first
+            if error.get_error_code() in hopeless:
+                raise
+            refused[who] = str(error)
+    return refused
 
 
-def put_back_once(uuid: str, host: Host) -> Pins:
-    """Put the pins of a VM on this `host` back where they have moved; returns what was done.
+def _pin(domain: Any, who: str, cpus: tuple[bool, ...]) -> None:
+    import libvirt
+
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    if who == "emulator":
+        domain.pinEmulator(cpus, live)
+    elif who.startswith("vcpu"):
+        domain.pinVcpuFlags(int(who.removeprefix("vcpu")), cpus, live)
+    else:
+        domain.pinIOThread(int(who.removeprefix("iothread")), cpus, live)
+
+
+def tell_refused(refused: Mapping[str, str]) -> str:
+    """Whose pins libvirt has refused, and why it refused the first one."""
+    return f"{shorten(', '.join(refused), 100)} cannot be pinned: {quote(next(iter(refused.values())), 200)}"
+
+
+def put_back_once(uuid: str, host: Host) -> tuple[Pins, dict[str, str]]:
+    """Put the pins of a VM on this `host` back where they have moved; returns what was done, and who was refused.
 
     Raises Refused where cputune cannot be carried out here, and libvirtError.
     """
@@ -108,9 +120,5 @@ def put_back_once(uuid: str, host: Host) -> Pins:
         running = read(domain.XMLDesc().encode(), host)
         if running.problems:
             raise Refused(running.problems)
-        put_back(domain, running.moved, opened.getCPUMap()[0])
-        return running.moved
-
-
-def _map(where: CpuSet, cpus: int) -> tuple[bool, ...]:
-    return tuple(cpu in where for cpu in range(max(cpus, where.last + 1)))
+        refused = put_back(domain, running.moved, opened.getCPUMap()[0])
+        return running.moved.without(refused), refused

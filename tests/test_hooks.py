@@ -127,7 +127,7 @@ NOT_PINNED = "the VM runs without its pins; start the keeper: systemctl enable -
             "domain.broken = fake_libvirt.libvirtError('no luck')",
             1,
             "[]",
-            f'cputune: libvirt did not pin: "no luck": {NOT_PINNED}',
+            f'cputune: libvirt: vcpu0 cannot be pinned: "no luck": {NOT_PINNED.replace("its pins", "these pins")}',
         ),
         ("0#1", "world.domains.clear()", 1, "[]", f'cputune: libvirt did not pin: "Domain not found": {NOT_PINNED}'),
         (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import signal
 from collections.abc import Iterator
@@ -178,6 +179,7 @@ def test_a_vm_that_resumes_again_and_again_runs_into_no_debt(world: World, keepe
     keeper.keep("qemu:///system")
     assert domain.pins == WANTED
     assert domain.calls[-1][0] - 1204 < 2 * keeper.REFILL_SECONDS
+    assert len(domain.calls) < 4 + keeper.BUDGET + 230 / keeper.REFILL_SECONDS
 
 
 @pytest.mark.parametrize("pause", [0.1, 7])
@@ -221,6 +223,14 @@ def test_it_is_tried_to_connect_ever_less_often_and_soon_when_it_is_lost_anew(wo
     assert 1200 < second <= 1200 + keeper.RECONNECT_SECONDS[0] + 0.001
 
 
+def test_a_libvirt_that_closes_every_connection_is_asked_ever_less_often(world: World, keeper: ModuleType) -> None:
+    for step in range(600):
+        world.after(step / 10, world.crash)
+    world.stop_after(60)
+    keeper.keep("qemu:///system")
+    assert len(world.tries) < 30
+
+
 def test_a_vm_that_was_gone_when_libvirt_came_back_is_forgotten(
     world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,10 +244,11 @@ def test_a_vm_that_was_gone_when_libvirt_came_back_is_forgotten(
     assert capfd.readouterr().err.count("CPU 99 is not online") == 2  # a new VM, so it is told anew
 
 
+@pytest.mark.parametrize("code", ["VIR_ERR_INTERNAL_ERROR", "VIR_ERR_OPERATION_TIMEOUT"])
 def test_libvirt_ends_in_the_middle_of_the_work(
-    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+    code: str, world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    domain = vm(world, broken=libvirtError("end of file while reading data"))
+    domain = vm(world, broken=libvirtError("end of file while reading data", CONSTANTS[code]))
 
     def die() -> None:
         world.connections[0].alive = False  # the keeper is told of it later
@@ -264,7 +275,7 @@ def test_errors_of_libvirt(world: World, keeper: ModuleType, capfd: pytest.Captu
     keeper.keep("qemu:///system")
     said = capfd.readouterr().err
     assert said.count('libvirt: "busy"') == 1
-    assert said.count('largeguest: warning: cputune: VM "db02": libvirt: "no\\nluck": it is tried again') == 1
+    assert said.count('cputune: VM "db02": libvirt: vcpu0, vcpu1, vcpu2, vcpu3 cannot be pinned: "no\\nluck": ') == 1
     assert [fine.pins, later.pins, busy.pins] == [WANTED] * 3
     assert later.looked < 10
 
@@ -278,7 +289,7 @@ def test_a_second_trouble_is_told_too(world: World, keeper: ModuleType, capfd: p
     world.stop_after(6000)
     keeper.keep("qemu:///system")
     assert domain.pins == WANTED
-    assert capfd.readouterr().err.count('libvirt: "trouble"') == 2
+    assert capfd.readouterr().err.count('libvirt: vcpu0 cannot be pinned: "trouble"') == 2
     assert domain.looked < 20  # ever less often while it lasts
 
 
@@ -288,6 +299,79 @@ def test_a_pin_that_is_refused_keeps_no_other_from_being_made(world: World, keep
     world.stop_after(1)
     keeper.keep("qemu:///system")
     assert domain.pins == {"vcpu1": "1", "iothread1": "3"}
+
+
+def test_a_pin_that_is_always_refused_delays_no_other_and_is_told_once(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", broken=libvirtError("Invalid argument", 38))
+    domain.broken_pins = ("emulator", "iothread1")
+    for at in (10, 100, 1000, 3620):
+        world.after(at, lambda: move_all(domain))
+        world.after(at + 1, lambda: soon.append(dict(domain.pins)))
+    world.stop_after(4000)
+    soon: list[dict[str, str]] = []
+    keeper.keep("qemu:///system")
+    assert soon == [WANTED] * 4
+    said = capfd.readouterr().err
+    assert said.count('VM "db01": libvirt: emulator, iothread1 cannot be pinned: "Invalid argument"') == 1
+    assert said.count('VM "db01": 4 vCPUs pinned again') == 5
+    assert domain.looked < 4000 / keeper.TROUBLE_SECONDS[1] + 30
+    assert "again and again" not in said
+
+
+@pytest.mark.parametrize("how", ["it moves", "it resumes", "libvirt comes back"])
+def test_after_a_long_trouble_it_is_held_at_once(how: str, world: World, keeper: ModuleType) -> None:
+    domain = vm(world, broken=libvirtError("lock", CONSTANTS["VIR_ERR_OPERATION_TIMEOUT"]))
+
+    def mend() -> None:
+        domain.broken = None
+        if how == "it moves":
+            domain.move("vcpu0", "0-15")
+        elif how == "it resumes":
+            world.lifecycle("RESUMED", domain)
+        else:
+            world.crash()
+
+    world.after(3630, mend)
+    world.after(3631, lambda: soon.append(dict(domain.pins)))
+    world.stop_after(3640)
+    soon: list[dict[str, str]] = []
+    keeper.keep("qemu:///system")
+    assert soon == [WANTED]
+
+
+def test_a_second_trouble_is_waited_for_as_the_first(world: World, keeper: ModuleType) -> None:
+    domain = vm(world, broken=libvirtError("trouble"))
+
+    def trouble() -> None:
+        domain.broken = libvirtError("trouble")
+        domain.move("vcpu0", "0-15")
+
+    world.after(600, lambda: setattr(domain, "broken", None))
+    world.after(1000, trouble)
+    world.after(1001, lambda: setattr(domain, "broken", None))
+    world.after(1006, lambda: soon.append(dict(domain.pins)))
+    world.stop_after(1100)
+    soon: list[dict[str, str]] = []
+    keeper.keep("qemu:///system")
+    assert soon == [WANTED]
+
+
+def test_what_cannot_be_carried_out_is_told_anew_when_it_could_in_between(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    domain = vm(world, "0#99")
+
+    def change(cputune: str) -> None:
+        domain.cputune = cputune
+        domain.move("vcpu1", "0-15")
+
+    for at, cputune in ((1, "0#99"), (2, "0#1"), (3, "0#99"), (4, "0#99")):
+        world.after(at, functools.partial(change, cputune))
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert capfd.readouterr().err.count("CPU 99 is not online") == 2
 
 
 def test_of_pins_that_time_out_one_is_waited_for(world: World, keeper: ModuleType) -> None:
@@ -564,7 +648,11 @@ def test_sasl_where_vdsm_has_a_password(
 def test_once_for_a_vm_that_has_arrived(world: World, keeper: ModuleType, four_nodes: str) -> None:
     domain = vm(world)
     here = host.from_sys(four_nodes)
-    assert str(keeper.pinning.put_back_once("uuid-of-db01", here)) == "4 vCPUs pinned"
-    assert domain.pins == WANTED
-    assert not keeper.pinning.put_back_once("uuid-of-db01", here)
-    assert len(domain.calls) == 4
+    done, refused = keeper.pinning.put_back_once("uuid-of-db01", here)
+    assert (str(done), refused, domain.pins) == ("4 vCPUs pinned", {}, WANTED)
+    done, refused = keeper.pinning.put_back_once("uuid-of-db01", here)
+    assert (bool(done), refused, len(domain.calls)) == (False, {}, 4)
+    domain.broken, domain.broken_pins = libvirtError("no luck"), ("vcpu1", "vcpu2")
+    move_all(domain)
+    done, refused = keeper.pinning.put_back_once("uuid-of-db01", here)
+    assert (str(done), refused) == ("2 vCPUs pinned", {"vcpu1": "no luck", "vcpu2": "no luck"})

@@ -74,6 +74,7 @@ MESSAGES = [
     'keeper: libvirt cannot be reached: "Failed to connect socket"',
     "keeper: another one runs on this host",
     'libvirt did not pin: "no luck"',
+    'libvirt: vcpu0 cannot be pinned: "no luck"',
     'libvirt: "no luck": it is tried again until it can be pinned',
     "libvirt's Python binding is not installed",
     "cputune: nothing to pin",
