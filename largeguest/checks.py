@@ -269,13 +269,16 @@ def _check_capacity(placed: Placement, guest: Guest, host: Host) -> Iterator[Pro
     for size in sorted({part.page for part in bound}):
         parts = [part for part in bound if part.page == size]
         rooms = {number: host.nodes[number].room(size) for number in CpuSet.union(part.nodeset for part in parts)}
-        full = overfull(parts, {number: room.total for number, room in rooms.items()})
-        if full:
-            yield _too_much(parts, size, full, sum(rooms[number].total for number in full))
-            continue
-        full = overfull(parts, {number: room.free for number, room in rooms.items()})
-        if full:
-            yield _too_much_now(parts, size, full, sum(rooms[number].free for number in full))
+        for tell, room in (
+            (_too_much, {number: room.total for number, room in rooms.items()}),
+            (_too_much_now, {number: room.free for number, room in rooms.items()}),
+        ):
+            while True:
+                full = overfull(parts, room)
+                if not full:
+                    break
+                yield tell(parts, size, full, sum(room[number] for number in full))
+                parts = [part for part in parts if not part.nodeset & full]
 
 
 def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:

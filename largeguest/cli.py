@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `largeguest` command.
 
-Exit code 0: done. 1: the hook would refuse, or there is no plan. 2: wrong command line, or a file cannot be used.
+Exit code 0: done. 1: the hook would refuse, there is no plan, or a pin has moved. 2: wrong command line, or a file
+cannot be used.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def parser() -> argparse.ArgumentParser:
   largeguest plan --vcpus 64 --memory 512G
   largeguest plan --domain vm.xml --host caps.xml --svg plan.svg
   largeguest check --cputune 0-3#=node0 --guestnuma '0-3#*@0' vm.xml
-exit code: 0 done; 1 the hook would refuse, or there is no plan; 2 wrong command line, or a file cannot be used""",
+exit code: 0 done; 1 the hook would refuse, there is no plan, or a pin has moved; 2 wrong command line, or a file
+cannot be used""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -151,7 +153,7 @@ def _add_apply(commands: _Commands) -> None:
         "largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
     )
     _add_properties(apply)
-    _add_host(apply)
+    _add_host(apply, none=True)
     apply.add_argument("--diff", action="store_true", help="print a unified diff instead of the whole XML")
     apply.add_argument("domain", metavar="DOMAIN.xml", help="the libvirt domain XML, - for standard input")
     apply.set_defaults(run=_apply)
@@ -166,7 +168,7 @@ def _add_check(commands: _Commands) -> None:
         "largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
     )
     _add_properties(check)
-    _add_host(check)
+    _add_host(check, none=True)
     check.add_argument(
         "domain", metavar="DOMAIN.xml", nargs="?", help="the libvirt domain XML of the VM, - for standard input"
     )
@@ -267,12 +269,13 @@ def _add_properties(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", default="", metavar="VALUE", help=f"the custom property {name}")
 
 
-def _add_host(parser: argparse.ArgumentParser) -> None:
+def _add_host(parser: argparse.ArgumentParser, none: bool = False) -> None:
     parser.add_argument(
         "--host",
         default="local",
-        metavar="local|none|DIR|CAPS.xml",
-        help="the host: this one (the default), none, a saved /sys, or the output of `virsh capabilities`",
+        metavar="local|none|DIR|CAPS.xml" if none else "local|DIR|CAPS.xml",
+        help=f"the host: this one (the default), {'none, ' if none else ''}a saved /sys, or the output of "
+        "`virsh capabilities`",
     )
 
 

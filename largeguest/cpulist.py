@@ -139,6 +139,17 @@ class CpuList:
                 found.update(named)
         return found
 
+    def idle(self, host: Host | None) -> list[Item]:
+        """The items with `^` that take nothing out; raises NotThereError."""
+        found = _host(host, self).online if all(item.out for item in self.items) else CpuSet()
+        idle = []
+        for item in self.items:
+            named = item.what.cpuset(host)
+            if item.out and not found & named:
+                idle.append(item)
+            found = found - named if item.out else found | named
+        return idle
+
     def cpuset(self, host: Host | None) -> CpuSet:
         """The same CPUs without order."""
         found = _host(host, self).online if all(item.out for item in self.items) else CpuSet()

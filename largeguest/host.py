@@ -174,6 +174,10 @@ def from_sys(root: str = "/sys") -> Host:
             [Problem("host", f"{quote(root, 200)} does not say which nodes are online", "save the tree again")]
         )
 
+    if nodes and not os.path.isdir(os.path.join(system, "node", f"node{nodes.first}")):
+        what = f"{quote(root, 200)} has no node{nodes.first}, which it says is online"
+        raise Refused([Problem("host", what, "save the whole tree again")])
+
     def node(number: int) -> Node:
         folder = os.path.join(system, "node", f"node{number}")
         row = re.findall("[0-9]+", _read(os.path.join(folder, "distance")) or "")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from . import checks, dealing
@@ -184,7 +184,17 @@ def _look_up(
     if not found:
         what = f"{shorten(str(pin))} leaves no CPU on this host"
         problems.append(Problem("cputune", what, "name one that no later ^ takes out"))
+    elif any(item.out for item in pin.cpus.items):
+        problems += _warn_of_idle(pin, host)
     return found
+
+
+def _warn_of_idle(pin: Pin, host: Host | None) -> Iterator[Problem]:
+    """What takes nothing out is often copied from a host whose CPUs have other numbers."""
+    idle = pin.cpus.idle(host)
+    if idle:
+        what = f"{shorten(','.join(map(str, idle)))} takes nothing out in {shorten(str(pin))}"
+        yield Problem("cputune", what, "name CPUs that stand before it", warning=True)
 
 
 def _take_one_each(pin: Pin, host: Host | None, taken: dict[int, None], problems: list[Problem]) -> list[CpuSet]:

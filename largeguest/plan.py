@@ -454,11 +454,11 @@ class _Planner:
         if self._shapes[-1].threads > 1 and _try(replace(request, threads=1), self._host):
             yield "it fits with --threads 1"
         if self._page and _try(replace(request, guest=replace(self._guest, pages=())), self._host):
-            yield "it fits without huge pages, or when they are reserved on the nodes"
+            yield "it fits when they are reserved on the nodes, or without huge pages"
         yield from self._nearest("")
         if self._shapes[-1].threads > 1:
             yield from _Planner(replace(request, threads=1), self._host)._nearest(" and --threads 1")
-        yield "choose another host"
+        yield "reserve more of them on the nodes, or choose another host" if self._page else "choose another host"
 
     def _nearest(self, also: str) -> Iterator[str]:
         """Smaller guests that fit, with what has to be done `also`."""

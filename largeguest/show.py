@@ -36,11 +36,11 @@ def host_table(host: Host) -> str:
         distances = " ".join(str(node.distances.get(other, "?")) for other in host.nodes)
         cells = [amount(node.memory), amount(node.free), ", ".join(pages) or "-", distances]
         nodes.append([str(number), str(node.cpus) or "-", *cells])
-    lines = [["socket", "CPUs", "cores", "threads of a core"]]
+    lines = [["socket", "CPUs", "cores", "threads of a core", "the first core"]]
     for number, its_cores in sockets.items():
         cpus = CpuSet(cpu for core in its_cores for cpu in core)
         threads = "-".join(map(str, sorted({min(map(len, its_cores)), max(map(len, its_cores))})))
-        lines.append([str(number), str(cpus), str(len(its_cores)), threads])
+        lines.append([str(number), str(cpus), str(len(its_cores)), threads, str(its_cores[0])])
     head = ", ".join(plural(len(things), noun) for things, noun in counts) + " online"
     return "\n".join([head, "", *_columns(nodes), "", *_columns(lines)])
 

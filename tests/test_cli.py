@@ -148,9 +148,9 @@ node  CPUs   memory  free   huge pages (free of all)      distance to 0 1 2 3
 2     8-11   4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  21 21 10 12
 3     12-15  4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  21 21 12 10
 
-socket  CPUs  cores  threads of a core
-0       0-7   4      2
-1       8-15  4      2
+socket  CPUs  cores  threads of a core  the first core
+0       0-7   4      2                  0-1
+1       8-15  4      2                  8-9
 """
 
 

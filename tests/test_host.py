@@ -140,6 +140,7 @@ def test_numad_is_looked_for_where_the_tree_has_programs(tmp_path: Path) -> None
             "many",
             'host: "{root}/devices/system/node/online" holds no list of ids: take the tree from a Linux host again',
         ),
+        ("node/online", "3", 'host: "{root}" has no node3, which it says is online: save the whole tree again'),
     ],
 )
 def test_no_tree(tmp_path: Path, path: str, text: str | None, message: str) -> None:

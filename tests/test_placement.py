@@ -340,10 +340,15 @@ def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: i
             "write 3#... if that is meant",
         ),
         (
-            {"cputune": "0#1,2,^3,4,5-6,7,99,1#0"},
+            {"cputune": "0#3,2,^3,4,5-6,7,99,1#0"},
             hotplug(),
             "cputune: lone numbers 2,4,7 are read as CPU, but there are such vCPUs without a pin, too: "
             "write 2#... if that is meant",
+        ),
+        (
+            {"cputune": "0#8-9,^9,^1-2,^9"},
+            hotplug(),
+            "cputune: ^1-2,^9 takes nothing out in 0#8-9,^9,^1-2,^9: name CPUs that stand before it",
         ),
         (
             {"guestnuma": "0,2,4,6#2097152,1,3,5,7#2097152"},
@@ -815,6 +820,32 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
 def test_fine_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, warnings: list[str]) -> None:
     placed = placement.place(wanted(**values), guest, its_host)
     assert [str(problem) for problem in placed.warnings] == [f"largeguest: warning: {text}" for text in warnings]
+
+
+@pytest.mark.parametrize("cpus", ["node1,^0-1", "socket0,^8", "^16,^2", "0-3,^node1", "node0,^socket0.core2"])
+def test_what_takes_nothing_out_on_this_host(cpus: str) -> None:
+    (warning,) = placement.place(wanted(cputune=f"0#{cpus}"), ROOMY, FOUR_NODES).warnings
+    idle = next(item for item in cpus.split(",") if item.startswith("^"))
+    assert str(warning).startswith(f"largeguest: warning: cputune: {idle} takes nothing out in 0#{cpus}: name CPUs")
+
+
+@pytest.mark.parametrize("cpus", ["node1,^4-5", "^2", "0-3,^node0,8", "node0,^0-1,^3", "socket0,^node1"])
+def test_what_takes_something_out_on_this_host(cpus: str) -> None:
+    assert placement.place(wanted(cputune=f"0#{cpus}"), ROOMY, FOUR_NODES).warnings == ()
+
+
+def test_every_node_that_is_too_small_is_told() -> None:
+    guest = records.replace(EIGHT, total_memory=14 * GIB)
+    with pytest.raises(Refused) as caught:
+        placement.place(wanted(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
+    assert [problem.what[:-4] for problem in caught.value.problems] == [
+        f"5242880 KiB are bound to node {node}, where 4194304 KiB" for node in (0, 1)
+    ]
+    three = "0-1#3G@0,2-3#1G@1,4-7#3G@3"
+    placed = placement.place(wanted(guestnuma=three), records.replace(EIGHT, total_memory=7 * GIB), FOUR_NODES)
+    assert [problem.what for problem in placed.warnings] == [
+        f"3145728 KiB are bound to node {node}, where 2097152 KiB are free now" for node in (0, 3)
+    ]
 
 
 def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:

@@ -280,8 +280,8 @@ NO_PLAN = [
     (
         Request(guest(4, 2 * GIB, pages=(HugePage(2048, None),))),
         "4 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs "
-        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits without huge pages, or when they are "
-        "reserved on the nodes",
+        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits when they are reserved on the "
+        "nodes, or without huge pages",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("node9")),

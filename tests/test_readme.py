@@ -75,6 +75,7 @@ MESSAGES = [
     "keeper: another one runs on this host",
     'libvirt did not pin: "no luck"',
     'libvirt: vcpu0 cannot be pinned: "no luck"',
+    "warning: cputune: ^64-65 takes nothing out in 0-27#=node0,^64-65: name CPUs that stand before it",
     'libvirt: "no luck": it is tried again until it can be pinned',
     "libvirt's Python binding is not installed",
     "cputune: nothing to pin",
