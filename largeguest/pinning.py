@@ -85,12 +85,20 @@ def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
     refused = {}
     for who, where in moved.by_name():
         try:
-            _pin(domain, who, tuple(cpu in where for cpu in range(max(cpus, where.last + 1))))
+            _pin(domain, who, _cpumap(where, cpus))
         except libvirt.libvirtError as error:
             if error.get_error_code() in hopeless:
                 raise
             refused[who] = str(error)
     return refused
+
+
+def _cpumap(where: CpuSet, cpus: int) -> tuple[bool, ...]:
+    """Whether each CPU of the host is in the set, as libvirt's binding wants it."""
+    allowed = [False] * max(cpus, where.last + 1)
+    for cpu in where:
+        allowed[cpu] = True
+    return tuple(allowed)
 
 
 def _pin(domain: Any, who: str, cpus: tuple[bool, ...]) -> None:
