@@ -139,24 +139,22 @@ class CpuList:
                 found.update(named)
         return found
 
-    def idle(self, host: Host | None) -> list[Item]:
-        """The items with `^` that take nothing out; raises NotThereError."""
-        found = _host(host, self).online if all(item.out for item in self.items) else CpuSet()
-        idle = []
-        for item in self.items:
-            named = item.what.cpuset(host)
-            if item.out and not found & named:
-                idle.append(item)
-            found = found - named if item.out else found | named
-        return idle
-
     def cpuset(self, host: Host | None) -> CpuSet:
         """The same CPUs without order."""
+        *_, (_, _, found) = self._read(host)
+        return found
+
+    def idle(self, host: Host | None) -> list[Item]:
+        """The items with `^` that take nothing out; raises NotThereError."""
+        return [item for item, before, after in self._read(host) if item.out and before == after]
+
+    def _read(self, host: Host | None) -> Iterator[tuple[Item, CpuSet, CpuSet]]:
+        """Each item, with the CPUs of the list before it and with it."""
         found = _host(host, self).online if all(item.out for item in self.items) else CpuSet()
         for item in self.items:
-            named = item.what.cpuset(host)
-            found = found - named if item.out else found | named
-        return found
+            before, named = found, item.what.cpuset(host)
+            found = before - named if item.out else before | named
+            yield item, before, found
 
 
 def _each_once(cpus: Iterable[int]) -> Iterator[int]:

@@ -155,6 +155,8 @@ def _resolve_pins(cputune: Cputune, host: Host | None, problems: list[Problem]) 
     taken: dict[int, None] = {}
     named = CpuSet()
     for pin in cputune.pins:
+        if any(item.out for item in pin.cpus.items):
+            problems += _warn_of_idle(pin, host)
         if pin.each:
             sets = _take_one_each(pin, host, taken, problems)
         else:
@@ -184,14 +186,15 @@ def _look_up(
     if not found:
         what = f"{shorten(str(pin))} leaves no CPU on this host"
         problems.append(Problem("cputune", what, "name one that no later ^ takes out"))
-    elif any(item.out for item in pin.cpus.items):
-        problems += _warn_of_idle(pin, host)
     return found
 
 
 def _warn_of_idle(pin: Pin, host: Host | None) -> Iterator[Problem]:
     """What takes nothing out is often copied from a host whose CPUs have other numbers."""
-    idle = pin.cpus.idle(host)
+    try:
+        idle = pin.cpus.idle(host)
+    except NotThereError:
+        return  # which is told already
     if idle:
         what = f"{shorten(','.join(map(str, idle)))} takes nothing out in {shorten(str(pin))}"
         yield Problem("cputune", what, "name CPUs that stand before it", warning=True)

@@ -823,10 +823,13 @@ def test_fine_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, 
 
 
 @pytest.mark.parametrize("cpus", ["node1,^0-1", "socket0,^8", "^16,^2", "0-3,^node1", "node0,^socket0.core2"])
-def test_what_takes_nothing_out_on_this_host(cpus: str) -> None:
-    (warning,) = placement.place(wanted(cputune=f"0#{cpus}"), ROOMY, FOUR_NODES).warnings
+@pytest.mark.parametrize("sign", ["#", "#="])
+def test_what_takes_nothing_out_on_this_host(sign: str, cpus: str) -> None:
+    (warning,) = placement.place(wanted(cputune=f"0{sign}{cpus}"), ROOMY, FOUR_NODES).warnings
     idle = next(item for item in cpus.split(",") if item.startswith("^"))
-    assert str(warning).startswith(f"largeguest: warning: cputune: {idle} takes nothing out in 0#{cpus}: name CPUs")
+    assert str(warning).startswith(
+        f"largeguest: warning: cputune: {idle} takes nothing out in 0{sign}{cpus}: name CPUs"
+    )
 
 
 @pytest.mark.parametrize("cpus", ["node1,^4-5", "^2", "0-3,^node0,8", "node0,^0-1,^3", "socket0,^node1"])
