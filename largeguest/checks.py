@@ -167,7 +167,7 @@ def _check_sockets(sets: list[CpuSet], size: int) -> Iterator[Problem]:
 
 
 def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
-    dealt = dealing.deal_memory(guestnuma.cells, guest)
+    dealt = dealing.deal_memory(guestnuma, guest)
     shares = guestnuma.shares
     total = sum(cell.memory or 0 for cell in guestnuma.cells)
     devices = " without its memory devices" if guest.devices else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from .cpuset import CpuSet
 from .guest import Guest
-from .properties import Cell
+from .properties import Cell, Guestnuma
 
 _MIB = 1024
 
@@ -27,13 +27,13 @@ def deal_vcpus(cells: tuple[Cell, ...], guest: Guest) -> list[CpuSet]:
     return vcpus
 
 
-def deal_memory(cells: tuple[Cell, ...], guest: Guest) -> list[int]:
+def deal_memory(guestnuma: Guestnuma, guest: Guest) -> list[int]:
     """KiB of each cell: `*` is an equal share of what the others leave, in whole steps; the last one takes the rest.
 
     What is left can be too little, or none: then some are 0, negative, or no multiple of their step.
     """
-    memory = [cell.memory for cell in cells]
-    shares = [number for number, cell in enumerate(cells) if cell.memory is None]
+    memory = [cell.memory for cell in guestnuma.cells]
+    shares = guestnuma.shares
     left = rest = guest.memory - sum(amount or 0 for amount in memory)
     for number in shares[:-1]:
         step = memory_step(guest, number)

@@ -300,11 +300,11 @@ class _Keeper:
             self._tell_trouble(vm, f"libvirt {error.get_error_code()}", f"VM {who}: libvirt: {quote(str(error), 200)}")
         except Refused as refused:
             for problem in refused.problems:
-                self._tell_once(vm.troubles, problem)
+                if _is_new(str(problem), vm.troubles):
+                    _log(problem)
         except Exception as error:
             text = describe(error)
-            if text not in vm.troubles:
-                vm.troubles.add(text)
+            if _is_new(text, vm.troubles):
                 _print(text, 3)
         if wait is None:
             vm.patience = 0.0
@@ -352,15 +352,16 @@ class _Keeper:
             _log(Problem("cputune", what, mend, warning=True))
 
     def _tell_trouble(self, vm: _Vm, trouble: str, what: str) -> None:
-        if trouble not in vm.troubles:
-            vm.troubles.add(trouble)
+        if _is_new(trouble, vm.troubles):
             _log(Problem("cputune", what, "it is tried again until it can be pinned", warning=True))
 
     def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
         for problem in running.problems:
             what = f"VM {quote(running.name)}: {problem.what}"
             mend = f"{problem.mend}; its pins are left as they are"
-            self._tell_once(vm.told, Problem(problem.subject, what, mend, warning=True))
+            warning = Problem(problem.subject, what, mend, warning=True)
+            if _is_new(str(warning), vm.told):
+                _log(warning)
         if not running.problems:
             vm.told.clear()
         for other in self._vms.values():
@@ -381,11 +382,13 @@ class _Keeper:
             held.told_of[exclusive.uuid] = str(problem)
             _log(problem)
 
-    def _tell_once(self, told: set[str], problem: Problem) -> None:
-        text = str(problem)
-        if text not in told:
-            told.add(text)
-            _log(problem)
+
+def _is_new(text: str, told: set[str]) -> bool:
+    """Whether it was not told yet; from now on it was."""
+    if text in told:
+        return False
+    told.add(text)
+    return True
 
 
 def _is_gone(opened: Any, uuid: str) -> bool:

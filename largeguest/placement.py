@@ -244,7 +244,7 @@ def _resolve_cells(
     guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest, host: Host | None
 ) -> tuple[PlacedCell, ...]:
     vcpus = dealing.deal_vcpus(guestnuma.cells, guest)
-    memory = dealing.deal_memory(guestnuma.cells, guest)
+    memory = dealing.deal_memory(guestnuma, guest)
     nodes = [cell.nodes for cell in guestnuma.cells]
     mode = _cell_mode(numatune)
     distances = _distances(nodes, host)

@@ -376,7 +376,7 @@ class _Planner:
             return
         rooms = self._rooms(nodes, self._capacities(shape))
         alike = [Cell(own, None, CpuSet([node])) for own, node in zip(vcpus, nodes)]
-        shares = dealing.deal_memory(tuple(alike), self._guest)
+        shares = dealing.deal_memory(Guestnuma(tuple(alike)), self._guest)
         even = len({len(own) for own in vcpus}) == 1
         if even and all(0 < share <= room * self._step for share, room in zip(shares, rooms)):
             yield from alike
@@ -391,7 +391,8 @@ class _Planner:
             return replace(self._guest.topology, sockets=self._units(self._socket))
         cores = math.gcd(*(-(-len(own) // shape.threads) for own in vcpus))
         sockets = -(-self._count // (cores * shape.threads))
-        if self._request.mode == "interleave" and sockets > MOST_SOCKETS:  # which only the caches are the same for
+        if self._request.mode == "interleave" and sockets > MOST_SOCKETS:
+            # there is one cell, so sockets would but tell which vCPUs share a cache
             sockets, cores = 1, -(-self._count // shape.threads)
         return Topology(sockets, 1, cores, shape.threads)
 
