@@ -303,7 +303,7 @@ def _check(options: argparse.Namespace) -> int:
     wanted, found = properties.parse(_values(options))
     if options.domain is None:
         guest = _guest_that_fits(wanted)
-        drawn, shares = replace(guest, vcpus=None), _shares(wanted)
+        drawn, shares = replace(guest, plugged=None), _shares(wanted)
     else:
         drawn = guest = domxml.read_guest(domxml.parse(_read(options.domain)))
         shares = []
@@ -361,7 +361,7 @@ def _guest_to_plan_for(options: argparse.Namespace) -> tuple[Guest, tuple[str, .
         if getattr(options, name) is None:
             options.parser.error(f"write --{name}, or --domain")
     pages = () if options.hugepages is None else (HugePage(options.hugepages, None),)
-    return Guest(max_vcpus=options.vcpus, total_memory=options.memory, pages=pages), ()
+    return Guest(max_vcpus=options.vcpus, memory=options.memory, pages=pages), ()
 
 
 def _in_colour() -> bool:
@@ -475,8 +475,8 @@ def _guest_that_fits(wanted: Properties) -> Guest:
     last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]
     return Guest(
         max_vcpus=max(last, default=0) + 1,
-        vcpus=1,
-        total_memory=sum(cell.memory or 0 for cell in cells) + len(_shares(wanted)) * 1024,
+        plugged=CpuSet([0]),
+        memory=sum(cell.memory or 0 for cell in cells) + len(_shares(wanted)) * 1024,
         iothreads=CpuSet.span(1, MAX_ID),
     )
 

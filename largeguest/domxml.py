@@ -16,7 +16,7 @@ from lxml import etree
 from . import cpuset, safexml
 from .cpuset import MAX_ID, CpuSet
 from .errors import ParseError, Problem, Refused
-from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Topology
+from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Reference, Topology
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ _BYTES_IN_UNIT = {
     "e": 2**60, "eib": 2**60, "eb": 10**18,
 }  # fmt: skip
 """libvirt's units of memory (virScaleInteger), which it reads without regard to case."""
-
-_COUNTED_DEVICES = ("dimm", "nvdimm", "virtio-mem")
-"""The models of `<memory>` devices whose size `<memory>` of the domain includes."""
 
 _OVIRT_VM = "{http://ovirt.org/vm/1.0}"
 
@@ -66,19 +63,21 @@ def read_guest(tree: etree._ElementTree) -> Guest:
     root = tree.getroot()
     vcpu = root.find("vcpu")
     max_vcpus = 1 if vcpu is None else _count(vcpu, vcpu.text)
-    vcpus = None if vcpu is None or vcpu.get("current") is None else _count(vcpu, vcpu.get("current"))
+    plugged = _read_plugged(root, max_vcpus)
+    devices, cells = tuple(_read_devices(root)), tuple(_read_cells(root))
     os_type = root.find("os/type")
     return Guest(
         max_vcpus=max_vcpus,
-        total_memory=_memory(root, root.find("memory")),
-        vcpus=None if vcpus is None else min(vcpus, max_vcpus),
-        devices=tuple(_read_devices(root)),
+        memory=_read_memory(root, devices, cells),
+        plugged=plugged,
+        devices=devices,
         pages=tuple(_read_pages(root)),
         topology=_read_topology(root),
-        cells=tuple(_read_cells(root)),
+        cells=cells,
         policy=_read_policy(root),
         pins=_read_pins(root),
         iothreads=_read_iothreads(root),
+        references=tuple(_read_references(root)),
         arch=None if os_type is None else os_type.get("arch"),
         cpu_policy=root.findtext(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}cpuPolicy"),
     )
@@ -131,15 +130,44 @@ def _hexadecimal(element: Element, name: str) -> int:
     return int(text, 16 if text.startswith("0x") else 10)
 
 
+def _read_memory(root: Element, devices: Iterable[MemoryDevice], cells: Iterable[GuestCell]) -> int:
+    """KiB without the memory devices, by libvirt's rule: where there are cells their sum, whatever `<memory>` says.
+
+    The engine's `<memory>` leaves nvdimms out, that of a running VM includes all devices (virDomainDefPostParseMemory).
+    """
+    total = _memory(root, root.find("memory"))
+    in_cells = sum(cell.memory for cell in cells)
+    return in_cells or max(0, total - sum(device.size for device in devices))
+
+
+def _read_plugged(root: Element, max_vcpus: int) -> CpuSet | None:
+    """The vCPUs that are plugged in: the first ones, unless `<vcpus>` says of each whether it is."""
+    vcpu = root.find("vcpu")
+    each = root.findall("vcpus/vcpu")
+    if each:
+        return CpuSet(_id(one, one.get("id")) for one in each if one.get("enabled") == "yes")
+    if vcpu is None or vcpu.get("current") is None:
+        return None
+    return CpuSet.span(0, min(_count(vcpu, vcpu.get("current")), max_vcpus) - 1)
+
+
 def _read_devices(root: Element) -> Iterable[MemoryDevice]:
     for device in root.iterfind("devices/memory"):
         node = device.find("target/node")
-        if device.get("model") in _COUNTED_DEVICES:
-            yield MemoryDevice(
-                model=device.get("model", ""),
-                size=_memory(device, device.find("target/size")),
-                node=None if node is None else _id(node, node.text),
-            )
+        yield MemoryDevice(
+            model=device.get("model", ""),
+            size=_memory(device, device.find("target/size")),
+            node=None if node is None else _id(node, node.text),
+        )
+
+
+def _read_references(root: Element) -> Iterable[Reference]:
+    for controller in root.iterfind("devices/controller"):
+        node = controller.find("target/node")
+        if node is not None:
+            yield Reference(f"a {controller.get('model', 'controller')}", CpuSet([_id(node, node.text)]))
+    for acpi in root.iterfind("devices/*/acpi[@nodeset]"):
+        yield Reference("an <acpi nodeset>", _ids(acpi, acpi.get("nodeset", "")))
 
 
 def _read_pages(root: Element) -> Iterable[HugePage]:
@@ -170,9 +198,10 @@ def _read_cells(root: Element) -> Iterable[GuestCell]:
         yield GuestCell(
             vcpus=_ids(cell, cpus) if cpus else CpuSet(),
             memory=_kib(cell, cell.get("memory")),
-            shared=cell.get("memAccess") == "shared",
             nodes=None if memnode is None else _ids(memnode, memnode.get("nodeset", "")),
             mode="strict" if memnode is None else memnode.get("mode", "strict"),
+            mem_access=_word(cell, "memAccess", ("shared", "private")),
+            discard=_word(cell, "discard", ("yes", "no")),
         )
 
 
@@ -267,8 +296,9 @@ def _write_cells(root: Element, cells: tuple[PlacedCell, ...]) -> Counter[str]:
 
 def _cell(number: int, cell: PlacedCell, between: str) -> str:
     """The element, on lines like those that begin with `between`."""
-    shared = {"memAccess": "shared"} if cell.shared else {}
-    element = _element("cell", id=number, cpus=cell.vcpus, memory=cell.memory, **shared)
+    kept = {"memAccess": cell.mem_access, "discard": cell.discard}
+    kept = {name: value for name, value in kept.items() if value is not None}
+    element = _element("cell", id=number, cpus=cell.vcpus, memory=cell.memory, **kept)
     if not cell.distances:
         return element
     inner, innermost = (between + blanks if between else "" for blanks in ("  ", "    "))
@@ -411,6 +441,14 @@ def _integer(element: Element, text: str | None) -> int:
     if not re.fullmatch(r"\s*\+?[0-9]{1,18}\s*", text or "", re.ASCII):
         raise _refused(f"<{element.tag}> holds no whole number", "give the XML that the engine made")
     return int(text or "")
+
+
+def _word(element: Element, name: str, words: tuple[str, ...]) -> str | None:
+    """One of libvirt's words, which can be written as it is."""
+    text = element.get(name)
+    if text not in (None, *words):
+        raise _refused(f"<{element.tag}> has an unknown {name}", f"use {' or '.join(words)}")
+    return text
 
 
 def _ids(element: Element, text: str) -> CpuSet:

@@ -7,6 +7,7 @@ A problem is told as `largeguest: <subject>: <what and where>: <mend>`, where th
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
 
 from .records import record
@@ -64,7 +65,8 @@ class ParseError(ValueError):
 
 def quote(text: str, longest: int = 40) -> str:
     """`text` in double quotes, as printable ASCII on one line, and shortened when it is longer than `longest`."""
-    return '"' + shorten(text, longest).encode("unicode_escape").decode("ascii") + '"'
+    escaped, _ = codecs.unicode_escape_encode(shorten(text, longest))  # by name it would be a file to open
+    return f'"{escaped.decode("ascii")}"'
 
 
 def name_ids(noun: str, ids: CpuSet) -> str:

@@ -28,7 +28,7 @@ class Topology:
 
 @record
 class MemoryDevice:
-    """A memory device that `<memory>` of the domain includes: its model, and the guest node it is plugged to."""
+    """A `<memory>` device: its model, and the guest node it is plugged to."""
 
     model: str
     size: int
@@ -42,8 +42,8 @@ class MemoryDevice:
 
     @property
     def host_memory(self) -> int:
-        """KiB that it takes of the host's memory: an nvdimm is a file's."""
-        return 0 if self.model == "nvdimm" else self.size
+        """KiB that it takes of the host's memory; behind other models are a file or the processor's enclaves."""
+        return self.size if self.model in ("dimm", "virtio-mem") else 0
 
 
 @record
@@ -55,17 +55,27 @@ class HugePage:
 
 
 @record
+class Reference:
+    """A device, other than memory, that names cells of the guest: what it is, as in a message, and which cells."""
+
+    device: str
+    cells: CpuSet
+
+
+@record
 class GuestCell:
     """A cell that stands in the domain XML."""
 
     vcpus: CpuSet
     memory: int
     """KiB"""
-    shared: bool
     nodes: CpuSet | None = None
     """The host nodes that a memnode gives it."""
     mode: str = "strict"
     """The memory mode on these nodes."""
+    mem_access: str | None = None
+    discard: str | None = None
+    """libvirt's memAccess and discard; None where the XML does not say."""
 
 
 @record
@@ -124,10 +134,10 @@ class Guest:
 
     max_vcpus: int
     """vCPUs that the VM can have, those that are not plugged in included."""
-    total_memory: int
-    """KiB, the memory devices included."""
-    vcpus: int | None = None
-    """vCPUs that are plugged in: the first ones; None: all."""
+    memory: int
+    """KiB that the cells hold: all but the memory devices."""
+    plugged: CpuSet | None = None
+    """vCPUs that are plugged in; None: all."""
     devices: tuple[MemoryDevice, ...] = ()
     pages: tuple[HugePage, ...] = ()
     topology: Topology | None = None
@@ -136,6 +146,7 @@ class Guest:
     policy: GuestPolicy | None = None
     pins: Pins = Pins()
     iothreads: CpuSet = CpuSet()
+    references: tuple[Reference, ...] = ()
     arch: str | None = None
     cpu_policy: str | None = None
     """oVirt's CPU pinning policy; None: an engine that knows none."""
@@ -146,12 +157,12 @@ class Guest:
 
     @property
     def plugged_vcpus(self) -> CpuSet:
-        return CpuSet.span(0, (self.max_vcpus if self.vcpus is None else self.vcpus) - 1)
+        return self.all_vcpus if self.plugged is None else self.plugged
 
     @property
-    def memory(self) -> int:
-        """KiB that the cells hold: all but the memory devices."""
-        return self.total_memory - sum(device.size for device in self.devices)
+    def total_memory(self) -> int:
+        """KiB, the memory devices included."""
+        return self.memory + sum(device.size for device in self.devices)
 
     @property
     def vcpus_per_socket(self) -> int:

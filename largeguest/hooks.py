@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VDSM's hook points: environment in, exit code out (0: go on, 2: refuse).
 
-VDSM runs a hook for every VM that starts, also for those without any of the properties: so nothing is imported before
-it is needed, no garbage is collected, and the scripts end by os._exit: nothing is buffered, and taking the interpreter
-down would take as long as half of the work. What is printed on stderr is ASCII and never holds any of the domain XML.
+A hook runs at every VM start, so nothing is imported before it is needed, no garbage is collected, and the script ends
+by os._exit: nothing is buffered, and taking the interpreter down would take as long as half of the work.
+
+What is written to stderr is ASCII and never holds any of the domain XML. Only `before_vm_start` reports what was done:
+at the other hook points VDSM shows the stderr of the last script as the error of whichever failed.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 SYS = "/sys"
 
+VM_FOLDERS = "/run/vdsm"
+"""VDSM's folder of each VM by its UUID; there is a file `launchflags` in it while `before_vm_start` of a start runs."""
+
 KEEPER_FOLDER = "/run/vdsm-largeguest-keeper"
 """Where the keeper holds a lock, by which it is known to be active."""
 
@@ -31,11 +36,22 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
 
     def rewritten(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
         from . import host
-        from .rewrite import rewrite
+        from .rewrite import RESUMED, rewrite
 
+        if _is_resumed(environ.get("vmId", "")):
+            return document, RESUMED
         return rewrite(values, document, host.from_sys(SYS), keeper_is_active() if "cputune" in values else None)
 
     return _run(environ, PROPERTIES, rewritten)
+
+
+def _is_resumed(uuid: str) -> bool:
+    """Whether VDSM has called `before_vm_start` for a resume; False also where only the XML can tell.
+
+    After a memory snapshot the XML has no `id`, as that of a start has none.
+    """
+    is_known = bool(uuid) and os.path.isdir(VM_FOLDERS)
+    return is_known and not os.path.exists(os.path.join(VM_FOLDERS, uuid, "launchflags"))
 
 
 def before_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
@@ -75,7 +91,7 @@ def _put_back(uuid: str) -> int:
     from . import host, pinning
 
     try:
-        done, not_pinned = pinning.put_back_once(uuid, host.from_sys(SYS))
+        _, not_pinned = pinning.put_back_once(uuid, host.from_sys(SYS))
     except Refused as refused:
         _tell(str(refused))
         return 1
@@ -86,7 +102,6 @@ def _put_back(uuid: str) -> int:
         what, mend = f"libvirt: {pinning.tell_refused(not_pinned)}", f"the VM runs without these pins; {start}"
         _tell(str(Problem("cputune", what, mend)))
         return 1
-    _tell(f"largeguest: cputune: {done or 'nothing to pin'}")
     return 0
 
 
@@ -113,10 +128,11 @@ def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
     The engine always names guest node 0.
     """
 
-    def retargeted(values: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
+    def retargeted(_: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
         from .rewrite import retarget
 
-        return retarget(values, device, _running(environ.get("vmId", "")))
+        running = _running(environ.get("vmId", ""))
+        return device if running is None else retarget(device, running), ""
 
     return _run(environ, ("guestnuma",), retargeted)
 
@@ -125,7 +141,8 @@ def _checked(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
     from . import host
     from .rewrite import check_on_host
 
-    return document, check_on_host(values, document, host.from_sys(SYS))
+    check_on_host(values, document, host.from_sys(SYS))
+    return document, ""
 
 
 def _running(uuid: str) -> bytes | None:
@@ -151,7 +168,7 @@ def _run(
     names: tuple[str, ...],
     work: Callable[[Mapping[str, str], bytes], tuple[bytes, str]],
 ) -> int:
-    """Let `work` make of the properties `names` and the file `_hook_domxml` its new content and a line to tell.
+    """Let `work` make of the properties `names` and the file `_hook_domxml` its new content and a line to report.
 
     Where none of the properties is set nothing is done.
     """
@@ -163,42 +180,58 @@ def _run(
     gc.disable()  # the process ends before there is garbage worth it
     try:
         return _run_on_file(environ.get("_hook_domxml", ""), lambda document: work(values, document))
+    except ModuleNotFoundError as error:
+        _tell(f"largeguest: the Python module {error.name} is not installed: dnf install python3-{error.name}")
     except Exception as error:
         _tell(describe(error))
-        return 2
+    return 2
 
 
 def _run_on_file(path: str, work: Callable[[bytes], tuple[bytes, str]]) -> int:
-    from .errors import Problem, Refused, quote
+    from .errors import Problem, Refused
 
     try:
+        if not path:
+            raise Refused([Problem("_hook_domxml", "is not set", "let VDSM run the hook")])
         old = _read(path)
-        new, told = work(old)
+        new, line = work(old)
         if new != old:
             _replace(path, new)
     except Refused as refused:
         _tell(str(refused))
         return 2
-    except OSError as error:
-        what = f"cannot replace the file {quote(path, 200)}: {error.strerror}"
-        mend = "let VDSM run the hook, with space in its temporary folder"
-        _tell(str(Problem("_hook_domxml", what, mend)))
-        return 2
-    _tell(told)
+    if line:
+        _tell(line)
     return 0
 
 
 def _read(path: str) -> bytes:
-    """The content of a file, or of one that is too large a byte more than is allowed; raises OSError."""
-    # a pipe would keep us waiting for ever
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "it is no file")
-        return file.read(MAX_DOCUMENT + 1)
+    """The content of a file, or of one that is too large a byte more than is allowed; raises Refused."""
+    try:
+        # a pipe would keep us waiting for ever
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(0, "Not a regular file")
+            return file.read(MAX_DOCUMENT + 1)
+    except OSError as error:
+        raise _cannot("read", path, error, "let VDSM run the hook") from None
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Put `content` in the place of the file, keeping owner and mode; on OSError the file is as it was."""
+    """Put `content` in the place of the file, keeping owner and mode; raises Refused, the file unchanged."""
+    try:
+        _replace_whole(path, content)
+    except OSError as error:
+        raise _cannot("replace", path, error, "make its folder writable, with space left") from None
+
+
+def _cannot(do: str, path: str, error: OSError, fix: str) -> Exception:
+    from .errors import Problem, Refused, quote
+
+    return Refused([Problem("_hook_domxml", f"cannot {do} the file {quote(path, 200)}: {error.strerror}", fix)])
+
+
+def _replace_whole(path: str, content: bytes) -> None:
     path = os.path.realpath(path)
     old = os.stat(path)
     temporary = f"{path}.{os.urandom(8).hex()}"

@@ -108,6 +108,11 @@ class Host:
     def online(self) -> CpuSet:
         return CpuSet(self.cpus)
 
+    @functools.cached_property
+    def local_nodes(self) -> CpuSet:
+        """The nodes that have both CPUs and memory; a coherent GPU's own memory is a node without CPUs."""
+        return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)
+
     def huge_page(self, size: int, nodes: Iterable[int]) -> int:
         """`size`, or NO_HUGE_PAGE where it is that of these nodes' base pages: libvirt takes <page> with it, too."""
         is_base = size in _BASE_PAGES and not any(size in self.nodes[node].pages for node in nodes)

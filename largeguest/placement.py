@@ -50,8 +50,9 @@ class PlacedCell:
     """The memory mode on these nodes."""
     distances: Mapping[int, int] = MappingProxyType({})
     """Cell to the distance from here; empty: the guest is told none."""
-    shared: bool = False
-    """QEMU shares the memory with other processes (memAccess), as it did if one of the old cells was shared."""
+    mem_access: str | None = None
+    discard: str | None = None
+    """libvirt's memAccess and discard, where the cells before did not contradict each other."""
 
 
 @record
@@ -233,7 +234,7 @@ def _resolve_policy(numatune: Numatune, host: Host | None, problems: list[Proble
         what = f"{nodeset} is to be looked up on a host, but none is given"
         problems.append(Problem("numatune", what, "name nodes that are there"))
         return Policy(numatune.mode, CpuSet())
-    nodes = CpuSet(number for number, node in host.nodes.items() if node.memory != 0) - nodeset.nodes
+    nodes = host.local_nodes - nodeset.nodes
     if not nodes:
         problems.append(Problem("numatune", f"{nodeset} leaves no node on this host", "take out fewer"))
     problems += checks.check_preferred(numatune.mode, nodes)
@@ -248,11 +249,18 @@ def _resolve_cells(
     nodes = [cell.nodes for cell in guestnuma.cells]
     mode = _cell_mode(numatune)
     distances = _distances(nodes, host)
-    shared = any(cell.shared for cell in guest.cells)
+    mem_access = _agreed(cell.mem_access for cell in guest.cells)
+    discard = _agreed(cell.discard for cell in guest.cells)
     return tuple(
-        PlacedCell(named, amount, own, mode, between, shared)
+        PlacedCell(named, amount, own, mode, between, mem_access, discard)
         for named, amount, own, between in zip(vcpus, memory, nodes, distances)
     )
+
+
+def _agreed(values: Iterable[str | None]) -> str | None:
+    """The value that all have that have one; None where there are several."""
+    stated = {value for value in values if value is not None}
+    return stated.pop() if len(stated) == 1 else None
 
 
 def _cell_mode(numatune: Numatune | None) -> str:

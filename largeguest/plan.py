@@ -215,7 +215,7 @@ class _Planner:
 
     def _sizes(self) -> range:
         """How many nodes can be used at all."""
-        cells, most = 1, len(self._host.nodes)
+        cells, most = 1, len(self._host.local_nodes)
         if self._request.mode != "interleave":
             cells = max(self._devices, default=0) + 1
             most = min(most, checks.MOST_CELLS, self._guest.memory // self._step)
@@ -244,7 +244,7 @@ class _Planner:
     def _count_capacities(self, shape: _Shape) -> dict[int, Capacity]:
         near = [self._host.pci_node(address) for address in self._request.pci]
         found = {}
-        for number in self._host.nodes:
+        for number in self._host.local_nodes:
             memory = self._free(number)
             units = len(self._usable(number, shape.threads)) // shape.vcpus
             if units and memory:
@@ -418,7 +418,7 @@ class _Planner:
 
     def missing(self) -> Refused:
         """What is missing, in numbers, and the nearest that would fit."""
-        shape, nodes = self._shapes[-1], self._host.nodes
+        shape, nodes = self._shapes[-1], self._host.local_nodes
         capacities = self._capacities(shape)
         cpus = sum(len(self._usable(number, shape.threads)) // shape.vcpus for number in nodes) * shape.vcpus
         memory = sum(self._free(number) for number in nodes)
@@ -449,7 +449,7 @@ class _Planner:
         """What would fit and is not far away, the nearest first."""
         request, asked = self._request, self._request.nodes
         if asked is not None:
-            for size in sorted(range(1, len(self._host.nodes) + 1), key=lambda size: (abs(size - asked), size)):
+            for size in sorted(range(1, len(self._host.local_nodes) + 1), key=lambda size: (abs(size - asked), size)):
                 if _try(replace(request, nodes=size), self._host):
                     yield f"it fits on {plural(size, 'node')}"
         if self._shapes[-1].threads > 1 and _try(replace(request, threads=1), self._host):
@@ -465,7 +465,7 @@ class _Planner:
         """Smaller guests that fit, with what has to be done `also`."""
         for vcpus, memory in self._smaller():
             less = self._guest.memory - memory
-            guest = replace(self._guest, vcpus=vcpus, total_memory=self._guest.total_memory - less)
+            guest = replace(self._guest, plugged=CpuSet.span(0, vcpus - 1), memory=self._guest.memory - less)
             found = _try(replace(self._request, nodes=None, guest=guest), self._host)
             if found:
                 smaller = f"{plural(vcpus, 'vCPU')} and {self._all_memory - less} KiB{also}"

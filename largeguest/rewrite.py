@@ -17,12 +17,7 @@ _NO_KEEPER = Problem(
     warning=True,
 )
 
-_REFUSED_NEXT = Problem(
-    "guestnuma",
-    "the VM gets memory that the property does not know, so its next start will be refused",
-    "add the memory to a cell before that, or write * for one cell's memory",
-    warning=True,
-)
+RESUMED = "largeguest: nothing changed: the VM is resumed, not started"
 
 _kept: list[object] = []
 """The last tree: to take a large one apart takes a while, and a hook's process ends right away."""
@@ -40,7 +35,7 @@ def rewrite(
     try:
         tree = domxml.parse(document)
         if domxml.has_run(tree):
-            return document, "largeguest: nothing changed: the XML is that of a VM that ran already (<domain id=...>)"
+            return document, f"{RESUMED} (<domain id=...>)"
         guest = domxml.read_guest(tree)
         placed = placement.place(wanted, guest, host)
     except Refused as refused:
@@ -60,44 +55,35 @@ def rewrite(
     return new, _tell(done, warnings)
 
 
-def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> str:
+def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> None:
     """Check that `host` can take over the VM of the domain XML `document`, which runs or sleeps elsewhere.
 
     Of the guest nothing is checked: what it has was settled at its start, and memory may have been plugged in since.
-    Returns one line; raises Refused.
+    Raises Refused.
     """
     wanted, problems = properties.parse(values)
     try:
-        placed = placement.place_again(wanted, domxml.read_guest(domxml.parse(document)), host)
+        placement.place_again(wanted, domxml.read_guest(domxml.parse(document)), host)
     except Refused as refused:
         raise Refused((*problems, *refused.problems)) from None
     if problems:
         raise Refused(problems)
-    return _tell(["largeguest: this host can hold the layout"], placed.warnings)
 
 
-def retarget(values: Mapping[str, str], device: bytes, running: bytes | None) -> tuple[bytes, str]:
+def retarget(device: bytes, running: bytes) -> bytes:
     """Point the XML of a memory device to the cell that has least memory in the XML of the running VM.
 
-    Returns the new device and one line; without the running VM's XML, or where the VM has no cells, the old device.
+    Where the VM has no cells the device stays as it is. Raises Refused for a device that is none.
     """
-    wanted, _ = properties.parse(values)
     tree = domxml.parse_device(device)
-    memory = {}
-    if running is not None:
-        try:
-            memory = domxml.read_memory_by_cell(domxml.parse(running))
-        except Refused:
-            pass  # then it is as if it had no cells
-    next_start = [] if wanted.guestnuma is not None and wanted.guestnuma.shares else [_REFUSED_NEXT]
+    try:
+        memory = domxml.read_memory_by_cell(domxml.parse(running))
+    except Refused:
+        return device
     if not memory:
-        what = "libvirt could not be asked for the VM's cells" if running is None else "the VM has no cells"
-        stays = Problem("guestnuma", what, "the memory device stays as the engine made it", warning=True)
-        return device, _tell([], [stays, *next_start])
-    cell = min(memory, key=lambda number: (memory[number], number))
-    domxml.set_node(tree.getroot(), cell)
-    told = f"largeguest: guestnuma: memory device plugged to cell {cell}, which has least memory, {memory[cell]} KiB"
-    return domxml.serialise(tree, like=device), _tell([told], next_start)
+        return device
+    domxml.set_node(tree.getroot(), min(memory, key=lambda number: (memory[number], number)))
+    return domxml.serialise(tree, like=device)
 
 
 def _tell(done: Iterable[str], warnings: Iterable[Problem]) -> str:

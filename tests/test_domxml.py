@@ -207,7 +207,7 @@ def test_what_stands_there_already(inside: str, values: dict[str, str], expected
 )
 def test_read_guest(inside: str, max_vcpus: int, total_memory: int) -> None:
     guest = domxml.read_guest(domxml.parse(f"<domain>{inside}</domain>".encode()))
-    assert guest == Guest(max_vcpus=max_vcpus, total_memory=total_memory)
+    assert guest == Guest(max_vcpus=max_vcpus, memory=total_memory)
 
 
 def test_read_guest_in_full() -> None:
@@ -222,7 +222,7 @@ def test_read_guest_in_full() -> None:
       <cpu>
         <topology sockets="2" dies="2" cores="2" threads="2"/>
         <numa>
-          <cell id="0" cpus="0-7,^3" memory="1" unit="GiB" memAccess="shared"/>
+          <cell id="0" cpus="0-7,^3" memory="1" unit="GiB" memAccess="shared" discard="yes"/>
           <cell id="1" memory="1048576"/>
         </numa>
       </cpu>
@@ -237,25 +237,117 @@ def test_read_guest_in_full() -> None:
     guest = domxml.read_guest(domxml.parse(document.encode()))
     assert guest == Guest(
         max_vcpus=16,
-        vcpus=4,
-        total_memory=70 * 2**20,
+        memory=2 * 2**20,
+        plugged=CpuSet(range(4)),
         devices=(
             MemoryDevice("dimm", 2**20, 0),
             MemoryDevice("nvdimm", 2**19, 1),
             MemoryDevice("virtio-mem", 2**19, None),
+            MemoryDevice("virtio-pmem", 64 * 2**20, None),
         ),
         pages=(HugePage(2048, None), HugePage(2**20, CpuSet([1, 3]))),
         topology=Topology(sockets=2, dies=2, cores=2, threads=2),
         cells=(
-            GuestCell(CpuSet([0, 1, 2, 4, 5, 6, 7]), 2**20, shared=True),
-            GuestCell(CpuSet(), 2**20, shared=False),
+            GuestCell(CpuSet([0, 1, 2, 4, 5, 6, 7]), 2**20, mem_access="shared", discard="yes"),
+            GuestCell(CpuSet(), 2**20),
         ),
         iothreads=CpuSet([1, 2, 3]),
         arch="ppc64le",
         cpu_policy="manual",
     )
-    assert (guest.memory, guest.vcpus_per_socket, guest.plugged_vcpus) == (68 * 2**20, 8, CpuSet(range(4)))
+    assert (guest.total_memory, guest.vcpus_per_socket, guest.plugged_vcpus) == (68 * 2**20, 8, CpuSet(range(4)))
     assert [guest.page_of(cell) for cell in (0, 1)] == list(guest.pages)
+
+
+def device(model: str, size: int) -> str:
+    return f"<memory model='{model}'><target><size>{size}</size><node>0</node></target></memory>"
+
+
+CELL = "<cpu><numa><cell cpus='0-3' memory='{}'/></numa></cpu>"
+
+
+@pytest.mark.parametrize(
+    ("inside", "memory", "total"),
+    [
+        pytest.param(CELL.format(4096), 4096, 4096, id="as the engine starts it"),
+        pytest.param(CELL.format(4096) + device("nvdimm", 2048), 4096, 6144, id="the engine leaves an nvdimm out"),
+        pytest.param(CELL.format(1024) + device("dimm", 3072), 1024, 4096, id="as it runs, with a DIMM"),
+        *(
+            pytest.param(device(model, 1024), 3072, 4096, id=f"no cells, {model}")
+            for model in ("dimm", "nvdimm", "virtio-mem", "virtio-pmem", "sgx-epc")
+        ),
+        pytest.param(device("nvdimm", 8192), 0, 8192, id="a contradiction"),
+    ],
+)
+def test_the_memory_of_a_vm_is_the_sum_of_its_cells(inside: str, memory: int, total: int) -> None:
+    document = f"<domain><memory>4096</memory><vcpu>4</vcpu>{inside.replace('<memory', '<devices><memory', 1)}"
+    document += "</devices></domain>" if "<memory" in inside else "</domain>"
+    guest = domxml.read_guest(domxml.parse(document.encode()))
+    assert (guest.memory, guest.total_memory) == (memory, total)
+
+
+@pytest.mark.parametrize("guestnuma", ["0-1#131072,2-3#131072", "0-1#*,2-3#*"])
+def test_a_vm_with_an_nvdimm_keeps_its_memory(guestnuma: str) -> None:
+    document = f"<domain><memory>262144</memory><vcpu>4</vcpu>{CELL.format(262144)}"
+    document += f"<devices>{device('nvdimm', 131072)}</devices></domain>"
+    new, _ = rewrite({"guestnuma": guestnuma}, document.encode(), None)
+    assert [cell.memory for cell in domxml.read_guest(domxml.parse(new)).cells] == [131072, 131072]
+
+
+@pytest.mark.parametrize(
+    ("vcpu", "plugged"),
+    [
+        ("<vcpu>4</vcpu>", "0-3"),
+        ("<vcpu current='2'>4</vcpu>", "0-1"),
+        ("<vcpu current='9'>4</vcpu>", "0-3"),
+        (
+            "<vcpu current='2'>4</vcpu><vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/>"
+            "<vcpu id='1' enabled='no' hotpluggable='yes'/><vcpu id='2' enabled='yes' hotpluggable='yes' order='2'/>"
+            "<vcpu id='3' enabled='no' hotpluggable='yes'/></vcpus>",
+            "0,2",
+        ),
+    ],
+)
+def test_the_vcpus_that_are_plugged_in(vcpu: str, plugged: str) -> None:
+    document = f"<domain><memory>1</memory>{vcpu}</domain>"
+    assert str(domxml.read_guest(domxml.parse(document.encode())).plugged_vcpus) == plugged
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("", "", ""),
+        ("memAccess='shared'", "memAccess='shared'", ' memAccess="shared"'),
+        ("memAccess='private' discard='yes'", "memAccess='private'", ' memAccess="private" discard="yes"'),
+        ("memAccess='private'", "memAccess='shared' discard='no'", ' discard="no"'),
+    ],
+)
+def test_what_the_old_cells_agree_on_is_kept(first: str, second: str, kept: str) -> None:
+    numa = f"<numa><cell cpus='0-1' memory='2048' {first}/><cell cpus='2-3' memory='2048' {second}/></numa>"
+    document = f"<domain><memory>4096</memory><vcpu>4</vcpu><cpu>{numa}</cpu></domain>"
+    new, _ = rewrite({"guestnuma": "0-3#*"}, document.encode(), None)
+    assert f'<cell id="0" cpus="0-3" memory="4096"{kept}/>'.encode() in new
+
+
+PXB = "<controller type='pci' model='pcie-expander-bus'><target busNr='254'><node>1</node></target></controller>"
+
+
+@pytest.mark.parametrize(
+    ("device", "guestnuma", "told"),
+    [
+        (PXB, "0-1#*,2-3#*", None),
+        (PXB, "0-3#*", "a pcie-expander-bus in guest node 1, but the cells are 0"),
+        ("<hostdev><acpi index='1' nodeset='0-3'/></hostdev>", "0-1#*,2-3#*", "an <acpi nodeset> in guest nodes 2-3"),
+        ("<interface><acpi index='1'/></interface><controller><target/></controller>", "0-3#*", None),
+    ],
+)
+def test_devices_that_name_cells(device: str, guestnuma: str, told: str | None) -> None:
+    document = f"<domain><memory>4096</memory><vcpu>4</vcpu><devices>{device}</devices></domain>".encode()
+    if told is None:
+        rewrite({"guestnuma": guestnuma}, document, None)
+        return
+    with pytest.raises(Refused, match=f"guestnuma: the VM has {told}.*: write more cells, or remove the device"):
+        rewrite({"guestnuma": guestnuma}, document, None)
 
 
 @pytest.mark.parametrize(
@@ -286,8 +378,8 @@ def test_pins_and_memnodes_are_read() -> None:
     assert guest.pins == Pins({1: CpuSet([0, 1])}, {4294967295: CpuSet([4])}, CpuSet([2]))
     assert guest.iothreads == CpuSet([1])
     assert guest.cells == (
-        GuestCell(CpuSet([1]), 2, shared=False),
-        GuestCell(CpuSet([0]), 1, shared=False, nodes=CpuSet([3]), mode="preferred"),
+        GuestCell(CpuSet([1]), 2),
+        GuestCell(CpuSet([0]), 1, nodes=CpuSet([3]), mode="preferred"),
     )
 
 
@@ -327,7 +419,7 @@ def test_the_xml_of_a_vm_that_ran_is_left_alone(properties: dict[str, str]) -> N
     document = (DATA / "plain.xml").read_bytes().replace(b'<domain type="kvm"', b"<domain id='3' type='kvm'")
     new, told = rewrite(properties, document, None)
     assert new is document
-    assert told == "largeguest: nothing changed: the XML is that of a VM that ran already (<domain id=...>)"
+    assert told == "largeguest: nothing changed: the VM is resumed, not started (<domain id=...>)"
 
 
 @pytest.mark.parametrize(
@@ -375,6 +467,10 @@ XML_REFUSALS = [
         "<node> says 99999999999999999: use a number from 0 to 16383",
     ),
     ("<domain><vcpu current='0'>4</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
+    (
+        "<domain><memory>1</memory><cpu><numa><cell memory='1' memAccess='a&lt;b'/></numa></cpu></domain>",
+        "<cell> has an unknown memAccess: use shared or private",
+    ),
     (
         "<domain><memory>1</memory><cpu><topology sockets='1' cores='0' threads='1'/></cpu></domain>",
         "<topology> says 0: use a number from 1 to 16384",

@@ -141,7 +141,7 @@ def test_properties(hook: Measured, tmp_path: Path, name: str, value: str) -> No
     assert mebibytes < 100
 
 
-CANNOT = 'largeguest: _hook_domxml: cannot replace the file "{path}": {why}: let VDSM run the hook, with space in its '
+CANNOT = 'largeguest: _hook_domxml: cannot {do} the file "{path}": {why}: {fix}\n'
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ CANNOT = 'largeguest: _hook_domxml: cannot replace the file "{path}": {why}: let
     [
         (lambda _: None, "No such file or directory"),
         (lambda path: path.mkdir(), "Is a directory"),
-        (os.mkfifo, "it is no file"),
+        (os.mkfifo, "Not a regular file"),
         (lambda path: path.symlink_to("/nowhere/domxml"), "No such file or directory"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
     ],
@@ -158,7 +158,7 @@ def test_what_is_no_file(hook: Measured, tmp_path: Path, make: Callable[[Path], 
     path = tmp_path / "domxml"
     make(path)
     code, _, said = hook(path, numatune="0")
-    assert (code, said) == (2, CANNOT.format(path=path, why=why) + "temporary folder\n")
+    assert (code, said) == (2, CANNOT.format(do="read", path=path, why=why, fix="let VDSM run the hook"))
 
 
 def test_a_link_stays_a_link(hook: Measured, tmp_path: Path) -> None:
@@ -196,4 +196,7 @@ def test_file_systems(tmp_path: Path, four_nodes: str, options: str, why: str) -
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (2, CANNOT.format(path=path, why=why) + "temporary folder\n")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        CANNOT.format(do="replace", path=path, why=why, fix="make its folder writable, with space left"),
+    )

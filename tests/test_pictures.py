@@ -29,7 +29,7 @@ def typed(host: Host, guest: Guest, **values: str) -> Layout:
 
 
 def planned(host: Host, vcpus: int, memory: int) -> Layout:
-    guest = Guest(max_vcpus=vcpus, total_memory=memory)
+    guest = Guest(max_vcpus=vcpus, memory=memory)
     return lay_out(host, plan(Request(guest), host).placement, guest)
 
 
@@ -56,7 +56,7 @@ cell  vCPUs  memory  on nodes  distance to 0 1
 def test_a_table_of_pins_typed_by_hand() -> None:
     its_layout = typed(
         FOUR_NODES,
-        Guest(max_vcpus=6, total_memory=GIB),
+        Guest(max_vcpus=6, memory=GIB),
         cputune="0-3#0-3,4#8,emulator#^0-14",
         guestnuma="0-1#*,2-5#*@2",
     )
@@ -107,7 +107,7 @@ PICTURES = {
     "plan": planned(FOUR_NODES, 8, 2 * GIB),
     "typed": typed(
         FOUR_NODES,
-        Guest(max_vcpus=1200, total_memory=GIB),
+        Guest(max_vcpus=1200, memory=GIB),
         cputune="0-1199#0-7,emulator#0",
         guestnuma="0-599#*,600-1199#*",
     ),

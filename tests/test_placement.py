@@ -13,7 +13,7 @@ from largeguest.properties import Properties
 from . import hosts
 from .hosts import FOUR_NODES, GIB
 
-GUEST = Guest(max_vcpus=4, total_memory=4096)
+GUEST = Guest(max_vcpus=4, memory=4096)
 
 
 def wanted(**values: str) -> Properties:
@@ -57,7 +57,7 @@ def test_what_was_not_asked_for_is_none() -> None:
         ({"cputune": "0#0,1#0,1#1,0#2"}, "cputune: vCPUs 0-1 are pinned more than once: write one pin for each vCPU"),
         (
             {"numatune": "preferred#0-1"},
-            "numatune: preferred takes one node but 0-1 are 2: name one, or write interleave#",
+            "numatune: preferred names nodes 0-1, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
         ),
         (
             {"guestnuma": "0-4#4096"},
@@ -93,7 +93,7 @@ def test_what_was_not_asked_for_is_none() -> None:
             {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "1,3#4096"},
             "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out; largeguest: "
             "guestnuma: vCPUs 0,2 are in no cell: name all of 0-3; largeguest: "
-            "numatune: preferred takes one node but 0,2 are 2: name one, or write interleave#",
+            "numatune: preferred names nodes 0,2, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
         ),
     ],
 )
@@ -103,8 +103,8 @@ def test_refused(values: dict[str, str], message: str) -> None:
     assert str(caught.value) == f"largeguest: {message}"
 
 
-EIGHT = Guest(max_vcpus=8, total_memory=8 * GIB, iothreads=CpuSet([1, 2]))
-ROOMY = records.replace(EIGHT, total_memory=GIB)
+EIGHT = Guest(max_vcpus=8, memory=8 * GIB, iothreads=CpuSet([1, 2]))
+ROOMY = records.replace(EIGHT, memory=GIB)
 
 # Host: node 0 has CPUs 0-3, node 1 has 4-7 (socket 0), node 2 has 8-11, node 3 has 12-15 (socket 1); two threads a core.
 # value, who to which CPUs
@@ -153,7 +153,7 @@ HUNDREDS = hosts.build(nodes_per_socket=1, cores_per_node=113, memory=64 * GIB, 
 
 def test_a_large_vm_one_cpu_each_around_cpus_left_free() -> None:
     """452 CPUs in 2 nodes: CPU 0 and its sibling 226 are of the first core, CPU 8 of the ninth."""
-    guest = Guest(max_vcpus=448, total_memory=64 * GIB)
+    guest = Guest(max_vcpus=448, memory=64 * GIB)
     pins = placement.place(wanted(cputune="0-447#=node0,node1,^0,^8"), guest, HUNDREDS).pins
     assert pins is not None
     order = [cpus.last for cpus in pins.vcpus.values()]
@@ -164,7 +164,7 @@ def test_a_large_vm_one_cpu_each_around_cpus_left_free() -> None:
 
 @pytest.mark.parametrize("value", ["0-31#=node0,32-63#=node1", "0-7#node0,8-15#node1,emulator#0,8"])
 def test_vcpus_by_node(value: str) -> None:
-    pins = placement.place(wanted(cputune=value), Guest(max_vcpus=64, total_memory=GIB), HUNDREDS).pins
+    pins = placement.place(wanted(cputune=value), Guest(max_vcpus=64, memory=GIB), HUNDREDS).pins
     assert pins is not None
     half = len(pins.vcpus) // 2
     for vcpu, cpus in pins.vcpus.items():
@@ -205,7 +205,7 @@ def test_a_star_is_an_equal_share_of_what_is_left(
     guestnuma: str, memory: int, page: int | None, cells: list[int]
 ) -> None:
     pages = () if page is None else (HugePage(page, None),)
-    guest = records.replace(EIGHT, total_memory=memory, pages=pages)
+    guest = records.replace(EIGHT, memory=memory, pages=pages)
     placed = placement.place(wanted(guestnuma=guestnuma), guest, None)
     assert [cell.memory for cell in placed.cells or ()] == cells
 
@@ -228,7 +228,7 @@ def test_a_star_is_an_equal_share_of_what_is_left(
     ],
 )
 def test_cells_on_host_nodes(guestnuma: str, nodes: list[str], distances: list[dict[int, int]]) -> None:
-    guest = records.replace(EIGHT, total_memory=GIB)
+    guest = records.replace(EIGHT, memory=GIB)
     placed = placement.place(wanted(guestnuma=guestnuma), guest, FOUR_NODES)
     assert [str(cell.nodes) for cell in placed.cells or ()] == nodes
     assert [cell.distances for cell in placed.cells or ()] == distances
@@ -261,8 +261,8 @@ def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 
     """As the engine makes a VM to which CPUs can be added."""
     return Guest(
         max_vcpus=sockets * cores * threads,
-        vcpus=current,
-        total_memory=4 * GIB,
+        plugged=CpuSet(range(current)),
+        memory=4 * GIB,
         topology=Topology(sockets, 1, cores, threads),
     )
 
@@ -286,7 +286,7 @@ def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 
         ),
         pytest.param(
             "0#1048576,1#1048576,2#2097152",
-            Guest(max_vcpus=8, vcpus=3, total_memory=4 * GIB),
+            Guest(max_vcpus=8, plugged=CpuSet(range(3)), memory=4 * GIB),
             ["0,3,6", "1,4,7", "2,5"],
             id="no topology: each vCPU is a socket",
         ),
@@ -366,7 +366,7 @@ def test_warnings_on_the_guest_do_not_stop_it(values: dict[str, str], guest: Gue
 def test_a_hundred_problems_of_one_kind_stay_readable() -> None:
     cells = ",".join(f"{number}#{number + 1}" for number in range(100))
     with pytest.raises(Refused) as caught:
-        placement.place(wanted(guestnuma=cells), Guest(max_vcpus=100, total_memory=5050), None)
+        placement.place(wanted(guestnuma=cells), Guest(max_vcpus=100, memory=5050), None)
     assert str(caught.value).endswith("; largeguest: and 88 more like these")
     assert len(str(caught.value)) < 2000
 
@@ -376,7 +376,7 @@ def test_wide_cells_are_cheap() -> None:
     cells = ",".join(["0-16383#1M"] * 350)
     pins = ",".join(["0-16383#0-16383"] * 250)
     with pytest.raises(Refused, match=r"vCPUs 0-16383 are in more than one cell: name each vCPU once"):
-        placement.place(wanted(guestnuma=cells, cputune=pins), Guest(max_vcpus=16384, total_memory=358400), None)
+        placement.place(wanted(guestnuma=cells, cputune=pins), Guest(max_vcpus=16384, memory=358400), None)
 
 
 DIMM = MemoryDevice("dimm", 1024, 2)
@@ -385,41 +385,41 @@ DIMM = MemoryDevice("dimm", 1024, 2)
 REFUSED_ON_GUEST = [
     (
         {"guestnuma": "0-3#1048576"},
-        Guest(max_vcpus=4, total_memory=GIB, arch="s390x"),
+        Guest(max_vcpus=4, memory=GIB, arch="s390x"),
         "guestnuma: a guest on s390x has no NUMA: take the property away",
     ),
     (
         {"guestnuma": "0-3#1049600"},
-        Guest(max_vcpus=4, total_memory=1049600, arch="ppc64le"),
+        Guest(max_vcpus=4, memory=1049600, arch="ppc64le"),
         "guestnuma: cell 0 has 1049600 KiB, which is no multiple of 262144 KiB: write 1048576 or 1310720",
     ),
     (
         {"guestnuma": "0-1#1572864,2-3#524288"},
-        Guest(max_vcpus=4, total_memory=2 * GIB, pages=(HugePage(GIB, None),)),
+        Guest(max_vcpus=4, memory=2 * GIB, pages=(HugePage(GIB, None),)),
         "guestnuma: cell 0 has 1572864 KiB, which is no multiple of 1048576 KiB: write 1048576 or 2097152; largeguest: "
         "guestnuma: cell 1 has 524288 KiB, which is no multiple of 1048576 KiB: write at least 1048576",
     ),
     (
         {"guestnuma": "0-1#1572864,2-3#524288"},
-        Guest(max_vcpus=4, total_memory=2 * GIB, pages=(HugePage(2048, None), HugePage(GIB, CpuSet([1])))),
+        Guest(max_vcpus=4, memory=2 * GIB, pages=(HugePage(2048, None), HugePage(GIB, CpuSet([1])))),
         "guestnuma: cell 1 has 524288 KiB, which is no multiple of 1048576 KiB: write at least 1048576",
     ),
     (
         {"guestnuma": "0-3#4096"},
-        Guest(max_vcpus=4, total_memory=4096, devices=(DIMM,)),
+        Guest(max_vcpus=4, memory=3072, devices=(DIMM,)),
         "guestnuma: the cells hold 4096 KiB but the VM has 3072 KiB without its memory devices: take 1024 KiB away, "
         "or write * for one cell's memory; largeguest: guestnuma: the VM has a memory device in guest node 2, but the cells are 0: "
         "write more cells, or unplug the device",
     ),
     (
         {"guestnuma": "0-3#4096"},
-        Guest(max_vcpus=4, total_memory=4096, pages=(HugePage(2048, CpuSet([0, 3])),)),
+        Guest(max_vcpus=4, memory=4096, pages=(HugePage(2048, CpuSet([0, 3])),)),
         "guestnuma: the VM has huge pages for cell 3, but the cells are 0: write more cells",
     ),
     *(
         (
             {"numatune": "strict#0", "cputune": "0#0"},
-            Guest(max_vcpus=4, total_memory=4096, cpu_policy=policy),
+            Guest(max_vcpus=4, memory=4096, cpu_policy=policy),
             f"cputune: the VM has the CPU pinning policy {policy}, under which the layout is the engine's: "
             "choose the policy none or manual, or take the property away; largeguest: "
             f"numatune: the VM has the CPU pinning policy {policy}, under which the layout is the engine's: "
@@ -473,12 +473,25 @@ REFUSED_ON_GUEST += [
     (
         {"guestnuma": "0-3#8G,4-7#*"},
         EIGHT,
-        "guestnuma: nothing is left for *: the cells hold 8388608 KiB and the VM has 8388608 KiB: "
-        "take memory away from the other cells",
+        "guestnuma: nothing is left for *: the other cells have 8388608 KiB of the VM's 8388608 KiB: "
+        "give the other cells less",
+    ),
+    (
+        {"guestnuma": "0-1#*,2-3#*,4-5#*,6-7#*"},
+        records.replace(EIGHT, memory=3 * GIB, pages=(HugePage(GIB, None),)),
+        "guestnuma: 4 cells share 3145728 KiB, only 3 huge pages of 1048576 KiB: "
+        "write fewer cells, or give the VM more memory",
+    ),
+    (
+        {"guestnuma": "0-3#1536,4-5#*,6-7#*"},
+        records.replace(EIGHT, memory=2560),
+        "guestnuma: 2 cells share 1024 KiB, only 1 piece of 1024 KiB: "
+        "write fewer cells, or give the VM more memory; largeguest: "
+        "guestnuma: cell 0 has 1536 KiB, which is no multiple of 1024 KiB: write 1024 or 2048",
     ),
     (
         {"guestnuma": "0-3#*,4-7#1G"},
-        records.replace(EIGHT, total_memory=GIB + 512),
+        records.replace(EIGHT, memory=GIB + 512),
         "guestnuma: cell 0 would have 512 KiB for *, which is no multiple of 1024 KiB: "
         "give the VM other memory, or write the amounts out",
     ),
@@ -495,7 +508,7 @@ REFUSED_ON_GUEST += [
     (
         {"guestnuma": "0-3#*@0+1,4-7#*@2", "numatune": "preferred#0"},
         EIGHT,
-        "guestnuma: preferred takes one node but cell 0 has several: name one behind @, or write interleave# in numatune",
+        "guestnuma: cell 0 has several nodes, of which older QEMU (7.2) silently prefers the first: name one node behind @, or write interleave# in numatune",
     ),
     (
         {"guestnuma": "0-3#*@0,4-7#*@1"},
@@ -504,7 +517,7 @@ REFUSED_ON_GUEST += [
     ),
     (
         {"guestnuma": ",".join(f"{n}#1M" for n in range(129))},
-        Guest(max_vcpus=129, total_memory=129 * 1024),
+        Guest(max_vcpus=129, memory=129 * 1024),
         "guestnuma: there are 129 cells, QEMU takes 128: write fewer",
     ),
     *(
@@ -531,7 +544,7 @@ def test_a_policy_that_is_not_exclusive_is_fine(policy: str | None) -> None:
     assert placement.place(wanted(cputune="0#0"), guest, None).warnings == ()
 
 
-BIG = Guest(max_vcpus=4, total_memory=6 * GIB)
+BIG = Guest(max_vcpus=4, memory=6 * GIB)
 ONE_OFFLINE = Host(FOUR_NODES.nodes, {number: cpu for number, cpu in FOUR_NODES.cpus.items() if number != 5})
 
 
@@ -544,7 +557,7 @@ def with_pages(number: int, size: int, total: int, free: int | None) -> Host:
 
 
 def huge(size: int, memory: int = 2 * GIB) -> Guest:
-    return Guest(max_vcpus=4, total_memory=memory, pages=(HugePage(size, None),))
+    return Guest(max_vcpus=4, memory=memory, pages=(HugePage(size, None),))
 
 
 # properties, guest, host, message
@@ -668,7 +681,7 @@ REFUSED_ON_HOST += [
         {"numatune": "preferred#^0"},
         ROOMY,
         FOUR_NODES,
-        "numatune: preferred takes one node but 1-3 are 3: name one, or write interleave#",
+        "numatune: preferred names nodes 1-3, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
     ),
     ({"numatune": "^0-3"}, ROOMY, FOUR_NODES, "numatune: ^0-3 leaves no node on this host: take out fewer"),
     (
@@ -711,21 +724,21 @@ REFUSED_ON_HOST += [
     # what is bound to parts of the nodes adds up
     (
         {"guestnuma": "0-1#7G@0+1,2-5#7G@1+2,6-7#1G@3"},
-        records.replace(EIGHT, total_memory=15 * GIB),
+        records.replace(EIGHT, memory=15 * GIB),
         FOUR_NODES,
         "guestnuma: 14680064 KiB are bound to nodes 0-2, where 12582912 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#3G@0+1"},
-        records.replace(EIGHT, total_memory=9 * GIB),
+        records.replace(EIGHT, memory=9 * GIB),
         FOUR_NODES,
         "guestnuma: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#*", "numatune": "strict#0-1"},
-        records.replace(EIGHT, total_memory=9 * GIB),
+        records.replace(EIGHT, memory=9 * GIB),
         FOUR_NODES,
         "numatune: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
@@ -777,7 +790,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         # which size the host's default is cannot be read
         (
             {"numatune": "strict#3"},
-            Guest(max_vcpus=4, total_memory=99 * GIB, pages=(HugePage(None, None),)),
+            Guest(max_vcpus=4, memory=99 * GIB, pages=(HugePage(None, None),)),
             FOUR_NODES,
             [],
         ),
@@ -795,7 +808,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         # what is bound to several nodes goes where there is room
         (
             {"guestnuma": "0-1#3G@0,2-3#3G@0+1,4-7#1G@1"},
-            records.replace(EIGHT, total_memory=7 * GIB),
+            records.replace(EIGHT, memory=7 * GIB),
             with_node(1, records.replace(FOUR_NODES.nodes[1], free=4 * GIB)),
             [
                 "guestnuma: 3145728 KiB are bound to node 0, where 2097152 KiB are free now: "
@@ -804,14 +817,14 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         ),
         (
             {"guestnuma": "0-1#1G@0,2-3#3G@0+1,4-7#1G@1+2"},
-            records.replace(EIGHT, total_memory=5 * GIB),
+            records.replace(EIGHT, memory=5 * GIB),
             FOUR_NODES,
             [],
         ),
         # the file behind an nvdimm is not memory of a node
         (
             {"numatune": "strict#0"},
-            Guest(max_vcpus=1, total_memory=9 * GIB, devices=(MemoryDevice("nvdimm", 8 * GIB, 0),)),
+            Guest(max_vcpus=1, memory=GIB, devices=(MemoryDevice("nvdimm", 8 * GIB, 0),)),
             FOUR_NODES,
             [],
         ),
@@ -820,6 +833,13 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
 def test_fine_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, warnings: list[str]) -> None:
     placed = placement.place(wanted(**values), guest, its_host)
     assert [str(problem) for problem in placed.warnings] == [f"largeguest: warning: {text}" for text in warnings]
+
+
+def test_all_but_starts_from_nodes_with_cpus_and_memory() -> None:
+    """A coherent GPU's memory is a node of the host without CPUs."""
+    gpu = Node(CpuSet(), 96 * GIB, 90 * GIB, {}, {})
+    host = Host({**FOUR_NODES.nodes, 4: gpu, 5: gpu}, FOUR_NODES.cpus)
+    assert str(placement.place(wanted(numatune="^0"), ROOMY, host).memory) == "memory strict on host nodes 1-3"
 
 
 @pytest.mark.parametrize("cpus", ["node1,^0-1", "socket0,^8", "^16,^2", "0-3,^node1", "node0,^socket0.core2"])
@@ -838,14 +858,14 @@ def test_what_takes_something_out_on_this_host(cpus: str) -> None:
 
 
 def test_every_node_that_is_too_small_is_told() -> None:
-    guest = records.replace(EIGHT, total_memory=14 * GIB)
+    guest = records.replace(EIGHT, memory=14 * GIB)
     with pytest.raises(Refused) as caught:
         placement.place(wanted(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
     assert [problem.what[:-4] for problem in caught.value.problems] == [
         f"5242880 KiB are bound to node {node}, where 4194304 KiB" for node in (0, 1)
     ]
     three = "0-1#3G@0,2-3#1G@1,4-7#3G@3"
-    placed = placement.place(wanted(guestnuma=three), records.replace(EIGHT, total_memory=7 * GIB), FOUR_NODES)
+    placed = placement.place(wanted(guestnuma=three), records.replace(EIGHT, memory=7 * GIB), FOUR_NODES)
     assert [problem.what for problem in placed.warnings] == [
         f"3145728 KiB are bound to node {node}, where 2097152 KiB are free now" for node in (0, 3)
     ]
@@ -856,8 +876,8 @@ def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:
     properties_then = wanted(guestnuma="0-3#1048576", numatune="strict#0")
     now = Guest(
         max_vcpus=4,
-        total_memory=5 * GIB,
-        cells=(GuestCell(CpuSet(range(4)), GIB, False),),
+        memory=GIB,
+        cells=(GuestCell(CpuSet(range(4)), GIB),),
         policy=GuestPolicy("strict", auto=False, nodeset=CpuSet([0])),
         devices=(MemoryDevice("dimm", 4 * GIB, 0),),
     )

@@ -29,8 +29,10 @@ def cpus(text: str) -> cpulist.CpuList:
     return cpulist.parse(text, 0, len(text))
 
 
-def guest(most: int, memory: int, **more: object) -> Guest:
-    return replace(Guest(max_vcpus=most, total_memory=memory), **more)
+def guest(most: int, memory: int, devices: tuple[MemoryDevice, ...] = (), **more: object) -> Guest:
+    """`memory` is all that the VM has, in KiB, its memory devices included."""
+    cells = memory - sum(device.size for device in devices)
+    return replace(Guest(max_vcpus=most, memory=cells, devices=devices), **more)
 
 
 PLANS = [
@@ -131,7 +133,7 @@ PLANS = [
     # of a VM that exists: its sockets stay whole, what can be plugged in is not pinned, iothreads are
     (
         FOUR_NODES,
-        Request(guest(64, GIB, vcpus=6, topology=Topology(32, 1, 1, 2), iothreads=CpuSet([1, 2]))),
+        Request(guest(64, GIB, plugged=CpuSet(range(6)), topology=Topology(32, 1, 1, 2), iothreads=CpuSet([1, 2]))),
         (
             "0-3#=node0,4-5#=node1,emulator#node0,node1,iothread1#node0,node1,iothread2#node0,node1",
             "strict#0-1",
@@ -384,7 +386,7 @@ def test_fewer_nodes_can_cost_whole_cores() -> None:
 
 
 def test_a_lone_number_to_reserve_is_no_vcpu() -> None:
-    request_ = Request(guest(16, GIB, vcpus=4), reserve=cpus("0,9"))
+    request_ = Request(guest(16, GIB, plugged=CpuSet(range(4))), reserve=cpus("0,9"))
     assert not any("lone number" in note for note in plan(request_, FOUR_NODES).notes)
 
 
@@ -396,6 +398,12 @@ def test_a_memory_device_finds_the_node_that_holds_it() -> None:
     nodes = {n: replace(node, free=(large if n == 3 else small).free) for n, node in FOUR_NODES.nodes.items()}
     made = plan(NODE_AND_DEVICE, replace(FOUR_NODES, nodes=nodes))
     assert (len(made.nodes), made.nodes[0]) == (2, 3)
+
+
+def test_memory_of_gpus_is_not_counted() -> None:
+    gpu = Node(CpuSet(), 96 * GIB, 90 * GIB, {}, dict.fromkeys(range(5), 80))
+    with pytest.raises(Refused, match="the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory"):
+        plan(Request(guest(4, 20 * GIB)), replace(FOUR_NODES, nodes={**FOUR_NODES.nodes, 4: gpu}))
 
 
 @pytest.mark.parametrize(

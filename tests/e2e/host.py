@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An oVirt host as far as a hook can tell: the RPM is built and installed in a tree, and the hook run out of that.
 
-VDSM itself cannot be had here. `Host.run_hooks` stands in for the part of it that runs hooks, by the rules of VDSM 4.5
-(lib/vdsm/common/hooks.py): which files, in which order, with which environment, and what the exit codes mean.
+VDSM itself is not available here: tests/vdsm.py stands in for the part of it that runs hooks.
 """
 
 from __future__ import annotations
@@ -15,15 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests import ROOT
+from tests import ROOT, vdsm
 
 from .guest import NOBODY
 
 HOOKS = "usr/libexec/vdsm/hooks"
-
-
-class HookError(Exception):
-    """VDSM does not go on; the text is what the engine's user sees."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +58,8 @@ class Host:
     def run_hooks(self, point: str, domxml: str, custom: dict[str, str]) -> tuple[str, str]:
         """Run the hooks of a hook point on a domain XML; gives what they made of it, and what they said.
 
-        Raises HookError when one of them fails.
+        Raises vdsm.HookError when one of them fails.
         """
-        scripts = sorted(path for path in (self.tree / HOOKS / point).glob("*") if os.access(path, os.X_OK))
         descriptor, name = tempfile.mkstemp()
         try:
             with open(descriptor, "wb") as file:
@@ -73,16 +67,11 @@ class Host:
             os.chown(name, NOBODY, NOBODY)
             environ = {"vmId": "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01", **custom}
             environ |= {"PYTHONPATH": ":/usr/lib/python3/dist-packages/vdsm/hook", "_hook_domxml": name}
-            said, errors = "", []
-            for script in scripts:
-                result = self.run(f"/{script.relative_to(self.tree)}", environ=environ)
-                said += result.stderr
-                if result.returncode:
-                    errors.append(result.stderr)
-                if result.returncode == 2:
-                    break
-            if errors:
-                raise HookError(errors[-1])
+            said = vdsm.run_scripts(
+                point,
+                self.tree / HOOKS / point,
+                lambda script: self.run(f"/{script.relative_to(self.tree)}", environ=environ),
+            )
             return Path(name).read_text(encoding="utf-8"), said
         finally:
             Path(name).unlink()

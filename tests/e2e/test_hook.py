@@ -5,9 +5,10 @@ import pytest
 
 from largeguest.cpuset import CpuSet
 from tests import DATA
+from tests.vdsm import HookError
 
 from .guest import Libvirt, Ram
-from .host import HookError, Host
+from .host import Host
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
 HALF = 262144

@@ -10,9 +10,10 @@ import pytest
 from lxml import etree
 
 from tests import DATA
+from tests.vdsm import HookError
 
 from .guest import Libvirt
-from .host import HookError, Host
+from .host import Host
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
 HOTPLUG = (DATA / "hotplug.xml").read_text(encoding="utf-8")
@@ -27,7 +28,7 @@ HOTPLUG = (DATA / "hotplug.xml").read_text(encoding="utf-8")
         ({"guestnuma": "0#262144,2-3#262144"}, "vCPU 1 is in no cell"),
         ({"cputune": "0#4711"}, "CPU 4711 is not online on this host"),
         ({"numatune": "strict#77"}, "node 77 is not on this host"),
-        ({"numatune": "preferred#0-1"}, "preferred takes one node"),
+        ({"numatune": "preferred#0-1"}, "preferred names nodes 0-1"),
         ({"guestnuma": "0-1#262656,2-3#261632"}, "cell 0 has 262656 KiB, which is no multiple of 1024 KiB"),
         ({"guestnuma": "0-1#524288,2-3#0"}, "cell 1 has 0 KiB"),
         ({"cputune": "iothread9#0"}, "iothread 9 does not exist"),

@@ -13,10 +13,11 @@ from lxml import etree
 from largeguest.host import Host as Topology
 from largeguest.records import replace
 from tests import DATA, hosts
+from tests.vdsm import HookError
 
 from . import daemon
 from .daemon import Daemon
-from .host import HookError, Host
+from .host import Host
 from .keeping import keeping, wait_until
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")

@@ -159,7 +159,7 @@ def test_the_folder_builds_inside_vdsms_tree(tmp_path: Path) -> None:
     for point in POINTS:
         hook = tmp_path / "root" / HOOKS.lstrip("/") / point / "50_largeguest"
         assert stat.S_IMODE(hook.stat().st_mode) == 0o755
-        assert hook.read_bytes() == (ROOT / f"vdsm_hooks/largeguest/{point}.py").read_bytes()
+        assert hook.read_bytes() == (ROOT / "vdsm_hooks/largeguest/hook.py").read_bytes()
     make(tmp_path, "distcheck")
 
 

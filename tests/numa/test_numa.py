@@ -14,7 +14,8 @@ from largeguest import cpuset, host
 from largeguest.cpuset import CpuSet
 from tests import DATA
 from tests.e2e.guest import Libvirt
-from tests.e2e.host import HookError, Host
+from tests.e2e.host import Host
+from tests.vdsm import HookError
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
 HALF = 262144
