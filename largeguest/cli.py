@@ -21,6 +21,7 @@ from . import (
     PROPERTIES,
     connection,
     cpulist,
+    dealing,
     domxml,
     engine,
     host,
@@ -34,7 +35,7 @@ from . import (
 from . import plan as planning
 from .cpulist import CpuList
 from .cpuset import MAX_ID, CpuSet
-from .errors import ParseError, Refused, quote
+from .errors import ParseError, Problem, Refused, plural, quote
 from .guest import Guest, HugePage
 from .host import Host
 from .properties import Properties, Vcpus
@@ -128,9 +129,15 @@ def _add_plan(commands: _Commands) -> None:
     )
     plan.add_argument("--threads", type=_positive, metavar="T", help="threads of a guest core (default: the host's)")
     plan.add_argument(
-        "--reserve", type=_cpus, metavar="CPUSET", help="leave CPUs to the host, emulator and iothreads: 0-1,node3"
+        "--reserve",
+        type=_cpus,
+        action=_Longer,
+        metavar="CPUSET",
+        help="leave CPUs to the host, emulator and iothreads: 0-1,node3",
     )
-    plan.add_argument("--exclude", type=_cpus, metavar="CPUSET", help="do not use CPUs at all: those of other VMs")
+    plan.add_argument(
+        "--exclude", type=_cpus, action=_Longer, metavar="CPUSET", help="do not use these CPUs: those of other VMs"
+    )
     plan.add_argument(
         "--mode", choices=planning.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
     )
@@ -199,7 +206,9 @@ def _add_engine_config(commands: _Commands) -> None:
         "Print the engine-config command for the engine's machine, quoted for the shell.",
         "largeguest engine-config --cver 4.6",
     )
-    config.add_argument("--cver", default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)")
+    config.add_argument(
+        "--cver", type=_level, default="4.7", metavar="V", help="the cluster compatibility version (default 4.7)"
+    )
     config.set_defaults(run=_engine_config)
 
 
@@ -245,6 +254,22 @@ def _positive(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,4}", text, re.ASCII) or int(text) > MAX_ID + 1:
         raise argparse.ArgumentTypeError(f"{quote(text)} is not a number from 1 to {MAX_ID + 1}")
     return int(text)
+
+
+def _level(text: str) -> str:
+    if not re.fullmatch("[0-9]+[.][0-9]+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a cluster compatibility version such as 4.7")
+    return text
+
+
+class _Longer(argparse.Action):
+    """A list of CPUs that goes on where the option is written again."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, options: argparse.Namespace, more: Any, _option: str | None = None
+    ) -> None:
+        before = getattr(options, self.dest)
+        setattr(options, self.dest, more if before is None else CpuList((*before.items, *more.items)))
 
 
 def _amount(text: str) -> int:
@@ -301,13 +326,13 @@ def _print_diff(name: str, document: bytes, new: bytes) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     wanted, found = properties.parse(_values(options))
+    its_host = _require_host(options) if options.svg is not None else _read_host(options.host)
     if options.domain is None:
-        guest = _guest_that_fits(wanted)
+        guest = _guest_that_fits(wanted, None if its_host is None else its_host.arch)
         drawn, shares = replace(guest, plugged=None), _shares(wanted)
     else:
-        drawn = guest = domxml.read_guest(domxml.parse(_read(options.domain)))
+        drawn = guest = _read_guest(options.domain, found)
         shares = []
-    its_host = _require_host(options) if options.svg is not None else _read_host(options.host)
     placed = None
     try:
         placed = placement.place(wanted, guest, its_host)
@@ -317,7 +342,7 @@ def _check(options: argparse.Namespace) -> int:
     for problem in found:
         print(problem)
     fatal = sum(not problem.warning for problem in found)
-    print(f"{fatal} wrong, {len(found) - fatal} warnings")
+    print(f"{plural(fatal, 'error')}, {plural(len(found) - fatal, 'warning')}")
     if options.svg is not None and its_host is not None:
         if fatal:
             print("largeguest: no picture of what is refused", file=sys.stderr)
@@ -326,9 +351,18 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if fatal else 0
 
 
+def _read_guest(path: str, problems: tuple[Problem, ...]) -> Guest:
+    """The VM of a domain XML; where that cannot be read, Refused has the `problems` of the properties, too."""
+    try:
+        return domxml.read_guest(domxml.parse(_read(path)))
+    except Refused as refused:
+        raise Refused((*problems, *refused.problems)) from None
+
+
 def _plan(options: argparse.Namespace) -> int:
     guest, pci = _guest_to_plan_for(options)
     its_host = _require_host(options)
+    guest = replace(guest, arch=guest.arch or its_host.arch)
     made = planning.plan(
         planning.Request(
             guest=guest,
@@ -453,7 +487,7 @@ def _read_host(option: str) -> Host | None:
     if option == "none":
         return None
     if option == "local":
-        return host.from_sys()
+        return host.from_sys(host.SYS)
     if not os.path.isdir(option):
         return host.from_capabilities(_read(option))
     # a tree saved by hwloc-gather-topology holds sys beside proc
@@ -468,17 +502,19 @@ def _require_host(options: argparse.Namespace) -> Host:
     return its_host
 
 
-def _guest_that_fits(wanted: Properties) -> Guest:
-    """The smallest VM with which nothing is wrong but what is wrong with the properties themselves."""
+def _guest_that_fits(wanted: Properties, arch: str | None) -> Guest:
+    """The smallest VM on which no check fails but those of the properties themselves."""
     cells = () if wanted.guestnuma is None else wanted.guestnuma.cells
     pins = () if wanted.cputune is None else wanted.cputune.pins
     last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]
-    return Guest(
+    guest = Guest(
         max_vcpus=max(last, default=0) + 1,
+        memory=sum(cell.memory or 0 for cell in cells),
         plugged=CpuSet([0]),
-        memory=sum(cell.memory or 0 for cell in cells) + len(_shares(wanted)) * 1024,
         iothreads=CpuSet.span(1, MAX_ID),
+        arch=arch,
     )
+    return replace(guest, memory=guest.memory + len(_shares(wanted)) * dealing.memory_step(guest, 0))
 
 
 def _shares(wanted: Properties) -> list[int]:

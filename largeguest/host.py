@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Value = TypeVar("Value")
 
+SYS = "/sys"
+
 NO_HUGE_PAGE = 0
 """Stands for the size of pages that are not huge."""
 
@@ -36,10 +38,15 @@ UNKNOWN_MEMORY = 2**53 - 1
 
 @record
 class Pages:
-    """The huge pages of one size on a node: how many there are, and are free (None where that is not known)."""
+    """The huge pages of one size on a node: how many there are, and are free; None where that is not known."""
 
-    total: int
+    total: int | None
     free: int | None
+
+    def room(self, size: int) -> Room:
+        """What there is, in pages of so many KiB. What is not known does not limit."""
+        total = UNKNOWN_MEMORY if self.total is None else self.total * size
+        return Room(total, total if self.free is None else self.free * size)
 
 
 @record
@@ -68,11 +75,10 @@ class Node:
     def room(self, page: int) -> Room:
         """What there is in pages of that size in KiB, or of NO_HUGE_PAGE. What is not known does not limit."""
         if page != NO_HUGE_PAGE:
-            pages = self.pages.get(page, Pages(0, 0))
-            return Room(pages.total * page, (pages.total if pages.free is None else pages.free) * page)
+            return self.pages.get(page, Pages(0, 0)).room(page)
         if self.memory is None:
             return Room(UNKNOWN_MEMORY, UNKNOWN_MEMORY)
-        total = max(0, self.memory - sum(size * pages.total for size, pages in self.pages.items()))
+        total = max(0, self.memory - sum(size * (pages.total or 0) for size, pages in self.pages.items()))
         return Room(total, total if self.free is None else self.free)
 
 
@@ -94,6 +100,8 @@ class Host:
     nodes: Mapping[int, Node]
     cpus: Mapping[int, Cpu]
 
+    arch: str | None = None
+    """The processor's architecture, as the kernel and libvirt name it; None where that is not known."""
     numad: bool | None = None
     """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
     pci_node: Callable[[str], int | None] = lambda _: None
@@ -117,6 +125,15 @@ class Host:
         """`size`, or NO_HUGE_PAGE where it is that of these nodes' base pages: libvirt takes <page> with it, too."""
         is_base = size in _BASE_PAGES and not any(size in self.nodes[node].pages for node in nodes)
         return NO_HUGE_PAGE if is_base else size
+
+    def check_nodes_apart(self) -> None:
+        """Raise Refused where nodes share CPUs, as fake ones do (numa=fake): which CPU is near to what is not known."""
+        seen: dict[int, int] = {}
+        for number, node in self.nodes.items():
+            for cpu in node.cpus:
+                if seen.setdefault(cpu, number) != number:
+                    what = f"CPU {cpu} is in node {seen[cpu]} and in node {number}"
+                    raise Refused([Problem("host", what, "start the host without numa=fake, or update its firmware")])
 
     def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
         """The CPUs of each core; the core with the lowest CPU comes first. A core is looked at when its turn comes.
@@ -164,21 +181,18 @@ class _Lazy(Mapping[int, "Value"]):
         return key in self._keys
 
 
-def from_sys(root: str = "/sys") -> Host:
+def from_sys(root: str = SYS) -> Host:
     """The host whose `/sys` is at `root`; raises Refused where no such tree is.
 
-    A kernel without NUMA has one node, 0, with all there is.
+    A kernel without NUMA has one node, 0, with all there is. Of a tree that was saved in part, or from an old kernel,
+    what is there is used.
     """
     system = os.path.join(root, "devices", "system")
-    online = _ids(os.path.join(system, "cpu", "online"))
+    online = _online_cpus(os.path.join(system, "cpu"))
     if not online:
-        raise Refused([Problem("host", f"{quote(root, 200)} is no /sys of a Linux host", "name a folder like /sys")])
-    nodes = _ids(os.path.join(system, "node", "online"))
-    if not nodes and os.path.isdir(os.path.join(system, "node", "node0")):
-        raise Refused(
-            [Problem("host", f"{quote(root, 200)} does not say which nodes are online", "save the tree again")]
-        )
-
+        fix = "name a folder like /sys, or a file with the output of virsh capabilities (--host caps.xml)"
+        raise Refused([Problem("host", f"{quote(root, 200)} is not the /sys of a Linux host", fix)])
+    nodes = _online_nodes(os.path.join(system, "node"))
     if nodes and not os.path.isdir(os.path.join(system, "node", f"node{nodes.first}")):
         what = f"{quote(root, 200)} has no node{nodes.first}, which it says is online"
         raise Refused([Problem("host", what, "save the whole tree again")])
@@ -187,7 +201,7 @@ def from_sys(root: str = "/sys") -> Host:
         folder = os.path.join(system, "node", f"node{number}")
         row = re.findall("[0-9]+", _read(os.path.join(folder, "distance")) or "")
         return _node(
-            (_ids(os.path.join(folder, "cpulist")) or CpuSet()) & online,
+            CpuSet(_list_or_mask(os.path.join(folder, "cpulist"), os.path.join(folder, "cpumap"))) & online,
             _read(os.path.join(folder, "meminfo")) or "",
             os.path.join(folder, "hugepages"),
             dict(zip(nodes or (), map(int, row))),
@@ -200,31 +214,50 @@ def from_sys(root: str = "/sys") -> Host:
     online_ids = frozenset(online)
 
     def siblings(number: int) -> list[int]:
-        listed = _list(f"{system}/cpu/cpu{number}/topology/thread_siblings_list") or []
+        folder = f"{system}/cpu/cpu{number}/topology"
+        listed = _list_or_mask(f"{folder}/thread_siblings_list", f"{folder}/thread_siblings")
         return [thread for thread in listed if thread in online_ids] or [number]
 
     def cpu(number: int) -> Cpu:
         folder = os.path.join(system, "cpu", f"cpu{number}", "topology")
         return Cpu(
-            socket=_number(os.path.join(folder, "physical_package_id"), 0),
-            die=_number(os.path.join(folder, "die_id"), 0),
-            core=_number(os.path.join(folder, "core_id"), number),
+            socket=_number(os.path.join(folder, "physical_package_id")) or 0,
+            die=_number(os.path.join(folder, "die_id")) or 0,
+            core=_known_or(_number(os.path.join(folder, "core_id")), number),
             siblings=CpuSet(siblings(number)),
         )
 
-    def pci_node(address: str) -> int | None:
-        node = _number(os.path.join(root, "bus", "pci", "devices", address, "numa_node"), -1)
-        return None if node < 0 else node
-
     usr = os.path.join(root, os.pardir, "usr")
-    numad = os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
     return Host(
         nodes=_Lazy([0], only_node) if not nodes else _Lazy(nodes, node),
         cpus=_Lazy(online, cpu),
-        numad=numad,
-        pci_node=pci_node,
+        arch=os.uname().machine if root == SYS else None,
+        numad=os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None,
+        pci_node=lambda address: _number(os.path.join(root, "bus", "pci", "devices", address, "numa_node")),
         siblings=siblings,
     )
+
+
+def _online_cpus(folder: str) -> CpuSet:
+    """Those in `online`; without that file those with a topology, which the kernel shows of online CPUs only."""
+    listed = _list(os.path.join(folder, "online"))
+    if listed is None:
+        listed = [cpu for cpu in _numbered(folder, "cpu") if os.path.isdir(f"{folder}/cpu{cpu}/topology")]
+    return CpuSet(listed)
+
+
+def _online_nodes(folder: str) -> CpuSet:
+    """Those in `online`; without that file those that are there."""
+    listed = _list(os.path.join(folder, "online"))
+    return CpuSet(_numbered(folder, "node") if listed is None else listed)
+
+
+def _numbered(folder: str, name: str) -> Iterator[int]:
+    """The numbers of the entries such as `cpu7` in a folder."""
+    for entry in _entries(folder):
+        found = re.fullmatch(f"{name}([0-9]{{1,5}})", entry)
+        if found and int(found[1]) <= MAX_ID:
+            yield int(found[1])
 
 
 _NO_TOPOLOGY = Problem(
@@ -251,7 +284,7 @@ def from_capabilities(document: bytes) -> Host:
                 )
             nodes[_id(cell.get("id"))] = Node(
                 cpus=CpuSet(online),
-                memory=_number_of(cell.findtext("memory", "0"), UNKNOWN_MEMORY),
+                memory=_memory_of(cell.findtext("memory")),
                 free=None,
                 pages={
                     int(pages.get("size", "")): Pages(int(pages.text or ""), None)
@@ -267,7 +300,12 @@ def from_capabilities(document: bytes) -> Host:
         raise Refused([_NO_TOPOLOGY]) from None
     if not nodes or not cpus:
         raise Refused([_NO_TOPOLOGY])
-    return Host(nodes, cpus)
+    return Host(nodes, cpus, arch=root.findtext("host/cpu/arch"))
+
+
+def _memory_of(text: str | None) -> int | None:
+    """KiB; raises ValueError."""
+    return None if text is None else _number_of(text, UNKNOWN_MEMORY)
 
 
 def _number_of(text: str | None, most: int) -> int:
@@ -297,22 +335,26 @@ def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, in
     return Node(
         cpus=cpus,
         memory=fields.get("MemTotal"),
-        free=sum(fields.get(name, 0) for name in given_back) if fields else None,
+        free=sum(fields.get(name, 0) for name in given_back) if "MemFree" in fields else None,
         pages=dict(sorted(_pages(hugepages))),
         distances=distances,
     )
 
 
 def _pages(folder: str) -> Iterator[tuple[int, Pages]]:
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
+    for name in _entries(folder):
         size = re.fullmatch("hugepages-([0-9]+)kB", name)
         if size:
-            total = _number(f"{folder}/{name}/nr_hugepages", 0)
-            yield int(size[1]), Pages(total, _number(f"{folder}/{name}/free_hugepages", 0) if total else 0)
+            total = _number(f"{folder}/{name}/nr_hugepages")
+            yield int(size[1]), Pages(total, 0 if total == 0 else _number(f"{folder}/{name}/free_hugepages"))
+
+
+def _entries(folder: str) -> list[str]:
+    """The names in a folder; none where it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _read(path: str) -> str | None:
@@ -352,13 +394,24 @@ def _list(path: str) -> list[int] | None:
     return ids
 
 
-def _ids(path: str) -> CpuSet | None:
-    """The same as a set."""
+def _list_or_mask(path: str, mask_path: str) -> list[int]:
+    """The ids in a list or, where there is no such file, in a mask such as `00000001,000000ff`; none without either."""
     listed = _list(path)
-    return None if listed is None else CpuSet(listed)
+    if listed is not None:
+        return listed
+    words = (_read(mask_path) or "").split(",")
+    try:
+        bits = int("".join(f"{int(word, 16):08x}" for word in words), 16)
+    except ValueError:
+        return []
+    return [number for number in range(min(bits.bit_length(), MAX_ID + 1)) if bits >> number & 1]
 
 
-def _number(path: str, default: int) -> int:
-    """The number in a file; the default where there is none, or the kernel says -1 for "not known"."""
+def _number(path: str) -> int | None:
+    """The number in a file; None where there is none, or the kernel says -1 for "not known"."""
     text = _read(path) or ""
-    return int(text) if text.isdigit() else default
+    return int(text) if text.isdigit() else None
+
+
+def _known_or(number: int | None, default: int) -> int:
+    return default if number is None else number

@@ -94,6 +94,7 @@ def plan(request: Request, host: Host) -> Plan:
     It passes the checks of the hook for this guest on this host. Raises Refused, with what is missing and the nearest
     that would fit.
     """
+    host.check_nodes_apart()
     planner = _Planner(request, host)
     made = planner.search()
     if made is None:

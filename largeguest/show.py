@@ -32,7 +32,7 @@ def host_table(host: Host) -> str:
     counts = [(host.nodes, "node"), (sockets, "socket"), (range(cores), "core"), (host.cpus, "CPU")]
     nodes = [["node", "CPUs", "memory", "free", "huge pages (free of all)", "distance to " + _ids(host.nodes)]]
     for number, node in host.nodes.items():
-        pages = [f"{amount(size)}: {_known(page.free)} of {page.total}" for size, page in node.pages.items()]
+        pages = [f"{amount(size)}: {_known(page.free)} of {_known(page.total)}" for size, page in node.pages.items()]
         distances = " ".join(str(node.distances.get(other, "?")) for other in host.nodes)
         cells = [amount(node.memory), amount(node.free), ", ".join(pages) or "-", distances]
         nodes.append([str(number), str(node.cpus) or "-", *cells])

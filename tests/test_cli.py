@@ -94,28 +94,28 @@ def test_check_finds_what_the_hook_refuses(
     assert cli.main(["check", "--host", four_nodes, *options(values), str(PLAIN)]) == 1
     *problems, last = capsys.readouterr().out.splitlines()
     assert "; ".join(problems) == f"largeguest: {message}"
-    assert last == f"{len(problems)} wrong, 0 warnings"
+    assert last == f"{len(problems)} error{'s'[: len(problems) > 1]}, 0 warnings"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "out"),
     [
-        ([], 0, "0 wrong, 0 warnings\n"),
-        (["--cputune", "0#0,9000#15", "--guestnuma", "0-7#1024,8-99#2048"], 0, "0 wrong, 0 warnings\n"),
+        ([], 0, "0 errors, 0 warnings\n"),
+        (["--cputune", "0#0,9000#15", "--guestnuma", "0-7#1024,8-99#2048"], 0, "0 errors, 0 warnings\n"),
         (
             ["--cputune", "0#0,0#16", "--guestnuma", "0-7#1024,9#2048"],
             1,
             "largeguest: cputune: vCPU 0 is pinned more than once: write one pin for each vCPU\n"
             "largeguest: guestnuma: vCPU 8 is in no cell: name all of 0-9\n"
             "largeguest: cputune: CPU 16 is not online on this host, which has 0-15: pin to CPUs that are online\n"
-            "3 wrong, 0 warnings\n",
+            "3 errors, 0 warnings\n",
         ),
         (
             ["--numatune", "strict#1", "--guestnuma", "0-7#3145728"],
             0,
             "largeguest: warning: numatune: 3145728 KiB are bound to node 1, where 2097152 KiB are free now: "
             "free memory there, or the VM may be killed when it uses all of its own\n"
-            "0 wrong, 1 warnings\n",
+            "0 errors, 1 warning\n",
         ),
     ],
 )
@@ -124,6 +124,75 @@ def test_check_without_a_vm(
 ) -> None:
     assert cli.main(["check", "--host", four_nodes, *arguments]) == code
     assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize(
+    ("values", "document", "lines"),
+    [
+        ({"cputune": "x"}, b"<domain", ['cputune: "x" at 0: "x" names no vCPU', "domain XML: not well-formed"]),
+        ({"cputune": "x", "numatune": "0"}, b"<a/>", ["cputune: ", "domain XML: the outermost element is not"]),
+    ],
+)
+def test_check_reports_both_properties_and_xml(
+    values: dict[str, str], document: bytes, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "vm.xml").write_bytes(document)
+    assert cli.main(["check", *options(values), str(tmp_path / "vm.xml")]) == 2
+    reported = capsys.readouterr().err.split("; largeguest: ")
+    assert len(reported) == len(lines)
+    assert all(line in text for line, text in zip(lines, reported))
+
+
+@pytest.mark.parametrize("name", ["--exclude", "--reserve"])
+def test_a_list_of_cpus_goes_on_where_its_option_is_repeated(
+    name: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+    for typed in ([name, "0,4", name, "node2,node3,^15"], [name, "0,4,node2,node3,^15"]):
+        assert cli.main(["plan", "--vcpus", "4", "--memory", "1G", "--host", four_nodes, *typed]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize("version", ["foo", "", "4", "4.7.1", "\u0664.7"])
+def test_a_version_that_is_none(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["engine-config", "--cver", version])
+    assert caught.value.code == 2
+    assert "is not a cluster compatibility version such as 4.7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["capabilities", "uname"])
+def test_a_plan_for_power_has_its_steps(
+    how: str, four_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = "local"
+    if how == "capabilities":
+        document = hosts.capabilities(FOUR_NODES)
+        power = document.replace(b"<host>", b"<host><cpu><arch>ppc64le</arch></cpu>")
+        assert power != document
+        (tmp_path / "caps.xml").write_bytes(power)
+        where = str(tmp_path / "caps.xml")
+    else:
+        monkeypatch.setattr(host, "SYS", four_nodes)
+        monkeypatch.setattr(os, "uname", lambda: argparse.Namespace(machine="ppc64le"))
+    assert cli.main(["plan", "--vcpus", "7", "--memory", "1536M", "--host", where, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)["properties"]
+    document = DATA.joinpath("plain.xml").read_bytes().replace(b'arch="x86_64"', b'arch="ppc64le"')
+    document = document.replace(b'<vcpu current="4">4<', b"<vcpu>7<").replace(b"<memory>524288", b"<memory>1572864")
+    (tmp_path / "vm.xml").write_bytes(document)
+    assert cli.main(["check", "--host", where, *options(values), str(tmp_path / "vm.xml")]) == 0
+    assert cli.main(["check", "--host", where, "--guestnuma", "0-3#100M,4-6#*"]) == 1
+    assert "no multiple of 262144 KiB" in capsys.readouterr().out
+    assert cli.main(["check", "--host", where, "--guestnuma", "0-3#256M,4-6#*,7#*"]) == 0
+
+
+def test_no_host_here_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(host, "SYS", str(tmp_path))
+    assert cli.main(["host"]) == 2
+    assert "--host caps.xml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["sys", "folder with sys", "capabilities"])
@@ -428,7 +497,7 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
         ),
         (["host", "--host", str(PLAIN)], "host: the outermost element is not <capabilities>"),
         (["host", "--host", "/proc/self/mem"], '"/proc/self/mem": Input/output error'),
-        (["host", "--host", "/usr"], 'host: "/usr" is no /sys of a Linux host'),
+        (["host", "--host", "/usr"], 'host: "/usr" is not the /sys of a Linux host'),
         (["plan", "--domain", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
         (["check", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
         (["apply", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest import host, records
+from largeguest import host, records, show
 from largeguest.cpuset import CpuSet
 from largeguest.errors import Refused
+from largeguest.guest import Guest
 from largeguest.host import Cpu, Host, Node, Pages
+from largeguest.plan import Request, plan
 
 from . import ROOT, hosts
 from .hosts import GIB
@@ -134,7 +136,12 @@ def test_numad_is_looked_for_where_the_tree_has_programs(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("cpu/online", None, 'host: "{root}" is no /sys of a Linux host: name a folder like /sys'),
+        (
+            "cpu",
+            None,
+            'host: "{root}" is not the /sys of a Linux host: name a folder like /sys, or a file with the output of '
+            "virsh capabilities (--host caps.xml)",
+        ),
         (
             "node/online",
             "many",
@@ -145,8 +152,9 @@ def test_numad_is_looked_for_where_the_tree_has_programs(tmp_path: Path) -> None
 )
 def test_no_tree(tmp_path: Path, path: str, text: str | None, message: str) -> None:
     root = Path(hosts.save(HOSTS["one node"], tmp_path))
-    (root / "devices/system" / path).unlink()
-    if text is not None:
+    if text is None:
+        shutil.rmtree(root / "devices/system" / path)
+    else:
         (root / "devices/system" / path).write_text(text)
     with pytest.raises(Refused) as caught:
         host.from_sys(str(root))
@@ -185,6 +193,60 @@ print(len(opened))
 """
     result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert int(result.stdout) == files
+
+
+MASKS = ["node/node*/cpulist", "cpu/cpu*/topology/thread_siblings_list"]
+
+
+@pytest.mark.parametrize("missing", [["cpu/online"], ["node/online"], MASKS, ["cpu/online", "node/online", *MASKS]])
+def test_what_a_tree_says_in_another_way_is_read(missing: list[str], some_host: Host, tmp_path: Path) -> None:
+    root = hosts.save(some_host, tmp_path)
+    for pattern in missing:
+        found = list(Path(root, "devices/system").glob(pattern))
+        assert found
+        for path in found:
+            path.unlink()
+    assert host.from_sys(root) == some_host
+
+
+def test_a_tree_without_siblings_has_cores_of_one_thread(tmp_path: Path) -> None:
+    root = Path(hosts.save(HOSTS["one node"], tmp_path))
+    for path in root.glob("devices/system/cpu/cpu*/topology/thread_siblings*"):
+        path.unlink()
+    assert {str(cpu.siblings) for cpu in host.from_sys(str(root)).cpus.values()} == {"0", "1", "2", "3"}
+
+
+def test_memory_that_is_not_known_is_not_0(tmp_path: Path) -> None:
+    root = Path(hosts.save(HOSTS["one node"], tmp_path))
+    node = root / "devices/system/node/node0"
+    (node / "meminfo").write_text("Node 0 MemTotal: 4096 kB\n")
+    (node / "hugepages/hugepages-2048kB/nr_hugepages").unlink()
+    (node / "hugepages/hugepages-1048576kB/nr_hugepages").write_text("3\n")
+    (node / "hugepages/hugepages-1048576kB/free_hugepages").unlink()
+    found = host.from_sys(str(root))
+    assert (found.nodes[0].memory, found.nodes[0].free) == (4096, None)
+    assert dict(found.nodes[0].pages) == {2048: Pages(None, 0), GIB: Pages(3, None)}
+    assert found.nodes[0].room(2048).total == host.UNKNOWN_MEMORY
+    (row,) = [line for line in show.host_table(found).splitlines() if "MiB:" in line]
+    assert row.split()[2:] == ["4", "MiB", "?", "2", "MiB:", "0", "of", "?,", "1", "GiB:", "?", "of", "3", "10"]
+
+
+def test_capabilities_without_memory() -> None:
+    document = hosts.capabilities(hosts.FOUR_NODES).replace(b'<memory unit="KiB">4194304</memory>', b"")
+    assert {node.memory for node in host.from_capabilities(document).nodes.values()} == {None}
+
+
+def test_nodes_that_share_cpus_are_not_planned_for(tmp_path: Path) -> None:
+    """As with numa=fake, where each node has all CPUs of the one that it is a part of."""
+    real = hosts.build(sockets=1, nodes_per_socket=2)
+    node = real.nodes[0]
+    fake = Host({0: node, 1: node, 2: real.nodes[1]}, real.cpus)
+    fake = records.replace(
+        fake, nodes={n: records.replace(node, distances={0: 10, 1: 10, 2: 10}) for n, node in fake.nodes.items()}
+    )
+    for found in (host.from_sys(hosts.save(fake, tmp_path)), host.from_capabilities(hosts.capabilities(fake))):
+        with pytest.raises(Refused, match="host: CPU 0 is in node 0 and in node 1: start the host without numa=fake"):
+            plan(Request(Guest(max_vcpus=8, memory=GIB)), found)
 
 
 def seen_by_hwloc(*arguments: str) -> tuple[dict[int, tuple[CpuSet, int]], dict[int, CpuSet], set[CpuSet]]:
