@@ -9,7 +9,7 @@ SYSTEM = "qemu:///system"
 
 SASL_USER = "vdsm@ovirt"
 SASL_PASSWORD = "/etc/pki/vdsm/keys/libvirt_password"
-"""Where VDSM's installation puts it; only the user vdsm can read it."""
+"""Where VDSM's installation puts it, on the file's first line (vdsm.common.libvirtconnection reads no more)."""
 
 
 def open_read_only(uri: str) -> Any:
@@ -22,7 +22,7 @@ def open_to_change(uri: str) -> Any:
     libvirt = _quiet()
     try:
         with open(SASL_PASSWORD, encoding="utf-8") as file:
-            password = file.read().rstrip("\n")
+            password = file.readline().rstrip("\n")
     except (OSError, ValueError):
         return libvirt.open(uri)
 

@@ -636,7 +636,7 @@ def test_sasl_where_vdsm_has_a_password(
     world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     password = tmp_path / "libvirt_password"
-    password.write_text("hidden word\n")
+    password.write_text("hidden word\na second line\n")
     monkeypatch.setattr(connection, "SASL_PASSWORD", str(password))
     domain = vm(world)
     world.stop_after(1)
