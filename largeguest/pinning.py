@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_POLICIES_WITH_SIBLINGS = ("siblings", "isolate-threads")
+"""VDSM removes the thread siblings of these VMs' CPUs from its shared pool, too (vdsm.virt.cpumanagement)."""
+
+
 @record
 class Running:
     """A VM that runs here."""
@@ -61,7 +65,7 @@ def read(document: bytes, host: Host) -> Running:
     wanted, problems = properties.parse({"cputune": cputune})
     if checks.tell_engines_layout(guest) is not None:
         owned = CpuSet.union(guest.pins.vcpus.values())
-        if guest.cpu_policy == "isolate-threads":
+        if guest.cpu_policy in _POLICIES_WITH_SIBLINGS:
             owned |= CpuSet.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
         return Running(name, None, guest.pins, owned, (*problems, *checks.check_policy(wanted, guest)))
     pins = None

@@ -2,7 +2,7 @@
 """A stand-in for libvirt's Python binding, which is compiled for the system's Python alone.
 
 It has what the keeper uses: an event loop, in a time of its own that only passes between events, and domains whose pins
-can be changed, each change told as an event. The e2e tests have the real one.
+can be changed, each change told as an event. The e2e tests have the real one. `Vdsm` stands in for what moves the pins.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from largeguest import cpuset
+from largeguest.cpuset import CpuSet
+from largeguest.host import Host
 
 CONSTANTS = {
     "VIR_CRED_AUTHNAME": 2,
@@ -139,6 +143,45 @@ class Domain:
 
     def pinIOThread(self, number: int, cpumap: tuple[bool, ...], _flags: int) -> None:
         self._pin(f"iothread{number}", cpumap)
+
+
+class Vdsm:
+    """A stand-in for what VDSM 4.5 does to the pins of running VMs (vdsm.virt.cpumanagement); it is not VDSM.
+
+    Its shared pool is all online CPUs without those of exclusive VMs and, for `siblings` and `isolate-threads`, their
+    thread siblings. It pins every vCPU of a VM with the policy `none` to the pool: after the VM's own start, and again
+    whenever a `manual` or exclusive VM starts or an exclusive one stops. What a cputune pins, it does not know.
+    """
+
+    def __init__(self, world: World, host: Host) -> None:
+        self.world, self._host = world, host
+
+    def pool(self) -> str:
+        taken = CpuSet()
+        for domain in self.world.domains:
+            if domain.policy in ("dedicated", "siblings", "isolate-threads"):
+                owned = CpuSet.union(cpuset.parse(cpus) for who, cpus in domain.pins.items() if who.startswith("vcpu"))
+                taken |= owned
+                if domain.policy != "dedicated":
+                    taken |= CpuSet.union(self._host.cpus[cpu].siblings for cpu in owned)
+        return str(self._host.online - taken)
+
+    def start(self, domain: Domain) -> None:
+        self.world.domains.append(domain)
+        self.world.lifecycle("STARTED", domain)
+        self._pin_to_pool([domain] if domain.policy == "none" else self.world.domains)
+
+    def stop(self, domain: Domain) -> None:
+        self.world.domains.remove(domain)
+        self.world.lifecycle("STOPPED", domain)
+        if domain.policy not in ("none", "manual"):
+            self._pin_to_pool(self.world.domains)
+
+    def _pin_to_pool(self, domains: list[Domain]) -> None:
+        for domain in domains:
+            if domain.policy == "none":
+                for vcpu in range(domain.vcpus):
+                    domain.move(f"vcpu{vcpu}", self.pool())
 
 
 class Connection:

@@ -15,7 +15,7 @@ import pytest
 
 from largeguest import connection, host
 
-from .fake_libvirt import CONSTANTS, Domain, World, libvirtError
+from .fake_libvirt import CONSTANTS, Domain, Vdsm, World, libvirtError
 
 WANTED = {"vcpu0": "0", "vcpu1": "0", "vcpu2": "1", "vcpu3": "1"}
 
@@ -485,7 +485,9 @@ def test_what_it_leaves_alone(
         assert warnings[0].endswith("; its pins are left as they are")
 
 
-@pytest.mark.parametrize(("policy", "cpus"), [("dedicated", "CPU 0"), ("isolate-threads", "CPUs 0-1")])
+@pytest.mark.parametrize(
+    ("policy", "cpus"), [("dedicated", "CPU 0"), ("siblings", "CPUs 0-1"), ("isolate-threads", "CPUs 0-1")]
+)
 def test_a_vm_that_owns_its_cpus(
     policy: str, cpus: str, world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -506,6 +508,23 @@ def test_a_vm_that_owns_its_cpus(
     assert line.startswith(
         f'largeguest: warning: cputune: VM "db01" is pinned to {cpus}, which VM "db02" has for itself alone'
     )
+
+
+@pytest.mark.parametrize(("policy", "pool"), [("dedicated", "1-15"), ("siblings", "2-15"), ("isolate-threads", "2-15")])
+def test_the_keeper_counts_the_cpus_that_vdsms_pool_leaves_out(
+    policy: str, pool: str, world: World, keeper: ModuleType, four_nodes: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What VDSM does not let others run on, an exclusive VM owns: also the thread sibling 1 of its CPU 0."""
+    vdsm = Vdsm(world, host.from_sys(four_nodes))
+    held, free = vm(world, "0-3#1"), vm(world, "", name="db03")
+    owner = Domain(world, "db02", policy=policy, pins={"vcpu0": "0"})
+    world.after(1, lambda: vdsm.start(owner))
+    world.stop_after(2)
+    keeper.keep("qemu:///system")
+    assert vdsm.pool() == pool
+    assert set(free.pins.values()) == {pool}
+    assert set(held.pins.values()) == {"1"}
+    assert capfd.readouterr().err.count('VM "db01" is pinned to CPU 1, which VM "db02" has') == (policy != "dedicated")
 
 
 def test_of_a_vm_that_owns_its_cpus_is_told_each_time_it_comes(
