@@ -69,6 +69,22 @@ def quote(text: str, longest: int = 40) -> str:
     return f'"{escaped.decode("ascii")}"'
 
 
+def quote_name(name: str) -> str:
+    """A VM's name in double quotes, whole and as it is; what could control a terminal is escaped.
+
+    For logs and terminals. A hook's stderr is ASCII: use `quote` there.
+    """
+    return f'"{printable(name)}"'
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with backslash escapes for what is not printable: control characters, bidi overrides."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
 def name_ids(noun: str, ids: CpuSet) -> str:
     """`node 0`, `nodes 0-1`; a long list is cut off."""
     return f"{noun} {shorten(str(ids))}" if len(ids) == 1 else f"{noun}s {shorten(str(ids))}"

@@ -22,7 +22,7 @@ import libvirt
 
 from . import connection, host, pinning
 from .cpuset import CpuSet
-from .errors import Problem, Refused, name_ids, plural, quote
+from .errors import Problem, Refused, name_ids, plural, quote, quote_name
 from .guest import Pins
 from .hooks import KEEPER_FOLDER, describe
 
@@ -119,6 +119,8 @@ class _Vm:
         """Seconds that were waited for what is in the way; 0: nothing is."""
         self.known: pinning.Running | None = None
         """As it was when it was looked at last."""
+        self.pinned = False
+        """It has had its pins on this host: what is corrected from then on was moved."""
         self.budget = _Budget()
         self.told: set[str] = set()
         """Why its cputune cannot be carried out, as it was told."""
@@ -209,7 +211,8 @@ class _Keeper:
             self._forget(uuid)
         for uuid in running:
             self._look_at(uuid)
-        _print(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {plural(len(running), 'VM')} run here", 6)
+        on_it = plural(len(running), "running VM")
+        _print(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {on_it} on this host", 6)
 
     def _closed(self, which: Any) -> None:
         if which is not self._connection:
@@ -296,7 +299,7 @@ class _Keeper:
             if _is_gone(opened, vm.uuid):
                 self._forget(vm.uuid)
                 return
-            who = quote(vm.known.name if vm.known else vm.uuid)
+            who = quote_name(vm.known.name if vm.known else vm.uuid)
             self._tell_trouble(vm, f"libvirt {error.get_error_code()}", f"VM {who}: libvirt: {quote(str(error), 200)}")
         except Refused as refused:
             for problem in refused.problems:
@@ -331,10 +334,12 @@ class _Keeper:
         refused = pinning.put_back(domain, running.moved, self._cpus)
         done = running.moved.without(refused)
         if done:
-            _print(f"largeguest: cputune: VM {quote(running.name)}: {done} again", 6)
+            again = " again" if vm.pinned else ""
+            _print(f"largeguest: cputune: VM {quote_name(running.name)}: {done}{again}", 6)
             self._slow_down(vm, running)
+        vm.pinned |= bool(done) or (running.wanted is not None and not refused)
         if refused and self._connection.isAlive():
-            what = f"VM {quote(running.name)}: libvirt: {pinning.tell_refused(refused)}"
+            what = f"VM {quote_name(running.name)}: libvirt: {pinning.tell_refused(refused)}"
             self._tell_trouble(vm, " ".join(refused), what)
         return TROUBLE_SECONDS if refused else None
 
@@ -347,7 +352,7 @@ class _Keeper:
         vm.not_before = time.monotonic() + wait
         if wait and not vm.fought:
             vm.fought = True
-            what = f"somebody moves the pins of VM {quote(running.name)} again and again"
+            what = f"somebody moves the pins of VM {quote_name(running.name)} again and again"
             mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
             _log(Problem("cputune", what, mend, warning=True))
 
@@ -357,8 +362,8 @@ class _Keeper:
 
     def _tell_problems(self, vm: _Vm, running: pinning.Running) -> None:
         for problem in running.problems:
-            what = f"VM {quote(running.name)}: {problem.what}"
-            mend = f"{problem.mend}; its pins are left as they are"
+            what = f"VM {quote_name(running.name)}: {problem.what}"
+            mend = "; ".join(filter(None, [problem.mend, "its pins are left as they are"]))
             warning = Problem(problem.subject, what, mend, warning=True)
             if _is_new(str(warning), vm.told):
                 _log(warning)
@@ -375,8 +380,8 @@ class _Keeper:
         shared = exclusive.known.owned & held.known.wanted.cpus()
         if not shared:
             return
-        what = f"VM {quote(held.known.name)} is pinned to {name_ids('CPU', shared)}, which VM "
-        what += f"{quote(exclusive.known.name)} has for itself alone"
+        what = f"VM {quote_name(held.known.name)} is pinned to {name_ids('CPU', shared)}, which VM "
+        what += f"{quote_name(exclusive.known.name)} has for itself alone"
         problem = Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True)
         if held.told_of.get(exclusive.uuid) != str(problem):
             held.told_of[exclusive.uuid] = str(problem)
