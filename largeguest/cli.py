@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `largeguest` command.
 
-Exit code 0: done. 1: the hook would refuse, there is no plan, or a pin has moved. 2: wrong command line, or a file
-cannot be used.
+Exit code 0: done. 1: the hook would refuse, there is no plan, or pins are not as cputune says. 2: wrong command line,
+or a file cannot be used.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import re
 import signal
@@ -35,7 +36,7 @@ from . import (
 from . import plan as planning
 from .cpulist import CpuList
 from .cpuset import MAX_ID, CpuSet
-from .errors import ParseError, Problem, Refused, plural, quote
+from .errors import ParseError, Problem, Refused, plural, quote, quote_name
 from .guest import Guest, HugePage
 from .host import Host
 from .properties import Properties, Vcpus
@@ -79,8 +80,8 @@ def parser() -> argparse.ArgumentParser:
   largeguest plan --vcpus 64 --memory 512G
   largeguest plan --domain vm.xml --host caps.xml --svg plan.svg
   largeguest check --cputune 0-3#=node0 --guestnuma '0-3#*@0' vm.xml
-exit code: 0 done; 1 the hook would refuse, there is no plan, or a pin has moved; 2 wrong command line, or a file
-cannot be used""",
+exit code: 0 done; 1 the hook would refuse, there is no plan, or pins are not as cputune says; 2 wrong command line, or
+a file cannot be used""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -218,8 +219,9 @@ def _add_pins(commands: _Commands) -> None:
         "pins",
         "print the pins of running VMs",
         "Print where the vCPUs, emulators and iothreads of running VMs should be by their cputune, and where they\n"
-        "are. The exit code is 1 if some are elsewhere.",
+        "are. The exit code is 1 if some are elsewhere, or if that cannot be determined.",
         "largeguest pins db01",
+        "largeguest pins --connect qemu+ssh://host2/system",
     )
     _add_connect(pins)
     pins.add_argument("vm", metavar="VM", nargs="?", help="name or UUID of a VM (default: all)")
@@ -426,33 +428,44 @@ def _host(options: argparse.Namespace) -> int:
 
 def _pins(options: argparse.Namespace) -> int:
     libvirt = _import_libvirt()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a VM's name may have any character
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
     try:
         with contextlib.closing(connection.open_read_only(options.connect)) as opened:
-            here = host.from_sys()
-            found = [pinning.read(text, here) for text in _running(opened, libvirt, options.vm)]
+            here = _topology(opened, options.connect)
+            found = [pinning.read_domain(domain, here) for domain in _running(opened, libvirt, options.vm)]
     except libvirt.libvirtError as error:
         raise _CannotUse(f"libvirt: {quote(str(error), 200)}") from None
     finally:
         signal.signal(signal.SIGPIPE, before)
-    problems = [f"{quote(vm.name)}: {problem}" for vm in found for problem in vm.problems]
-    for line in (show.pins_table(found), *problems):
+    vms = [vm for vm in found if isinstance(vm, pinning.Running)]
+    unread = [vm for vm in found if isinstance(vm, pinning.Unread)]
+    problems = [f"{quote_name(vm.name)}: {problem}" for vm in vms for problem in vm.problems]
+    for line in (show.pins_table(vms), *problems, *(f"{quote_name(vm.name)}: {vm.why}" for vm in unread)):
         print(line)
-    return 1 if problems or any(vm.moved for vm in found) else 0
+    unknown = any(not vm.has_stopped for vm in unread)
+    return 1 if problems or unknown or any(vm.moved for vm in vms) else 0
 
 
-def _running(opened: Any, libvirt: Any, name: str | None) -> list[bytes]:
-    """The domain XML of the running VMs, or of one by its name or UUID."""
+def _topology(opened: Any, uri: str) -> Host:
+    """The host on which the VMs of a connection run: /sys knows more, but is this host's."""
+    return host.from_sys() if connection.is_local(uri) else host.from_capabilities(opened.getCapabilities().encode())
+
+
+def _running(opened: Any, libvirt: Any, name: str | None) -> list[Any]:
+    """The running VMs, or one VM by its name or UUID."""
     if name is None:
-        domains = opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-    elif re.fullmatch("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", name):
-        domains = [opened.lookupByUUIDString(name)]
-    else:
-        domains = [opened.lookupByName(name)]
-    return [domain.XMLDesc().encode() for domain in domains]
+        return list(opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+    if re.fullmatch("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", name):
+        return [opened.lookupByUUIDString(name)]
+    return [opened.lookupByName(name)]
 
 
 def _keeper(options: argparse.Namespace) -> int:
+    if not connection.is_local(options.connect):
+        uri = quote(options.connect, 200)
+        raise _CannotUse(f"{uri} is not this host's libvirt: write {connection.SYSTEM}, and run a keeper on each host")
     _import_libvirt()
     from . import keeper
 

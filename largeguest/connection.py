@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connections to the host's libvirt."""
+"""Connections to libvirt, which is the host's own unless its URI names another."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 SYSTEM = "qemu:///system"
@@ -10,6 +11,15 @@ SYSTEM = "qemu:///system"
 SASL_USER = "vdsm@ovirt"
 SASL_PASSWORD = "/etc/pki/vdsm/keys/libvirt_password"
 """Where VDSM's installation puts it, on the file's first line (vdsm.common.libvirtconnection reads no more)."""
+
+
+def is_local(uri: str) -> bool:
+    """Whether it is the QEMU driver of this host, whose topology /sys has: `qemu:///...` over any transport.
+
+    libvirt connects to another host only if the URI names one. Its test driver has a host of its own, and an alias of
+    libvirt.conf may stand for any URI: neither is local.
+    """
+    return re.match(r"qemu(\+[a-z0-9]+)?:///", uri) is not None
 
 
 def open_read_only(uri: str) -> Any:

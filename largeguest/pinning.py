@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from . import checks, connection, domxml, placement, properties
 from .cpuset import CpuSet
-from .errors import Problem, Refused, quote, shorten
+from .errors import Problem, Refused, join, quote, shorten
 from .guest import Pins
 from .host import Host
 from .records import record
@@ -75,6 +75,34 @@ def read(document: bytes, host: Host) -> Running:
         except Refused as refused:
             problems = refused.problems
     return Running(name, pins, guest.pins, CpuSet(), problems)
+
+
+@record
+class Unread:
+    """A VM that was listed as running, but could not be read."""
+
+    name: str
+    why: str
+    has_stopped: bool
+    """So nothing is wrong with it."""
+
+
+def read_domain(domain: Any, host: Host) -> Running | Unread:
+    """Read a VM of libvirt's list of those that run; raises libvirtError where the connection is broken."""
+    import libvirt
+
+    try:
+        document = domain.XMLDesc().encode()
+        if domain.isActive():
+            return read(document, host)
+    except Refused as refused:
+        return Unread(domain.name(), join(refused.problems), has_stopped=False)
+    except libvirt.libvirtError as error:
+        if not domain.connect().isAlive():
+            raise
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            return Unread(domain.name(), f"libvirt: {quote(str(error), 200)}", has_stopped=False)
+    return Unread(domain.name(), "not running", has_stopped=True)
 
 
 def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .cpuset import CpuSet
-from .errors import plural, quote
+from .errors import plural, printable
 from .host import Host
 from .properties import MAX_LENGTH
 
@@ -194,7 +194,7 @@ def pins_table(vms: Sequence[Running]) -> str:
     for vm in vms:
         for who, wanted, real in vm.rows():
             is_now = "not pinned" if real is None else str(real)
-            rows.append([quote(vm.name)[1:-1], who, str(wanted), is_now, "" if wanted == real else "moved"])
+            rows.append([printable(vm.name), who, str(wanted), is_now, "" if wanted == real else "moved"])
     moved = sum(row[-1] == "moved" for row in rows)
     return "\n".join([*_columns(rows), "", f"{moved} of {len(rows) - 1} have moved"])
 

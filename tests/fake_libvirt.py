@@ -67,7 +67,7 @@ class libvirtError(Exception):
 @dataclass
 class Domain:
     world: World
-    name: str
+    called: str
     cputune: str = ""
     policy: str = "none"
     vcpus: int = 4
@@ -84,8 +84,14 @@ class Domain:
     tried: list[str] = field(default_factory=list)
     looked: int = 0
 
+    def name(self) -> str:
+        return self.called
+
+    def connect(self) -> Connection:
+        return self.world.connections[-1]
+
     def UUIDString(self) -> str:
-        return f"uuid-of-{self.name}"
+        return f"uuid-of-{self.called}"
 
     def state(self) -> tuple[int, int]:
         return self.status
@@ -115,7 +121,7 @@ class Domain:
             for who, cpus in self.pins.items()
         )
         return (
-            f"<domain id='1'><name>{self.name}</name><memory>1048576</memory><vcpu>{self.vcpus}</vcpu>"
+            f"<domain id='1'><name>{self.called}</name><memory>1048576</memory><vcpu>{self.vcpus}</vcpu>"
             f"<iothreads>1</iothreads><cputune>{pins}</cputune><metadata><o:vm xmlns:o='http://ovirt.org/vm/1.0'>"
             f"<o:custom><o:cputune>{self.cputune}</o:cputune></o:custom><o:cpuPolicy>{self.policy}</o:cpuPolicy>"
             "</o:vm></metadata></domain>"
@@ -208,6 +214,9 @@ class Connection:
     def getCPUMap(self) -> tuple[int, list[bool], int]:
         return self.world.cpus, [], self.world.cpus
 
+    def getCapabilities(self) -> str:
+        return self.world.capabilities
+
     def listAllDomains(self, _flags: int) -> list[Domain]:
         if self.world.list_fails:
             self.world.list_fails -= 1
@@ -216,7 +225,7 @@ class Connection:
 
     def _find(self, what: str) -> Domain:
         for domain in self.world.domains:
-            if what in (domain.UUIDString(), domain.name):
+            if what in (domain.UUIDString(), domain.called):
                 return domain
         raise libvirtError("Domain not found", CONSTANTS["VIR_ERR_NO_DOMAIN"])
 
@@ -239,6 +248,7 @@ class World:
         self.domains: list[Domain] = []
         self.connections: list[Connection] = []
         self.unreachable = False
+        self.capabilities = ""
         self.tries: list[float] = []
         """When it was tried to connect."""
         self.list_fails = 0

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -563,6 +564,109 @@ def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixtur
     assert cli.main(["pins"]) == 0
     world.domains[0].UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"  # type: ignore[method-assign]
     assert cli.main(["pins", "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"]) == 0
+
+
+def test_pins_of_the_others_when_some_vms_cannot_be_read(
+    world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(code: str) -> Callable[[], str]:
+        def read() -> str:
+            raise fake_libvirt.libvirtError("no luck", fake_libvirt.CONSTANTS[code])
+
+        return read
+
+    for name, read in (
+        ("stopped", fail("VIR_ERR_NO_DOMAIN")),
+        ("shut off", lambda: "<domain/>"),
+        ("broken", lambda: "<domain id='1'><vcpu>x</vcpu></domain>"),
+        ("failing", fail("VIR_ERR_INTERNAL_ERROR")),
+    ):
+        world.domains.insert(0, fake_libvirt.Domain(world, name))
+        world.domains[0].XMLDesc = read  # type: ignore[method-assign]
+    world.domains[2].status = (fake_libvirt.CONSTANTS["VIR_DOMAIN_SHUTOFF"], 0)
+    del world.domains[-1]  # whose property is refused
+    assert cli.main(["pins"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("VM    who        wanted  is\ndb01  vcpu0      4-7     4-7\n")
+    assert out.splitlines()[6:] == [
+        "3 of 4 have moved",
+        '"failing": libvirt: "no luck"',
+        '"broken": largeguest: domain XML: <vcpu> holds no whole number: give the XML that the engine made',
+        '"shut off": not running',
+        '"stopped": not running',
+    ]
+    # what has stopped has not moved, but of what cannot be read nobody knows
+    world.domains[4].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
+    assert cli.main(["pins"]) == 1
+    del world.domains[:2]
+    assert cli.main(["pins"]) == 0
+
+
+def test_pins_when_libvirt_ends(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
+    def end() -> str:
+        world.crash()
+        raise fake_libvirt.libvirtError("end of file while reading data")
+
+    world.domains[1].XMLDesc = end  # type: ignore[method-assign]
+    assert cli.main(["pins"]) == 2
+    assert capsys.readouterr() == ("", 'largeguest: libvirt: "end of file while reading data"\n')
+
+
+RAC = "rac-production-frankfurt-database-node-number-"
+
+
+@pytest.mark.parametrize(("encoding", "third"), [("utf-8", "größe"), ("ascii", "gr\\xf6\\xdfe")])
+def test_names_of_vms_are_whole_and_harmless(
+    encoding: str, third: str, world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        f"{RAC}1",
+        f"{RAC}2",
+        "größe",
+        "a\x9b31mb\u202e",
+    ]  # the first control character that XML can hold is U+0080
+    shown = [f"{RAC}1", f"{RAC}2", third, "a\\x9b31mb\\u202e"]
+    world.domains[:] = [fake_libvirt.Domain(world, name, cputune) for name in names for cputune in ("0#0", "0#x")]
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding))
+    assert cli.main(["pins"]) == 1
+    lines = output.getvalue().decode(encoding).splitlines()
+    assert [line.partition("  ")[0] for line in lines[1:5]] == shown
+    assert [line.partition(": largeguest: ")[0] for line in lines[7:]] == [f'"{name}"' for name in shown]
+
+
+@pytest.mark.parametrize(
+    ("uri", "node1"),
+    [
+        ("qemu:///system", "4-7"),
+        ("qemu:///session", "4-7"),
+        ("qemu+unix:///system?socket=/run/other/libvirt-sock", "4-7"),
+        ("qemu+ssh://host2/system", "1"),
+        ("qemu+ssh://root@host2:22/system", "1"),
+        ("qemu+tcp://[2001:db8::1]/system", "1"),
+        ("test:///default", "1"),
+        ("an-alias", "1"),
+    ],
+)
+def test_pins_and_keeper_on_the_host_that_the_uri_names(
+    uri: str,
+    node1: str,
+    world: fake_libvirt.World,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    world.capabilities = hosts.capabilities(hosts.build(sockets=4, cores_per_node=1, threads=1)).decode()
+    assert cli.main(["pins", "--connect", uri, "db01"]) == 1
+    (row,) = re.findall("^db01  vcpu0 +([^ ]+)", capsys.readouterr().out, re.MULTILINE)
+    assert row == node1
+    code = 0 if node1 == "4-7" else 2
+    world.stop_after(1)
+    with world.keeper():
+        assert cli.main(["keeper", "--connect", uri]) == code
+    refusal = f'largeguest: "{uri}" is not this host\'s libvirt: write qemu:///system, and run a keeper on each host\n'
+    assert (capsys.readouterr().err == refusal) == bool(code)
 
 
 def test_pins_without_a_vm_or_libvirt(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:

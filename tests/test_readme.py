@@ -77,6 +77,8 @@ MESSAGES = [
     'VM "db01" is pinned to CPU 0, which VM "db02" has for itself alone',
     'keeper: libvirt cannot be reached: "Failed to connect socket"',
     "keeper: another one runs on this host",
+    '"qemu+ssh://host2/system" is not this host\'s libvirt: write qemu:///system, and run a keeper on each host',
+    '"db01": not running',
     'libvirt did not pin: "no luck"',
     'libvirt: vcpu0 cannot be pinned: "no luck"',
     "warning: cputune: ^64-65 takes nothing out in 0-27#=node0,^64-65: name CPUs that stand before it",
