@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import (
@@ -434,7 +435,9 @@ def _pins(options: argparse.Namespace) -> int:
     try:
         with contextlib.closing(connection.open_read_only(options.connect)) as opened:
             here = _topology(opened, options.connect)
-            found = [pinning.read_domain(domain, here) for domain in _running(opened, libvirt, options.vm)]
+            named, others = _running(opened, libvirt, options.vm)
+            found = [pinning.read_domain(domain, here) for domain in named]
+            beside = [pinning.read_domain(domain, here) for domain in others]
     except libvirt.libvirtError as error:
         raise _CannotUse(f"libvirt: {quote(str(error), 200)}") from None
     finally:
@@ -442,10 +445,18 @@ def _pins(options: argparse.Namespace) -> int:
     vms = [vm for vm in found if isinstance(vm, pinning.Running)]
     unread = [vm for vm in found if isinstance(vm, pinning.Unread)]
     problems = [f"{quote_name(vm.name)}: {problem}" for vm in vms for problem in vm.problems]
+    problems += map(str, _check_shared(vms, [vm for vm in beside if isinstance(vm, pinning.Running)]))
     for line in (show.pins_table(vms), *problems, *(f"{quote_name(vm.name)}: {vm.why}" for vm in unread)):
         print(line)
     unknown = any(not vm.has_stopped for vm in unread)
     return 1 if problems or unknown or any(vm.moved for vm in vms) else 0
+
+
+def _check_shared(vms: list[pinning.Running], others: list[pinning.Running]) -> Iterator[Problem]:
+    """The warnings about CPUs of `vms` that are another VM's alone, and the other way round."""
+    for vm in vms:
+        pairs = [(vm, other) for other in (*vms, *others)] + [(other, vm) for other in others]
+        yield from filter(None, itertools.starmap(pinning.check_shared, pairs))
 
 
 def _topology(opened: Any, uri: str) -> Host:
@@ -453,13 +464,16 @@ def _topology(opened: Any, uri: str) -> Host:
     return host.from_sys() if connection.is_local(uri) else host.from_capabilities(opened.getCapabilities().encode())
 
 
-def _running(opened: Any, libvirt: Any, name: str | None) -> list[Any]:
-    """The running VMs, or one VM by its name or UUID."""
+def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], list[Any]]:
+    """The running VMs: all, or the one with this name or UUID; and the others."""
+    running = opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
     if name is None:
-        return list(opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+        return running, []
     if re.fullmatch("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", name):
-        return [opened.lookupByUUIDString(name)]
-    return [opened.lookupByName(name)]
+        named = opened.lookupByUUIDString(name)
+    else:
+        named = opened.lookupByName(name)
+    return [named], [domain for domain in running if domain.UUIDString() != named.UUIDString()]
 
 
 def _keeper(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ import libvirt
 
 from . import connection, host, pinning
 from .cpuset import CpuSet
-from .errors import Problem, Refused, name_ids, plural, quote, quote_name
+from .errors import Problem, Refused, plural, quote, quote_name
 from .guest import Pins
 from .hooks import KEEPER_FOLDER, describe
 
@@ -124,8 +124,8 @@ class _Vm:
         self.budget = _Budget()
         self.told: set[str] = set()
         """Why its cputune cannot be carried out, as it was told."""
-        self.told_of: dict[str, str] = {}
-        """What was told of another VM, as long as that runs."""
+        self.sharing: set[str] = set()
+        """UUIDs of the exclusive VMs that were reported to have CPUs it is pinned to, as long as they do."""
         self.troubles: set[str] = set()
         """What was told, and may be told again when it has been held in between."""
         self.fought = False
@@ -255,7 +255,7 @@ class _Keeper:
     def _forget(self, uuid: str) -> None:
         self._vms.pop(uuid, None)
         for vm in self._vms.values():
-            vm.told_of.pop(uuid, None)
+            vm.sharing.discard(uuid)
 
     def _look_at(self, uuid: str) -> None:
         """Look at a VM when its events pause."""
@@ -375,16 +375,12 @@ class _Keeper:
                 self._tell_shared(other, vm)
 
     def _tell_shared(self, held: _Vm, exclusive: _Vm) -> None:
-        if held.known is None or held.known.wanted is None or exclusive.known is None:
+        if held.known is None or exclusive.known is None:
             return
-        shared = exclusive.known.owned & held.known.wanted.cpus()
-        if not shared:
-            return
-        what = f"VM {quote_name(held.known.name)} is pinned to {name_ids('CPU', shared)}, which VM "
-        what += f"{quote_name(exclusive.known.name)} has for itself alone"
-        problem = Problem("cputune", what, "pin it elsewhere, or move one of them away", warning=True)
-        if held.told_of.get(exclusive.uuid) != str(problem):
-            held.told_of[exclusive.uuid] = str(problem)
+        problem = pinning.check_shared(held.known, exclusive.known)
+        if problem is None:
+            held.sharing.discard(exclusive.uuid)
+        elif _is_new(exclusive.uuid, held.sharing):
             _log(problem)
 
 

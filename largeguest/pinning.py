@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from . import checks, connection, domxml, placement, properties
 from .cpuset import CpuSet
-from .errors import Problem, Refused, join, quote, shorten
+from .errors import Problem, Refused, join, name_ids, quote, quote_name, shorten
 from .guest import Pins
 from .host import Host
 from .records import record
@@ -75,6 +75,22 @@ def read(document: bytes, host: Host) -> Running:
         except Refused as refused:
             problems = refused.problems
     return Running(name, pins, guest.pins, CpuSet(), problems)
+
+
+def check_shared(held: Running, exclusive: Running) -> Problem | None:
+    """A warning if cputune pins `held` to CPUs that `exclusive` has for itself alone; None if it does not.
+
+    VDSM does not know what cputune pins, and may give these CPUs to a VM with an exclusive CPU pinning policy.
+    """
+    shared = CpuSet() if held.wanted is None else exclusive.owned & held.wanted.cpus()
+    if not shared:
+        return None
+    name = quote_name(held.name)
+    what = (
+        f"VM {name} is pinned to {name_ids('CPU', shared)}, which VM {quote_name(exclusive.name)} has for itself alone"
+    )
+    fix = f"migrate one of them, or name other CPUs in cputune of {name} and start it again"
+    return Problem("cputune", what, fix, warning=True)
 
 
 @record

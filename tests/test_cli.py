@@ -478,12 +478,12 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
     monkeypatch.setitem(sys.modules, "libvirt", world.module())
     its_host = host.from_sys(four_nodes)
     monkeypatch.setattr(host, "from_sys", lambda *_: its_host)
-    for name, cputune, policy in (
-        ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none"),
-        ("db02", "", "none"),
-        ("db03", "0#0", "dedicated"),
+    for name, cputune, policy, cpus in (
+        ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none", "4-7"),
+        ("db02", "", "none", "4-7"),
+        ("db03", "0#0", "dedicated", "8"),
     ):
-        world.domains.append(fake_libvirt.Domain(world, name, cputune, policy, pins={"vcpu0": "4-7", "iothread1": "1"}))
+        world.domains.append(fake_libvirt.Domain(world, name, cputune, policy, pins={"vcpu0": cpus, "iothread1": "1"}))
     return world
 
 
@@ -564,6 +564,23 @@ def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixtur
     assert cli.main(["pins"]) == 0
     world.domains[0].UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"  # type: ignore[method-assign]
     assert cli.main(["pins", "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["db01"], ["db03"]])
+def test_pins_warn_of_cpus_that_another_vm_has_for_itself_alone(
+    arguments: list[str], world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, _, exclusive = world.domains
+    held.pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
+    exclusive.cputune, exclusive.pins = "", {"vcpu0": "2", "vcpu1": "3", "vcpu2": "9"}
+    assert cli.main(["pins", *arguments]) == 1
+    moved, *lines = capsys.readouterr().out.partition("\n\n")[2].splitlines()
+    assert moved.startswith("0 of ")
+    assert lines == [
+        'largeguest: warning: cputune: VM "db01" is pinned to CPUs 2-3, which VM "db03" has for itself alone: migrate '
+        'one of them, or name other CPUs in cputune of "db01" and start it again'
+    ]
+    assert cli.main(["pins", "db02"]) == 0
 
 
 def test_pins_of_the_others_when_some_vms_cannot_be_read(

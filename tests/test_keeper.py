@@ -490,24 +490,22 @@ def test_what_it_leaves_alone(
     ("policy", "cpus"), [("dedicated", "CPU 0"), ("siblings", "CPUs 0-1"), ("isolate-threads", "CPUs 0-1")]
 )
 def test_a_vm_that_owns_its_cpus(
-    policy: str, cpus: str, world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+    policy: str, cpus: str, world: World, keeper: ModuleType, four_nodes: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    vdsm = Vdsm(world, host.from_sys(four_nodes))
     held = vm(world)
     owner = Domain(world, "db02", policy=policy, pins={"vcpu0": "0"})
 
-    def come() -> None:
-        world.domains.append(owner)
-        world.lifecycle("STARTED", owner)
-        move_all(held)
-
-    world.after(1, come)
-    world.after(2, lambda: owner.move("vcpu0", "0"))
-    world.stop_after(3)
+    world.after(1, lambda: vdsm.start(owner))
+    for step, (who, cpu) in enumerate([("vcpu0", "0"), ("vcpu1", "4"), ("vcpu2", "5"), ("vcpu1", "1")]):
+        world.after(2 + step, functools.partial(owner.move, who, cpu))
+    world.stop_after(10)
     keeper.keep("qemu:///system")
     assert held.pins == WANTED
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
-    assert line.startswith(
-        f'largeguest: warning: cputune: VM "db01" is pinned to {cpus}, which VM "db02" has for itself alone'
+    assert line == (
+        f'largeguest: warning: cputune: VM "db01" is pinned to {cpus}, which VM "db02" has for itself alone: migrate '
+        'one of them, or name other CPUs in cputune of "db01" and start it again'
     )
 
 
@@ -557,7 +555,7 @@ def test_names_are_whole(
 def test_the_keeper_counts_the_cpus_that_vdsms_pool_leaves_out(
     policy: str, pool: str, world: World, keeper: ModuleType, four_nodes: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What VDSM does not let others run on, an exclusive VM owns: also the thread sibling 1 of its CPU 0."""
+    """What VDSM lets no other VM run on is an exclusive VM's: also the thread sibling 1 of its CPU 0."""
     vdsm = Vdsm(world, host.from_sys(four_nodes))
     held, free = vm(world, "0-3#1"), vm(world, "", name="db03")
     owner = Domain(world, "db02", policy=policy, pins={"vcpu0": "0"})
