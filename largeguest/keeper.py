@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import libvirt
 
-from . import connection, host, pinning
+from . import connection, fight, host, pinning
 from .cpuset import CpuSet
 from .errors import Problem, Refused, plural, quote, quote_name
 from .guest import Pins
@@ -31,10 +31,6 @@ SYS = "/sys"
 QUIET_SECONDS = 0.05
 MOST_SECONDS = 0.3
 """A burst of events is over when none came for QUIET_SECONDS, and not waited for longer than MOST_SECONDS."""
-
-BUDGET = 20
-REFILL_SECONDS = 5.0
-"""So often the pins of a VM are put back at once, then only every REFILL_SECONDS; what is not used is earned again."""
 
 RECONNECT_SECONDS = (0.2, 5.0)
 """The first and the longest pause between two tries to reach libvirt."""
@@ -81,29 +77,6 @@ def _lock(file: IO[str], flags: int = 0) -> bool:
     return True
 
 
-class _Budget:
-    """How often something may be done: at once up to BUDGET times, later as often as REFILL_SECONDS pass."""
-
-    def __init__(self) -> None:
-        self._left, self._at = float(BUDGET), time.monotonic()
-
-    def wait(self) -> float:
-        """Seconds until it may be done again."""
-        return round(max(0.0, (1 - self._earned()) * REFILL_SECONDS), 3)
-
-    def is_full(self) -> bool:
-        return self._earned() == BUDGET
-
-    def take(self) -> None:
-        self._left = self._earned() - 1
-
-    def _earned(self) -> float:
-        now = time.monotonic()
-        self._left = min(float(BUDGET), self._left + (now - self._at) / REFILL_SECONDS)
-        self._at = now
-        return self._left
-
-
 class _Vm:
     """What the keeper remembers of a running VM. Moments are those of time.monotonic()."""
 
@@ -113,23 +86,19 @@ class _Vm:
         """The first of those since it was looked at last; None: there was none."""
         self.due: float | None = None
         """When to look at it; None: at the next event."""
-        self.not_before = 0.0
-        """By the budget, whatever comes."""
         self.patience = 0.0
         """Seconds that were waited for what is in the way; 0: nothing is."""
         self.known: pinning.Running | None = None
         """As it was when it was looked at last."""
         self.pinned = False
         """It has had its pins on this host: what is corrected from then on was moved."""
-        self.budget = _Budget()
+        self.fight = fight.Fight()
         self.told: set[str] = set()
         """Why its cputune cannot be carried out, as it was told."""
         self.sharing: set[str] = set()
         """UUIDs of the exclusive VMs that were reported to have CPUs it is pinned to, as long as they do."""
         self.troubles: set[str] = set()
         """What was told, and may be told again when it has been held in between."""
-        self.fought = False
-        """It was told that somebody moves its pins again and again, and there was no calm time since."""
 
 
 class _Keeper:
@@ -263,7 +232,7 @@ class _Keeper:
         vm = self._vms.setdefault(uuid, _Vm(uuid))
         if vm.first_event is None:
             vm.first_event = now
-        vm.due = max(vm.not_before, min(now + QUIET_SECONDS, vm.first_event + MOST_SECONDS))
+        vm.due = max(vm.fight.not_before, min(now + QUIET_SECONDS, vm.first_event + MOST_SECONDS))
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -286,13 +255,13 @@ class _Keeper:
 
     def _hold_or_retry(self, vm: _Vm) -> None:
         """Hold the pins of a VM; what goes wrong is told once, and tried again in a while."""
-        vm.first_event = vm.due = None
+        moved, vm.first_event, vm.due = vm.first_event, None, None
         opened = self._connection
         if opened is None:
             return  # all are looked at when it is there again
         wait: tuple[float, float] | None = TROUBLE_SECONDS
         try:
-            wait = self._hold(opened.lookupByUUIDString(vm.uuid), vm)
+            wait = self._hold(opened.lookupByUUIDString(vm.uuid), vm, moved)
         except libvirt.libvirtError as error:
             if self._connection is not opened or not opened.isAlive():
                 return
@@ -317,10 +286,10 @@ class _Keeper:
         vm.patience = min(max(2 * vm.patience, shortest), longest)
         vm.due = time.monotonic() + vm.patience
 
-    def _hold(self, domain: Any, vm: _Vm) -> tuple[float, float] | None:
+    def _hold(self, domain: Any, vm: _Vm, moved: float | None) -> tuple[float, float] | None:
         """Put back what has moved; returns how long to wait if that cannot be done now and no event tells when it can.
 
-        The time is BUSY_SECONDS or TROUBLE_SECONDS.
+        The time is BUSY_SECONDS or TROUBLE_SECONDS. `moved` is the moment of the first event since the last look.
         """
         if not domain.isActive():
             self._forget(vm.uuid)
@@ -336,25 +305,22 @@ class _Keeper:
         if done:
             again = " again" if vm.pinned else ""
             _print(f"largeguest: cputune: VM {quote_name(running.name)}: {done}{again}", 6)
-            self._slow_down(vm, running)
+            self._slow_down(vm, moved)
         vm.pinned |= bool(done) or (running.wanted is not None and not refused)
         if refused and self._connection.isAlive():
             what = f"VM {quote_name(running.name)}: libvirt: {pinning.tell_refused(refused)}"
             self._tell_trouble(vm, " ".join(refused), what)
         return TROUBLE_SECONDS if refused else None
 
-    def _slow_down(self, vm: _Vm, running: pinning.Running) -> None:
-        """Do not fight with somebody who moves the pins as fast as they are put back."""
-        if vm.budget.is_full():
-            vm.fought = False
-        vm.budget.take()
-        wait = vm.budget.wait()
-        vm.not_before = time.monotonic() + wait
-        if wait and not vm.fought:
-            vm.fought = True
-            what = f"somebody moves the pins of VM {quote_name(running.name)} again and again"
-            mend = f"from now on they are put back every {REFILL_SECONDS:.0f} seconds; find out who it is"
-            _log(Problem("cputune", what, mend, warning=True))
+    def _slow_down(self, vm: _Vm, moved: float | None) -> None:
+        """Do not fight with something that moves the pins as fast as they are put back."""
+        was_on, vm.fight = vm.fight.is_on, vm.fight.after(moved, time.monotonic())
+        if vm.fight.is_on and not was_on and vm.known is not None:
+            what = f"something moves the pins of VM {quote_name(vm.known.name)} again as soon as they are put back"
+            fix = (
+                f"find out what it is and stop it; until then they are put back every {fight.PAUSE_SECONDS:.0f} seconds"
+            )
+            _log(Problem("cputune", what, fix, warning=True))
 
     def _tell_trouble(self, vm: _Vm, trouble: str, what: str) -> None:
         if _is_new(trouble, vm.troubles):

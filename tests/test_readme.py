@@ -73,7 +73,7 @@ MESSAGES = [
     "VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not active: systemctl",
     # of the keeper, as its tests have them
     "choose the policy none or manual, or take the property away; its pins are left as they are",
-    'somebody moves the pins of VM "db01" again and again',
+    'something moves the pins of VM "db01" again as soon as they are put back',
     'VM "db01" is pinned to CPU 0, which VM "db02" has for itself alone',
     'keeper: libvirt cannot be reached: "Failed to connect socket"',
     "keeper: another one runs on this host",

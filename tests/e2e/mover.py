@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stands in for VDSM's pool of shared CPUs: pins vCPUs of a running domain elsewhere, as VDSM does, with libvirt's API.
 
-Usage: mover.py URI DOMAIN CPUS COUNT [TIMES]. Pins the first COUNT vCPUs (0: all that it can have) TIMES times, each
-time waits (at most a minute) until the domain's pins are what they were before, and prints as JSON how many seconds
-that took, the longest of the times, and of how many vCPUs' pins libvirt told.
+Usage: mover.py URI DOMAIN CPUS COUNT [TIMES [PAUSE]]. Pins the first COUNT vCPUs (0: all that it can have) TIMES times,
+PAUSE seconds after the domain's pins are what they were before (which is waited for at most a minute); without PAUSE at
+once, which VDSM never does. It prints as JSON how many seconds that took, the longest of the times, and of how many
+vCPUs' pins libvirt told.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ all_told = threading.Event()
 
 
 def main() -> None:
-    uri, name, cpus, count, *times = sys.argv[1:]
+    uri, name, cpus, count, *more = sys.argv[1:]
+    times, pause = [*more, *("1", "0")[len(more) :]]
     libvirt.virEventRegisterDefaultImpl()
     threading.Thread(target=run_events, daemon=True).start()
     connection = libvirt.open(uri)
@@ -33,13 +35,14 @@ def main() -> None:
     vcpus = range(int(count) or domain.maxVcpus())
     allowed = tuple(str(cpu) in cpus.split(",") for cpu in range(connection.getCPUMap()[0]))
     longest = 0.0
-    for _ in range(int(times[0]) if times else 1):
+    for _ in range(int(times)):
         for vcpu in vcpus:
             domain.pinVcpuFlags(vcpu, allowed, libvirt.VIR_DOMAIN_AFFECT_LIVE)
         start = time.monotonic()
         while pins(domain) != before and time.monotonic() < start + 60:
             time.sleep(0.01)
         longest = max(longest, time.monotonic() - start)
+        time.sleep(float(pause))
     # libvirt tells in order: when it has told of this pin, which changes nothing, it has told of all before
     domain.pinEmulator(domain.emulatorPinInfo(), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     if not all_told.wait(60):
