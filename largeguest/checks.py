@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from . import PROPERTIES, dealing
 from .cpulist import Span
 from .cpuset import CpuSet
-from .errors import Problem, name_ids, plural, shorten
+from .errors import DOMAIN_XML, Problem, name_ids, plural, shorten
 from .guest import Guest
 from .host import NO_HUGE_PAGE, Host
 from .properties import Cputune, Emulator, Guestnuma, Iothread, Numatune, Properties, Vcpus
@@ -99,6 +99,35 @@ def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
     if absent:
         what = f"{_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
         yield Problem("cputune", what, "pin to CPUs that are online")
+
+
+def check_pins_that_travel(travel: Pins, cputune: Cputune | None, wanted: Pins, host: Host) -> Iterator[Problem]:
+    """A VM comes with the pins of its XML, and libvirt starts none that is pinned to a CPU that is not there.
+
+    What `cputune` does not pin, the engine has pinned. Of the rest, what is `wanted` on this host is checked by itself.
+    """
+    names = set() if cputune is None else set(_names(cputune))
+    engines = dict(travel.without(names).by_name())
+    resolved = dict(wanted.by_name())
+    ours = {who: cpus for who, cpus in travel.by_name() if who in names and resolved.get(who) != cpus}
+    for subject, pins, until, fix in (
+        ("cputune", ours, "until the VM runs here", "choose another host, or shut the VM down and start it here"),
+        (DOMAIN_XML, engines, "by the engine", "choose another host, or change the VM's CPU pinning in the engine"),
+    ):
+        absent = CpuSet.union(pins.values()) - host.online
+        if absent:
+            who = shorten(", ".join(name for name, cpus in pins.items() if cpus & absent))
+            what = f"{_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
+            yield Problem(subject, f"{what}, but {who} {_do(absent, 'is', 'are')} pinned there {until}", fix)
+
+
+def _names(cputune: Cputune) -> Iterator[str]:
+    """What it pins, by libvirt's names."""
+    for pin in cputune.pins:
+        if isinstance(pin.who, Vcpus):
+            yield from (f"vcpu{vcpu}" for vcpu in range(pin.who.first, pin.who.last + 1))
+        else:
+            yield str(pin.who)
 
 
 def check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:

@@ -37,7 +37,7 @@ from . import (
 from . import plan as planning
 from .cpulist import CpuList
 from .cpuset import MAX_ID, CpuSet
-from .errors import ParseError, Problem, Refused, plural, quote, quote_name
+from .errors import DOMAIN_XML, ParseError, Problem, Refused, plural, quote, quote_name
 from .guest import Guest, HugePage
 from .host import Host
 from .properties import Properties, Vcpus
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except Refused as refused:
         print(refused, file=sys.stderr)
-        return 2 if any(problem.subject in ("host", domxml.SUBJECT) for problem in refused.problems) else 1
+        return 2 if any(problem.subject in ("host", DOMAIN_XML) for problem in refused.problems) else 1
     except _CannotUse as error:
         print(f"largeguest: {error}", file=sys.stderr)
         return 2

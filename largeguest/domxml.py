@@ -15,7 +15,7 @@ from lxml import etree
 
 from . import cpuset, safexml
 from .cpuset import MAX_ID, CpuSet
-from .errors import ParseError, Problem, Refused
+from .errors import DOMAIN_XML, ParseError, Problem, Refused
 from .guest import Guest, GuestCell, GuestPolicy, HugePage, MemoryDevice, Pins, Reference, Topology
 
 TYPE_CHECKING = False
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from .placement import PlacedCell, Placement, Policy
 
 Element = etree._Element
-
-SUBJECT = "domain XML"
-
 
 _BYTES_IN_UNIT = {
     "b": 1, "bytes": 1,
@@ -43,7 +40,7 @@ _OVIRT_VM = "{http://ovirt.org/vm/1.0}"
 
 def parse(document: bytes) -> etree._ElementTree:
     """Parse a domain XML; raises Refused, without a word of what stands in it."""
-    return safexml.parse(document, SUBJECT, "domain")
+    return safexml.parse(document, DOMAIN_XML, "domain")
 
 
 def parse_device(document: bytes) -> etree._ElementTree:
@@ -459,4 +456,4 @@ def _ids(element: Element, text: str) -> CpuSet:
 
 
 def _refused(what: str, mend: str) -> Refused:
-    return Refused([Problem(SUBJECT, what, mend)])
+    return Refused([Problem(DOMAIN_XML, what, mend)])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 12
 
+DOMAIN_XML = "domain XML"
+"""The subject of a problem with what no property is responsible for."""
+
 
 @record
 class Problem:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from . import checks, dealing
 from .cpulist import NotThereError
 from .cpuset import CpuSet
-from .errors import Problem, Refused, name_ids, plural, shorten
+from .errors import DOMAIN_XML, Problem, Refused, name_ids, plural, shorten
 from .guest import Guest, Pins
 from .host import Host
 from .properties import DEFAULT_MODE, Cputune, Guestnuma, Iothread, Numatune, Pin, Properties, Vcpus
@@ -99,23 +99,32 @@ def place_again(wanted: Properties, guest: Guest, host: Host) -> Placement:
     """The placement of a VM that runs or sleeps elsewhere, on `host`; raises Refused.
 
     What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
-    vCPUs under the CPU pinning policy manual, which is also what VDSM infers where there is none. Under others VDSM
-    takes these out, and they are what the property says on this host. Nothing about the guest is checked: that was
-    settled at its start, and memory may have been plugged in since.
+    vCPUs under the CPU pinning policy manual, which is also what VDSM infers where there is none; under others VDSM
+    removes these. On arrival the keeper carries cputune out again, under each policy that leaves the layout to the
+    properties: so what it would refuse is refused here. Nothing else about the guest is checked: that was settled at
+    its start, and memory may have been plugged in since.
     """
-    problems: list[Problem] = []
-    pins = guest.pins
-    if guest.cpu_policy not in ("manual", None):
-        anew = Pins() if wanted.cputune is None else _resolve_pins(wanted.cputune, host, problems)
-        pins = replace(pins, vcpus=anew.vcpus)
+    cputune = wanted.cputune if checks.tell_engines_layout(guest) is None else None
+    found: list[Problem] = []
+    pins = Pins() if cputune is None else _resolve_to_hold(cputune, guest, host, found)
+    problems = [problem for problem in found if not problem.warning]  # which its start has reported
+    travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
+    problems += checks.check_pins_that_travel(travel, cputune, pins, host)
     policy = guest.policy
     placed = Placement(
-        pins=pins,
         memory=None if policy is None else Policy(policy.mode, None if policy.auto else policy.nodeset),
         cells=cells_of(guest) or None,
     )
-    problems += checks.check_host(placed, guest, host)
+    problems += (_blame(problem, wanted) for problem in checks.check_host(placed, guest, host))
     return replace(placed, warnings=_refuse_or_warn(problems))
+
+
+def _blame(problem: Problem, wanted: Properties) -> Problem:
+    """Where the property is not set, its part of the XML is the engine's (vNUMA)."""
+    if getattr(wanted, problem.subject) is not None:
+        return problem
+    fix = problem.mend if problem.warning else "choose another host, or change it in the engine"
+    return replace(problem, subject=DOMAIN_XML, what=f"the engine's NUMA pinning: {problem.what}", mend=fix)
 
 
 def cells_of(guest: Guest) -> tuple[PlacedCell, ...]:
@@ -125,10 +134,17 @@ def cells_of(guest: Guest) -> tuple[PlacedCell, ...]:
 
 def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
     """The pins of a VM that runs, with the numbers of `host`; raises Refused for what VM or host do not have."""
-    problems = list(checks.check_pins(cputune, guest))
+    problems: list[Problem] = []
+    pins = _resolve_to_hold(cputune, guest, host, problems)
+    _refuse_or_warn(problems)
+    return pins
+
+
+def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host, problems: list[Problem]) -> Pins:
+    """The pins of a VM that has started, wherever that was; adds what is wrong with them to `problems`."""
+    problems += checks.check_pins(cputune, guest)
     pins = _resolve_pins(cputune, host, problems)
     problems += checks.check_cpus(pins, host)
-    _refuse_or_warn(problems)
     return pins
 
 

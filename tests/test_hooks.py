@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from largeguest import hooks
+from largeguest import hooks, pinning
 
 from . import COVERAGE, DATA, ROOT, hosts, vdsm
 
@@ -520,7 +520,39 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
         (
             {"cputune": "emulator#node0"},
             "<cputune><emulatorpin cpuset='20'/><iothreadpin iothread='1' cpuset='21'/></cputune>",
-            "largeguest: cputune: CPUs 20-21 are not online on this host, which has 0-15: pin to CPUs that are online\n",
+            "largeguest: cputune: CPU 20 is not online on this host, which has 0-15, but emulator is pinned there until the "
+            "VM runs here: choose another host, or shut the VM down and start it here; largeguest: domain XML: CPU 21 is "
+            "not online on this host, which has 0-15, but iothread1 is pinned there by the engine: choose another host, or "
+            "change the VM's CPU pinning in the engine\n",
+        ),
+        (
+            {"cputune": "emulator#20"},
+            "<cputune><emulatorpin cpuset='20'/></cputune>",
+            "largeguest: cputune: CPU 20 is not online on this host, which has 0-15: pin to CPUs that are online\n",
+        ),
+        # what the engine has written is no property's fault
+        (
+            {"cputune": "0#0"},
+            "<cputune><emulatorpin cpuset='99,3'/></cputune>"
+            "<cpu><numa><cell id='0' cpus='0-1' memory='1024'/><cell id='1' cpus='2-3' memory='1024'/></numa></cpu>"
+            "<numatune><memnode cellid='1' mode='strict' nodeset='7'/></numatune>",
+            "largeguest: domain XML: CPU 99 is not online on this host, which has 0-15, but emulator is pinned there by the "
+            "engine: choose another host, or change the VM's CPU pinning in the engine; "
+            "largeguest: domain XML: the engine's NUMA pinning: node 7 is not on this host, which has nodes 0-3: choose "
+            "another host, or change it in the engine\n",
+        ),
+        (
+            {"cputune": "0#0"},
+            "<cpu><numa><cell id='0' cpus='0-3' memory='5242880'/></numa></cpu>"
+            "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
+            "largeguest: domain XML: the engine's NUMA pinning: 5242880 KiB are bound to node 1, where 4194304 KiB fit: "
+            "choose another host, or change it in the engine\n",
+        ),
+        (
+            {"cputune": "0#0"},
+            "<cpu><numa><cell id='0' cpus='0-3' memory='3145728'/></numa></cpu>"
+            "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
+            FITS,
         ),
         (
             {"guestnuma": "0-1#*@0,2-3#*@1"},
@@ -548,6 +580,41 @@ def test_a_host_that_takes_over_a_vm(
     assert (domxml.read_bytes(), domxml.stat().st_ino) == (ran, before.st_ino)
 
 
+NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that are there"
+
+
+@pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])
+@pytest.mark.parametrize("policy", ["none", "manual", None, "dedicated"])
+@pytest.mark.parametrize(
+    ("cputune", "told"),
+    [
+        ("0#node9", NODE_9),
+        ("emulator#node9", NODE_9),
+        ("9#0", "cputune: vCPU 9 does not exist, the VM has vCPUs 0-3: take their pins out"),
+        ("0#0,0#1", "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
+        ("0-3#=0,1", "cputune: 0-3#=0,1 wants 4 CPUs, but 2 can be had: name more CPUs, or write # without ="),
+        ("0#0,3,1#2", None),  # doubtful, but its start has reported that
+    ],
+)
+def test_a_host_takes_over_only_what_the_keeper_will_carry_out(
+    run_hook: Hook, domxml: Path, point: str, policy: str | None, cputune: str, told: str | None
+) -> None:
+    element = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
+    assert element in RAN
+    ran = RAN.replace(element, b"" if policy is None else element.replace(b"none", policy.encode()))
+    custom = f"<ovirt-vm:custom><ovirt-vm:cputune>{cputune}</ovirt-vm:cputune>".encode()
+    ran = ran.replace(b"<ovirt-vm:custom>", custom)
+    domxml.write_bytes(ran)
+    result = run_hook(domxml, {"cputune": cputune}, point=point)
+    if policy == "dedicated":  # under which the layout is the engine's, and the keeper does nothing
+        assert (result.returncode, result.stderr) == (0, FITS)
+        return
+    assert (result.returncode, result.stderr) == ((0, FITS) if told is None else (2, f"largeguest: {told}\n"))
+    kept = pinning.read(ran, hosts.FOUR_NODES)
+    assert (kept.wanted is None) == bool(told)
+    assert [str(problem) for problem in kept.problems] == ([] if told is None else [f"largeguest: {told}"])
+
+
 @pytest.mark.parametrize(
     ("policy", "code"),
     [
@@ -557,10 +624,15 @@ def test_a_host_that_takes_over_a_vm(
     ],
 )
 def test_under_manual_the_pins_of_vcpus_travel(run_hook: Hook, domxml: Path, policy: bytes, code: int) -> None:
-    pinned = RAN.replace(b"<shares>", b"<vcpupin vcpu='0' cpuset='16'/><shares>")
+    pinned = RAN.replace(b"<shares>", b"<vcpupin vcpu='0' cpuset='16'/><vcpupin vcpu='3' cpuset='17'/><shares>")
     domxml.write_bytes(pinned.replace(b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", policy))
     result = run_hook(domxml, {"cputune": "0#=node1"}, point="before_vm_migrate_destination")
-    assert (result.returncode, "CPU 16 is not online" in result.stderr) == (code, code == 2)
+    assert result.returncode == code
+    for told in (
+        "cputune: CPU 16 is not online on this host, which has 0-15, but vcpu0 is pinned there until the VM runs here",
+        "domain XML: CPU 17 is not online on this host, which has 0-15, but vcpu3 is pinned there by the engine",
+    ):
+        assert (told in result.stderr) == (code == 2)
 
 
 def test_a_warning_is_not_reported_where_vdsm_shows_it_as_an_error(run_hook: Hook, domxml: Path) -> None:
