@@ -204,7 +204,7 @@ def test_what_cannot_be_carried_out_is_told_once_and_left_alone(
         assert pins(here)[0] == "1"
         (line,) = [line for line in keeper.said().splitlines() if told in line]
         assert line.startswith('largeguest: warning: cputune: VM "db01": ')
-        assert line.endswith("; its pins are left as they are")
+        assert line.endswith(" its pins are left as they are")
         listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, environ={})
         assert (listed.returncode, told in listed.stdout) == (1, True)
 
