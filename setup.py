@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 spec = Path(__file__).with_name("vdsm-hook-largeguest.spec").read_text(encoding="utf-8")
 version = re.search(r"^Version: *(\S+)$", spec, re.MULTILINE)
@@ -16,7 +16,7 @@ setup(
     description="NUMA tuning for large virtual machines on oVirt",
     license="GPL-2.0-or-later",
     python_requires=">=3.9",
-    packages=["largeguest"],
+    packages=find_packages(include=["largeguest", "largeguest.*"]),
     install_requires=["lxml>=4.6.5"],
     extras_require={
         "dev": [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from .errors import ParseError
+from .problem import ParseError
 
 MAX_ID = 16383
 """The highest id libvirt accepts in a cpuset or nodeset (VIR_DOMAIN_CPUMASK_LEN - 1)."""
@@ -163,12 +163,18 @@ def parse_id(source: str, start: int, end: int) -> int:
     return int(digits)
 
 
-def not_an_item(source: str, start: int, end: int) -> ParseError:
-    """The error for `source[start:end]`, a piece between commas that is no item of a cpuset."""
+def not_an_item(
+    source: str,
+    start: int,
+    end: int,
+    missing: tuple[str, str] = ("an id", "write an id or take the comma out"),
+    strange: tuple[str, str] = ("is not an id or a range", "write for example 3, 2-5 or ^3"),
+) -> ParseError:
+    """The error for `source[start:end]`, a piece between commas: nothing is there, or no item."""
     start, end = strip(source, start, end)
     if start == end:
-        return ParseError(source, start, end, "stands where an id is missing", "write an id or take the comma out")
-    return ParseError(source, start, end, "is not an id or a range", "write for example 3, 2-5 or ^3")
+        return ParseError(source, start, end, f"stands where {missing[0]} is missing", missing[1])
+    return ParseError(source, start, end, *strange)
 
 
 def strip(source: str, start: int, end: int) -> tuple[int, int]:

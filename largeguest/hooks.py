@@ -35,12 +35,12 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     """
 
     def rewritten(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-        from . import host
+        from .host import sysfs
         from .rewrite import RESUMED, rewrite
 
         if _is_resumed(environ.get("vmId", "")):
             return document, RESUMED
-        return rewrite(values, document, host.from_sys(SYS), keeper_is_active() if "cputune" in values else None)
+        return rewrite(values, document, sysfs.from_sys(SYS), keeper_is_active() if "cputune" in values else None)
 
     return _run(environ, PROPERTIES, rewritten)
 
@@ -79,7 +79,8 @@ def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int
 
 
 def _put_back(uuid: str) -> int:
-    from .errors import Problem, Refused, quote
+    from .problem import Problem, Refused
+    from .wording import quote
 
     start = "start the keeper: systemctl enable --now vdsm-largeguest-keeper"
     mend = f"the VM runs without its pins; {start}"
@@ -88,10 +89,11 @@ def _put_back(uuid: str) -> int:
     except ImportError:
         _tell(str(Problem("cputune", "libvirt's Python binding is not installed", mend)))
         return 1
-    from . import host, pinning
+    from .host import sysfs
+    from .running import pins
 
     try:
-        _, not_pinned = pinning.put_back_once(uuid, host.from_sys(SYS))
+        _, not_pinned = pins.put_back_once(uuid, sysfs.from_sys(SYS))
     except Refused as refused:
         _tell(str(refused))
         return 1
@@ -99,7 +101,7 @@ def _put_back(uuid: str) -> int:
         _tell(str(Problem("cputune", f"libvirt did not pin: {quote(str(error), 200)}", mend)))
         return 1
     if not_pinned:
-        what, mend = f"libvirt: {pinning.tell_refused(not_pinned)}", f"the VM runs without these pins; {start}"
+        what, mend = f"libvirt: {pins.refused_text(not_pinned)}", f"the VM runs without these pins; {start}"
         _tell(str(Problem("cputune", what, mend)))
         return 1
     return 0
@@ -138,10 +140,10 @@ def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _checked(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-    from . import host
+    from .host import sysfs
     from .rewrite import check_on_host
 
-    check_on_host(values, document, host.from_sys(SYS))
+    check_on_host(values, document, sysfs.from_sys(SYS))
     return document, ""
 
 
@@ -151,7 +153,7 @@ def _running(uuid: str) -> bytes | None:
         import libvirt
     except ImportError:
         return None
-    from . import connection
+    from .running import connection
 
     try:
         opened = connection.open_read_only(connection.SYSTEM)
@@ -188,7 +190,7 @@ def _run(
 
 
 def _run_on_file(path: str, work: Callable[[bytes], tuple[bytes, str]]) -> int:
-    from .errors import Problem, Refused
+    from .problem import Problem, Refused
 
     try:
         if not path:
@@ -226,7 +228,8 @@ def _replace(path: str, content: bytes) -> None:
 
 
 def _cannot(do: str, path: str, error: OSError, fix: str) -> Exception:
-    from .errors import Problem, Refused, quote
+    from .problem import Problem, Refused
+    from .wording import quote
 
     return Refused([Problem("_hook_domxml", f"cannot {do} the file {quote(path, 200)}: {error.strerror}", fix)])
 

@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from . import domxml, placement, properties
-from .errors import Problem, Refused, join, plural
-from .host import Host
+from . import properties
+from .domxml import parse, read, write
+from .host.topology import Host
+from .placement.place import place, place_again
+from .problem import Problem, Refused, also, join
+from .wording import plural
 
 _NO_KEEPER = Problem(
     "cputune",
@@ -31,28 +34,25 @@ def rewrite(
     Returns the new document and one line that tells what was done. The XML of a VM that ran already is returned as it
     is. Raises Refused with every problem there is, those with the host only if one is given.
     """
-    wanted, problems = properties.parse(values)
-    try:
-        tree = domxml.parse(document)
-        if domxml.has_run(tree):
-            return document, f"{RESUMED} (<domain id=...>)"
-        guest = domxml.read_guest(tree)
-        placed = placement.place(wanted, guest, host)
-    except Refused as refused:
-        raise Refused((*problems, *refused.problems)) from None
+    request, problems = properties.parse(values)
+    tree = also(problems, parse.domain, document)
+    if read.has_run(tree):
+        return document, f"{RESUMED} (<domain id=...>)"
+    guest = also(problems, read.guest, tree)
+    placement = also(problems, place, request, guest, host)
     if problems:
         raise Refused(problems)
-    replaced = domxml.write(tree, placed)
-    new = domxml.serialise(tree, like=document)
+    replaced = write.write(tree, placement)
+    new = write.serialise(tree, like=document)
     _kept[:] = [tree]
-    done = [f"largeguest: {placed}", *_tell_replaced(replaced)]
-    warnings = list(placed.warnings)
-    if placed.pins is not None and guest.cpu_policy == "none":
+    parts = [f"largeguest: {placement}", *_replaced_text(replaced)]
+    warnings = list(placement.warnings)
+    if placement.pins is not None and guest.cpu_policy == "none":
         if keeper is False:
             warnings.append(_NO_KEEPER)
         else:
-            done.append("the keeper has to hold the pins" if keeper is None else "the keeper holds the pins")
-    return new, _tell(done, warnings)
+            parts.append("the keeper has to hold the pins" if keeper is None else "the keeper holds the pins")
+    return new, "; ".join(filter(None, [*parts, join(warnings)]))
 
 
 def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> None:
@@ -61,11 +61,9 @@ def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> Non
     Of the guest nothing is checked: what it has was settled at its start, and memory may have been plugged in since.
     Raises Refused.
     """
-    wanted, problems = properties.parse(values)
-    try:
-        placement.place_again(wanted, domxml.read_guest(domxml.parse(document)), host)
-    except Refused as refused:
-        raise Refused((*problems, *refused.problems)) from None
+    request, problems = properties.parse(values)
+    tree = also(problems, parse.domain, document)
+    also(problems, place_again, request, also(problems, read.guest, tree), host)
     if problems:
         raise Refused(problems)
 
@@ -75,21 +73,17 @@ def retarget(device: bytes, running: bytes) -> bytes:
 
     Where the VM has no cells the device stays as it is. Raises Refused for a device that is none.
     """
-    tree = domxml.parse_device(device)
+    tree = parse.device(device)
     try:
-        memory = domxml.read_memory_by_cell(domxml.parse(running))
+        memory = read.memory_by_cell(parse.domain(running))
     except Refused:
         return device
     if not memory:
         return device
-    domxml.set_node(tree.getroot(), min(memory, key=lambda number: (memory[number], number)))
-    return domxml.serialise(tree, like=device)
+    write.set_node(tree.getroot(), min(memory, key=lambda number: (memory[number], number)))
+    return write.serialise(tree, like=device)
 
 
-def _tell(done: Iterable[str], warnings: Iterable[Problem]) -> str:
-    return "; ".join(filter(None, [*done, join(warnings)]))
-
-
-def _tell_replaced(replaced: Counter[str]) -> Iterable[str]:
+def _replaced_text(replaced: Counter[str]) -> Iterable[str]:
     if replaced:
         yield "replaced " + ", ".join(plural(count, name) for name, count in sorted(replaced.items()))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from largeguest import host
+from largeguest.host import sysfs
 
 from . import hosts
 
@@ -20,7 +20,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """
     outcome = yield
     report = outcome.get_result()
-    one_node = item.get_closest_marker("numa") and len(host.from_sys().nodes) < 2
+    one_node = item.get_closest_marker("numa") and len(sysfs.from_sys().nodes) < 2
     if report.skipped and os.environ.get("CI") and not one_node:
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
@@ -30,3 +30,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The /sys of a host with four nodes and 16 CPUs."""
     return hosts.save(hosts.FOUR_NODES, tmp_path_factory.mktemp("four_nodes"))
+
+
+@pytest.fixture(scope="session")
+def large_host(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The /sys of a host with 64 nodes and 2,048 CPUs."""
+    return hosts.save(hosts.build(sockets=8, nodes_per_socket=8, cores_per_node=16), tmp_path_factory.mktemp("large"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from lxml import etree
 
 from largeguest.cpuset import CpuSet
-from largeguest.host import Cpu, Host, Node, Pages
+from largeguest.host.topology import Cpu, Host, Node, Pages
 
 GIB = 2**20
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from largeguest import cpuset
 from largeguest.cpuset import MAX_ID, CpuSet
-from largeguest.errors import ParseError
+from largeguest.problem import ParseError
 
 ids = st.frozensets(st.integers(0, 70) | st.integers(0, MAX_ID))
 

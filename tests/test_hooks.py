@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from largeguest import hooks, pinning
+from largeguest import hooks
+from largeguest.running import pins
 
 from . import COVERAGE, DATA, ROOT, hosts, vdsm
+from .refusals import THREE_REFUSALS
 
 PLAIN = (DATA / "plain.xml").read_bytes()
 
@@ -108,7 +110,7 @@ def test_who_holds_the_pins(
 
 # Stands in for libvirt's binding; the e2e tests have the real one.
 FAKE_TO_PIN = """
-from tests import fake_libvirt
+from tests.running import fake_libvirt
 world = fake_libvirt.World()
 domain = fake_libvirt.Domain(world, "db01", {cputune!r})
 world.domains.append(domain)
@@ -168,95 +170,7 @@ def test_a_vm_that_has_arrived_where_nothing_is_to_do(
     assert (result.returncode, result.stderr) == (0, "")
 
 
-REFUSALS = [
-    ({"cputune": "0"}, 'cputune: "0" at 0: "0" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3'),
-    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write its number, a range, emulator or iothread1'),
-    ({"cputune": "0#b"}, 'cputune: "0#b" at 2: "b" is not a CPU, a range or a place (node0, socket0, socket0.core0)'),
-    (
-        {"cputune": "0#0,,1"},
-        'cputune: "0#0,,1" at 4: "" stands where a CPU is missing: write one or take the comma out',
-    ),
-    ({"cputune": "0#3-1"}, 'cputune: "0#3-1" at 2: "3-1" runs backwards: write 1-3'),
-    ({"cputune": "0#99999"}, 'cputune: "0#99999" at 2: "99999" is too large: ids go from 0 to 16383'),
-    (
-        {"cputune": "0#1,^1"},
-        'cputune: "0#1,^1" at 2: "1,^1" leaves nothing: name at least one id that no later ^ takes out',
-    ),
-    ({"cputune": "0#0#0"}, 'cputune: "0#0#0" at 3: "#" is one too many: put a comma between two entries'),
-    ({"cputune": "4#0"}, "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out"),
-    ({"cputune": "0#0,0#1"}, "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
-    (
-        {"numatune": "local#0"},
-        'numatune: "local#0" at 0: "local" is not a mode: '
-        "write strict#, preferred#, interleave# or restrictive# before the nodes",
-    ),
-    (
-        {"numatune": "strict"},
-        'numatune: "strict" at 0: "strict" names no nodes: write strict#<nodeset>, as in strict#0',
-    ),
-    (
-        {"numatune": "strict#"},
-        'numatune: "strict#" at 7: "" stands where a node is missing: write one or take the comma out',
-    ),
-    (
-        {"numatune": "preferred#0-1"},
-        "numatune: preferred names nodes 0-1, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
-    ),
-    ({"guestnuma": "0-3"}, 'guestnuma: "0-3" at 0: "0-3" has no memory: write <vcpus>#<memory>, for example 0-3#4G'),
-    (
-        {"guestnuma": "0-3#lots"},
-        'guestnuma: "0-3#lots" at 4: "lots" is not an amount of memory: '
-        "write for example 4194304 (KiB), 4096M, 4G or *",
-    ),
-    (
-        {"guestnuma": "all#524288"},
-        'guestnuma: "all#524288" at 0: "all" is not a vCPU or a range of vCPUs: write for example 3 or 0-7',
-    ),
-    (
-        {"guestnuma": "0-7#524288"},
-        "guestnuma: vCPUs 4-7 do not exist, the VM has vCPUs 0-3: let the cells end with vCPU 3",
-    ),
-    ({"guestnuma": "0,3#524288"}, "guestnuma: vCPUs 1-2 are in no cell: name all of 0-3"),
-    ({"cputune": "0#16"}, "cputune: CPU 16 is not online on this host, which has 0-15: pin to CPUs that are online"),
-    (
-        {"numatune": "strict#4"},
-        "numatune: node 4 is not on this host, which has nodes 0-3: name nodes of this host",
-    ),
-    (
-        {"guestnuma": "0-1#262144,1-3#262144"},
-        "guestnuma: vCPU 1 is in more than one cell: name each vCPU once",
-    ),
-    (
-        {"guestnuma": "0-1#262144,2-3#262145"},
-        "guestnuma: cell 1 has 262145 KiB, which is no multiple of 1024 KiB: write 262144 or 263168; largeguest: "
-        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away, or write * for one "
-        "cell's memory",
-    ),
-    (
-        {"guestnuma": "0-3#524289"},
-        "guestnuma: cell 0 has 524289 KiB, which is no multiple of 1024 KiB: write 524288 or 525312; largeguest: "
-        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away, or write * for one cell's memory",
-    ),
-    (
-        {"guestnuma": "0-3#262144"},
-        "guestnuma: the cells hold 262144 KiB but the VM has 524288 KiB: add 262144 KiB, or write * for one cell's memory",
-    ),
-    (
-        {"cputune": "0#\u00e9", "numatune": "strict#\x07"},
-        'cputune: "0#\\xe9" at 2: "\\xe9" is not a CPU, a range or a place (node0, socket0, socket0.core0); largeguest: '
-        'numatune: "strict#\\x07" at 7: "\\x07" is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto',
-    ),
-    (
-        {"cputune": "x", "numatune": "preferred#0-1", "guestnuma": "0-3#1048576"},
-        'cputune: "x" at 0: "x" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3; largeguest: '
-        "guestnuma: the cells hold 1048576 KiB but the VM has 524288 KiB: take 524288 KiB away, or write * for one "
-        "cell's memory; largeguest: "
-        "numatune: preferred names nodes 0-1, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
-    ),
-]
-
-
-@pytest.mark.parametrize(("environ", "message"), REFUSALS, ids=lambda value: repr(value)[:60])
+@pytest.mark.parametrize(("environ", "message"), THREE_REFUSALS, ids=lambda value: repr(value)[:60])
 def test_refused(run_hook: Hook, domxml: Path, environ: dict[str, str], message: str) -> None:
     before = domxml.stat()
     result = run_hook(domxml, environ)
@@ -337,10 +251,7 @@ def test_nobody_reads_stderr(run_hook: Hook, domxml: Path) -> None:
     assert b"<vcpupin" in domxml.read_bytes()
 
 
-def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domxml: Path, tmp_path: Path) -> None:
-    big = hosts.build(sockets=8, nodes_per_socket=4, cores_per_node=32)
-    assert len(big.cpus) == 2048
-    sys_root = hosts.save(big, tmp_path / "big")
+def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domxml: Path, large_host: str) -> None:
     typed = {
         "cputune": ",".join(f"{32 * n}-{32 * n + 31}#=node{n}" for n in range(32)) + ",emulator#^0-31",
         "numatune": "0-31",
@@ -348,7 +259,7 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
     }
     assert len(";".join(f"{name}={value}" for name, value in typed.items())) < 4000
     domxml.write_bytes(b"<domain><memory unit='GiB'>32</memory><vcpu>1024</vcpu></domain>")
-    result = run_hook(domxml, typed, first=f"hooks.SYS = {sys_root!r}; ")
+    result = run_hook(domxml, typed, first=f"hooks.SYS = {large_host!r}; ")
     assert (result.returncode, result.stderr) == (
         0,
         "largeguest: cputune: 1024 vCPUs, the emulator pinned; numatune: memory strict on host nodes 0-31; "
@@ -372,11 +283,10 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
     ],
 )
 def test_only_what_is_asked_about_is_read_of_the_host(
-    run_hook: Hook, domxml: Path, tmp_path: Path, environ: dict[str, str], files: int
+    run_hook: Hook, domxml: Path, large_host: str, environ: dict[str, str], files: int
 ) -> None:
-    sys_root = hosts.save(hosts.build(sockets=4, nodes_per_socket=2, cores_per_node=128), tmp_path / "big")
     count = (
-        f"hooks.SYS = {sys_root!r}; opened = []; sys.addaudithook(lambda event, args: opened.append(args[0]) "
+        f"hooks.SYS = {large_host!r}; opened = []; sys.addaudithook(lambda event, args: opened.append(args[0]) "
         "if event == 'open' and str(args[0]).startswith(hooks.SYS) else None); "
         "import atexit; atexit.register(lambda: print(len(opened))); "
     )
@@ -423,7 +333,7 @@ def test_no_file(run_hook: Hook, domxml: Path, environ: dict[str, str], told: st
 
 
 def test_too_many_open_files(run_hook: Hook, domxml: Path) -> None:
-    full = "from largeguest import errors; import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); "
+    full = "from largeguest import problem; import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); "
     result = run_hook(domxml, {"cputune": "0#0"}, first=full)
     assert (result.returncode, result.stderr) == (
         2,
@@ -445,8 +355,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_hook: Hook,
 
 def test_not_foreseen_is_a_traceback_without_the_xml(run_hook: Hook, domxml: Path) -> None:
     broken = (
-        "from largeguest import placement; "
-        "placement.place = lambda wanted, guest, host: int(open(__import__('os').environ['_hook_domxml']).read()); "
+        "from largeguest import rewrite; "
+        "rewrite.place = lambda wanted, guest, host: int(open(__import__('os').environ['_hook_domxml']).read()); "
     )
     result = run_hook(domxml, {"cputune": "0#0"}, first=broken)
     assert result.returncode == 2
@@ -610,8 +520,8 @@ def test_a_host_takes_over_only_what_the_keeper_will_carry_out(
         assert (result.returncode, result.stderr) == (0, FITS)
         return
     assert (result.returncode, result.stderr) == ((0, FITS) if told is None else (2, f"largeguest: {told}\n"))
-    kept = pinning.read(ran, hosts.FOUR_NODES)
-    assert (kept.wanted is None) == bool(told)
+    kept = pins.read(ran, hosts.FOUR_NODES)
+    assert (kept.target is None) == bool(told)
     assert [str(problem) for problem in kept.problems] == ([] if told is None else [f"largeguest: {told}"])
 
 

@@ -22,7 +22,8 @@ TIMES = int(os.environ.get("LARGEGUEST_KILLS", "100"))
 CHILD = """
 import os, sys
 sys.path.insert(0, {root!r})
-from largeguest import hooks, host, rewrite
+from largeguest import hooks, rewrite
+from largeguest.host import sysfs
 hooks.SYS = {sys!r}
 environ = {{"_hook_domxml": {path!r}, "numatune": "0", "cputune": "0-15#node0"}}
 for line in sys.stdin:

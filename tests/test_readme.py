@@ -8,18 +8,20 @@ import shlex
 
 import pytest
 
-from largeguest import cli, engine, placement, properties, records
-from largeguest.guest import Guest, Topology
+from largeguest import cli, properties, record
+from largeguest.engine import expressions
+from largeguest.placement.place import place
 from largeguest.rewrite import rewrite
+from largeguest.values import Guest, Topology
 
 from . import DATA, ROOT, hosts
-from .corpus import WRONG_IN_MEANING, WRONG_IN_SHAPE
+from .domxml.test_domxml import XML_REFUSALS
 from .hosts import GIB
-from .test_domxml import XML_REFUSALS
-from .test_hooks import REFUSALS
+from .placement.test_placement import REFUSED_ON_GUEST, REFUSED_ON_HOST
+from .planner.test_plan import NO_PLAN
+from .properties.corpus import WRONG_IN_MEANING, WRONG_IN_SHAPE
+from .refusals import REFUSALS
 from .test_hostile import DOCUMENTS
-from .test_placement import REFUSED_ON_GUEST, REFUSED_ON_HOST
-from .test_plan import NO_PLAN
 
 README = (ROOT / "README").read_text(encoding="utf-8")
 HOOK_README = (ROOT / "vdsm_hooks/largeguest/README").read_text(encoding="utf-8")
@@ -37,7 +39,7 @@ def test_the_engines_command_is_the_code_s() -> None:
     assert shlex.split(line) == [
         "engine-config",
         "-m",
-        f"UserDefinedVMProperties={engine.user_defined_vm_properties()}",
+        f"UserDefinedVMProperties={expressions.user_defined_vm_properties()}",
         "--cver=4.7",
     ]
 
@@ -162,14 +164,14 @@ def test_the_worked_example_is_what_it_says() -> None:
     typed = dict(re.findall(r"^    (cputune|numatune|guestnuma) +(\S+)$", chapter(6), re.MULTILINE))
     assert len(typed) == 3
     host = hosts.build(cores_per_node=16, memory=512 * GIB, siblings_apart=True)
-    host = records.replace(host, nodes={n: records.replace(host.nodes[n], free=500 * GIB) for n in host.nodes})
+    host = record.replace(host, nodes={n: record.replace(host.nodes[n], free=500 * GIB) for n in host.nodes})
     assert [str(node.cpus) for node in host.nodes.values()] == re.findall(r"\d+-\d+,\d+-\d+(?=[:,;.]|\s)", chapter(6))[
         :4
     ]
     wanted, problems = properties.parse(typed)
     assert problems == ()
     guest = Guest(max_vcpus=112, memory=1536 * GIB, topology=Topology(4, 1, 14, 2))
-    placed = placement.place(wanted, guest, host)
+    placed = place(wanted, guest, host)
     assert placed.warnings == ()
     assert placed.pins is not None
     assert [str(placed.pins.vcpus[vcpu]) for vcpu in (0, 1)] == ["2", "66"]

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from largeguest import hooks
-from largeguest.errors import Refused
+from largeguest.problem import Refused
 from largeguest.rewrite import rewrite
 
-from . import DATA, corpus
+from . import DATA
 from .hosts import FOUR_NODES
+from .properties import corpus
+from .refusals import REFUSALS
 
 DOCUMENTS = [(DATA / f"{name}.xml").read_bytes() for name in ("plain", "vnuma", "hotplug")]
 
@@ -38,6 +40,13 @@ OWNED = {
     "numatune": ("numatune",),
     "guestnuma": ("cpu/numa", "numatune/memnode", "numatune"),
 }
+
+
+@pytest.mark.parametrize(("values", "message"), REFUSALS, ids=lambda value: repr(value)[:60])
+def test_refused(values: dict[str, str], message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        rewrite(values, DOCUMENTS[0], FOUR_NODES)
+    assert str(caught.value) == f"largeguest: {message}"
 
 
 def rewritten(values: dict[str, str], document: bytes) -> bytes | None:

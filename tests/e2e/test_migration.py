@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest.host import Host as Topology
-from largeguest.records import replace
+from largeguest.host.topology import Host as Topology
+from largeguest.record import replace
 from tests import DATA, hosts
 from tests.vdsm import HookError
 

@@ -47,13 +47,17 @@ def spec_version() -> str:
     return found[1]
 
 
+def modules_below(folder: str) -> set[str]:
+    """The package's modules, installed in a folder."""
+    return {f"{folder}/{path.relative_to(ROOT)}" for path in (ROOT / "largeguest").rglob("*.py")}
+
+
 def files_below(folder: Path) -> set[str]:
     return {f"/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()}
 
 
 def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
     version = spec_version()
-    modules = {f"{SITELIB}/largeguest/{path.name}" for path in (ROOT / "largeguest").glob("*.py")}
     listed = query(rpm, "--queryformat", "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]")
     modes = {line.split()[2]: line.split()[:2] for line in listed if "__pycache__" not in line and line[0] != "d"}
     assert set(modes) == {
@@ -64,7 +68,7 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
         "/usr/share/man/man1/largeguest.1",
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
-        *modules,
+        *modules_below(SITELIB),
     }
     executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
     assert executable == SCRIPTS
@@ -73,9 +77,9 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
 
 def test_rpm_is_compiled_for_the_hosts_python(rpm: Path) -> None:
     names = query(rpm, "--list")
-    sources = {Path(name).stem for name in names if name.endswith(".py")}
-    compiled = {Path(name).name.split(".")[0] for name in names if re.fullmatch(r".*\.cpython-\d+\.pyc", name)}
-    assert compiled == sources
+    sources = {name.removesuffix(".py") for name in names if name.endswith(".py")}
+    compiled = (re.fullmatch(r"(.*/)__pycache__/([^/]*)\.cpython-\d+\.pyc", name) for name in names)
+    assert {found[1] + found[2] for found in compiled if found} == sources
 
 
 def test_rpm_header(rpm: Path) -> None:
@@ -114,12 +118,11 @@ def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # n
 
 def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001 (configured)
     make(sources, "install", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
-    modules = {f"/py/largeguest/{path.name}" for path in (ROOT / "largeguest").glob("*.py")}
     installed = {path for path in files_below(tmp_path) if "__pycache__" not in path}
     assert installed == {
         "/bin/largeguest",
         *(f"/hooks/{point}/50_largeguest" for point in POINTS),
-        *modules,
+        *modules_below("/py"),
         "/usr/local/share/bash-completion/completions/largeguest",
         "/usr/local/share/man/man1/largeguest.1",
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",

@@ -18,7 +18,8 @@ from collections import Counter
 from pathlib import Path
 
 from largeguest import PROPERTIES, hooks
-from tests import DATA, corpus, hosts
+from tests import DATA, hosts
+from tests.properties import corpus
 
 MOST_SECONDS = 1.0
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from largeguest import host
+from largeguest.host import sysfs
 from tests.e2e.guest import BUSYBOX, KERNEL, Libvirt
 from tests.e2e.host import HOOKS, Host
 
-NODES = [number for number, node in host.from_sys().nodes.items() if node.memory and node.cpus]
+NODES = [number for number, node in sysfs.from_sys().nodes.items() if node.memory and node.cpus]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from largeguest import cpuset, host
+from largeguest import cpuset
 from largeguest.cpuset import CpuSet
+from largeguest.host import capabilities, sysfs
 from tests import DATA
 from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
@@ -23,7 +24,7 @@ HUGE = 2048
 
 
 def test_pins_and_strict_memory_hold(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]) -> None:
-    cpus = [list(host.from_sys().nodes[node].cpus)[:2] for node in nodes]
+    cpus = [list(sysfs.from_sys().nodes[node].cpus)[:2] for node in nodes]
     pins = {0: cpus[0][0], 1: cpus[0][-1], 2: cpus[1][0], 3: cpus[1][-1]}
     domxml, _ = this_host.run_hooks(
         "before_vm_start",
@@ -53,7 +54,7 @@ def test_each_vcpu_on_its_own_cpu_and_each_cell_on_its_node(
     this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]
 ) -> None:
     one, two = nodes
-    topology = host.from_sys()
+    topology = sysfs.from_sys()
     if min(len(topology.nodes[node].cpus) for node in nodes) < 4:
         pytest.skip("needs four CPUs on each of two nodes")
     document = (
@@ -90,9 +91,9 @@ def test_each_vcpu_on_its_own_cpu_and_each_cell_on_its_node(
 
 
 def test_a_plan_comes_true(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]) -> None:
-    if min(len(node.cpus) for node in host.from_sys().nodes.values() if node.cpus) < 4:
+    if min(len(node.cpus) for node in sysfs.from_sys().nodes.values() if node.cpus) < 4:
         pytest.skip("needs four CPUs on each node")
-    elsewhere = ",".join(f"node{number}" for number in host.from_sys().nodes if number not in nodes) or "0"
+    elsewhere = ",".join(f"node{number}" for number in sysfs.from_sys().nodes if number not in nodes) or "0"
     command = ["/usr/bin/largeguest", "plan", "--vcpus", "8", "--memory", str(2 * HALF), "--nodes", "2"]
     command += ["--threads", "2", "--reserve", elsewhere]
     printed = this_host.run(*command, environ={})
@@ -156,7 +157,7 @@ def test_huge_pages_count_where_they_are(this_host: Host, libvirt: Libvirt, node
 
 
 def test_a_pin_to_a_cpu_that_is_switched_off_is_refused(this_host: Host, nodes: tuple[int, int]) -> None:
-    cpu = host.from_sys().nodes[nodes[1]].cpus.last
+    cpu = sysfs.from_sys().nodes[nodes[1]].cpus.last
     switch = Path(f"/sys/devices/system/cpu/cpu{cpu}/online")
     assert "1 vCPU pinned" in this_host.run_hooks("before_vm_start", PLAIN, {"cputune": f"0#{cpu}"})[1]
     switch.write_text("0")
@@ -169,9 +170,9 @@ def test_a_pin_to_a_cpu_that_is_switched_off_is_refused(this_host: Host, nodes: 
 
 
 def test_libvirt_sees_the_same_host() -> None:
-    ours = host.from_sys()
+    ours = sysfs.from_sys()
     document = subprocess.run(["virsh", "-c", "qemu:///system", "capabilities"], capture_output=True, check=True).stdout
-    theirs = host.from_capabilities(document)
+    theirs = capabilities.from_capabilities(document)
     assert dict(ours.cpus) == dict(theirs.cpus)
     assert {number: (node.cpus, node.memory, dict(node.distances)) for number, node in ours.nodes.items()} == {
         number: (node.cpus, node.memory, dict(node.distances)) for number, node in theirs.nodes.items()

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `largeguest` command.
+
+Exit code 0: done. 1: the hook would refuse, there is no plan, or pins are not as cputune says. 2: wrong command line,
+or a file cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..problem import LAYOUT, USAGE, Problem, Refused
+from ..wording import quote
+from . import apply, check, engine_config, host, keeper, pins, plan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (default: those of the process); returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        if sys.stdout is None:
+            raise Refused([Problem("", "the standard output is closed", "leave it open", kind=USAGE)])
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1 if all(problem.kind == LAYOUT for problem in refused.problems) else 2
+    except OSError as error:
+        name = "output" if error.filename is None else error.filename
+        print(f"largeguest: {quote(name, 200)}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; the manual page and the completion are held against it."""
+    whole = argparse.ArgumentParser(
+        prog="largeguest",
+        description="NUMA tuning for large virtual machines on oVirt.",
+        epilog="""examples:
+  largeguest plan --vcpus 64 --memory 512G
+  largeguest plan --domain vm.xml --host caps.xml --svg plan.svg
+  largeguest check --cputune 0-3#=node0 --guestnuma '0-3#*@0' vm.xml
+exit code: 0 done; 1 the hook would refuse, there is no plan, or pins are not as cputune says; 2 wrong command line, or
+a file cannot be used""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (plan, apply, check, host, engine_config, pins, keeper):
+        command.add(commands)
+    return whole

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""largeguest apply: print what the hook would make of a domain XML."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .. import rewrite
+from ..domxml import parse, write
+from . import files, options
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = options.add_command(
+        commands,
+        "apply",
+        "print what the hook would make of a domain XML",
+        "Print what the hook would make of a domain XML; nothing is changed or started.",
+        "largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
+    )
+    options.add_properties(command)
+    options.add_host(command, none=True)
+    command.add_argument("--diff", action="store_true", help="print a unified diff instead of the whole XML")
+    command.add_argument("domain", metavar="DOMAIN.xml", help="the libvirt domain XML, - for standard input")
+    command.set_defaults(run=_run)
+
+
+def _run(typed: argparse.Namespace) -> int:
+    document = files.document(typed.domain)
+    new, line = rewrite.rewrite(options.values(typed), document, files.host(typed.host))
+    if typed.diff:
+        _print_diff(typed.domain, document, new)
+    else:
+        sys.stdout.buffer.write(new)
+    print(line, file=sys.stderr)
+    return 0
+
+
+def _print_diff(name: str, document: bytes, new: bytes) -> None:
+    import difflib
+
+    # serialised alike, so that the diff shows no other quotes and empty elements
+    before, after = (write.serialise(parse.domain(text), like=text).splitlines(True) for text in (document, new))
+    lines = difflib.diff_bytes(difflib.unified_diff, before, after, os.fsencode(name), b"rewritten")
+    sys.stdout.buffer.writelines(lines)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""largeguest check: run all checks of the hook."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from .. import properties
+from ..cpuset import MAX_ID, CpuSet
+from ..placement import deal
+from ..placement.place import place
+from ..problem import Refused
+from ..properties import Properties
+from ..properties.cputune import Vcpus
+from ..record import replace
+from ..values import Guest
+from ..view import layout
+from ..wording import plural
+from . import files, options
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    check = options.add_command(
+        commands,
+        "check",
+        "check properties against a host, and a VM",
+        "Run all checks of the hook, without a VM those that need none.",
+        "largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
+    )
+    options.add_properties(check)
+    options.add_host(check, none=True)
+    check.add_argument(
+        "domain", metavar="DOMAIN.xml", nargs="?", help="the libvirt domain XML of the VM, - for standard input"
+    )
+    options.add_svg(check)
+    check.set_defaults(run=_run)
+
+
+def _run(typed: argparse.Namespace) -> int:
+    request, found = properties.parse(options.values(typed))
+    host = files.needed_host(typed) if typed.svg is not None else files.host(typed.host)
+    if typed.domain is None:
+        guest = _guest_that_fits(request, None if host is None else host.arch)
+        drawn, shares = replace(guest, plugged=None), _shares(request)
+    else:
+        drawn = guest = files.guest(typed.domain, found)
+        shares = []
+    placement = None
+    try:
+        placement = place(request, guest, host)
+        found += placement.warnings
+    except Refused as refused:
+        found += refused.problems
+    for problem in found:
+        print(problem)
+    fatal = sum(not problem.warning for problem in found)
+    print(f"{plural(fatal, 'error')}, {plural(len(found) - fatal, 'warning')}")
+    if typed.svg is not None and host is not None:
+        if fatal:
+            print("largeguest: no picture of what is refused", file=sys.stderr)
+        else:
+            files.draw(typed.svg, layout.lay_out(host, placement, drawn, shares))
+    return 1 if fatal else 0
+
+
+def _guest_that_fits(request: Properties, arch: str | None) -> Guest:
+    """The smallest VM on which no check fails but those of the properties themselves."""
+    cells = () if request.guestnuma is None else request.guestnuma.cells
+    pins = () if request.cputune is None else request.cputune.pins
+    last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]
+    guest = Guest(
+        max_vcpus=max(last, default=0) + 1,
+        memory=sum(cell.memory or 0 for cell in cells),
+        plugged=CpuSet([0]),
+        iothreads=CpuSet.span(1, MAX_ID),
+        arch=arch,
+    )
+    return replace(guest, memory=guest.memory + len(_shares(request)) * deal.memory_step(guest, 0))
+
+
+def _shares(request: Properties) -> list[int]:
+    return [] if request.guestnuma is None else request.guestnuma.shares

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Read what the command line names: documents, hosts, domains; and write pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+
+from .. import MAX_DOCUMENT
+from ..domxml import parse, read
+from ..host import capabilities, sysfs
+from ..host.topology import Host
+from ..problem import USAGE, Problem, Refused, also
+from ..values import Guest
+from ..view import layout, scene, svg
+
+
+def unusable(what: str, fix: str = "") -> Refused:
+    """What the command line names cannot be used."""
+    return Refused([Problem("", what, fix, kind=USAGE)])
+
+
+def document(path: str) -> bytes:
+    """The content of a file, or of the standard input; of one that is too large a byte more than is allowed."""
+    if path == "-":
+        if sys.stdin is None:
+            raise unusable("the standard input is closed", "write a file's name instead of -")
+        return sys.stdin.buffer.read(MAX_DOCUMENT + 1)
+    with open(path, "rb") as file:
+        try:
+            return file.read(MAX_DOCUMENT + 1)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+
+
+def host(option: str) -> Host | None:
+    """What --host names; None for `none`. Raises Refused."""
+    if option == "none":
+        return None
+    if option == "local":
+        return sysfs.from_sys(sysfs.SYS)
+    if not os.path.isdir(option):
+        return capabilities.from_capabilities(document(option))
+    # a tree saved by hwloc-gather-topology holds sys beside proc
+    inside = os.path.join(option, "sys")
+    return sysfs.from_sys(inside if os.path.isdir(inside) else option)
+
+
+def needed_host(options: argparse.Namespace) -> Host:
+    """The same where there must be one."""
+    found = host(options.host)
+    if found is None:
+        raise unusable("no host is given", "write --host local, DIR or CAPS.xml")
+    return found
+
+
+def guest(path: str, problems: Iterable[Problem] = ()) -> Guest:
+    """The VM of a domain XML; where that cannot be read, Refused has the `problems` of the properties, too."""
+    return also(problems, lambda: read.guest(parse.domain(document(path))))
+
+
+def draw(path: str, picture: layout.Layout) -> None:
+    """Write a picture into a file."""
+    content = svg.draw(scene.of(picture))
+    with open(path, "wb") as file:
+        file.write(content)

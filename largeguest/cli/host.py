@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""largeguest host: print the topology of a host."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..view import json, layout, table
+from . import files, options
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    topology = options.add_command(
+        commands,
+        "host",
+        "print the topology of a host",
+        "Print the NUMA nodes, sockets, cores and threads of a host.",
+        "largeguest host --svg host.svg",
+        "virsh -c qemu+ssh://host2/system capabilities >caps.xml; largeguest host --host caps.xml",
+    )
+    options.add_host(topology)
+    topology.add_argument("--json", action="store_true", help="print JSON")
+    options.add_svg(topology)
+    topology.set_defaults(run=_run)
+
+
+def _run(typed: argparse.Namespace) -> int:
+    host = files.needed_host(typed)
+    if typed.svg is not None:
+        files.draw(typed.svg, layout.lay_out(host))
+    print(json.host_json(host) if typed.json else table.host_table(host))
+    return 0

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What several commands have on their command line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+from .. import PROPERTIES
+from ..cpuset import MAX_ID
+from ..problem import ParseError
+from ..properties import cpulist, guestnuma
+from ..properties.cpulist import CpuList
+from ..wording import quote
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+SYSTEM = "qemu:///system"
+"""The libvirt of VDSM's VMs."""
+
+
+def add_command(commands: Commands, name: str, short: str, text: str, *examples: str) -> argparse.ArgumentParser:
+    """Add a command with a short and a long description, and examples."""
+    epilog = "\n  ".join(["example:" if len(examples) == 1 else "examples:", *examples])
+    formatter = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=short, description=text, epilog=epilog, formatter_class=formatter)
+
+
+def add_connect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--connect", default=SYSTEM, metavar="URI", help="the libvirt to ask (default: %(default)s)")
+
+
+def add_properties(parser: argparse.ArgumentParser) -> None:
+    for name in PROPERTIES:
+        parser.add_argument(f"--{name}", default="", metavar="VALUE", help=f"the custom property {name}")
+
+
+def add_host(parser: argparse.ArgumentParser, none: bool = False) -> None:
+    parser.add_argument(
+        "--host",
+        default="local",
+        metavar="local|none|DIR|CAPS.xml" if none else "local|DIR|CAPS.xml",
+        help=f"the host: this one (the default), {'none, ' if none else ''}a saved /sys, or the output of "
+        "`virsh capabilities`",
+    )
+
+
+def add_svg(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--svg", type=picture, metavar="FILE", help="write a picture to FILE, too")
+
+
+def picture(name: str) -> str:
+    """The name of a file for a picture."""
+    if name in ("", "-"):
+        raise argparse.ArgumentTypeError("name a file, the text goes to the standard output")
+    return name
+
+
+def positive(text: str) -> int:
+    """A number from 1."""
+    if not re.fullmatch("0*[1-9][0-9]{0,4}", text, re.ASCII) or int(text) > MAX_ID + 1:
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a number from 1 to {MAX_ID + 1}")
+    return int(text)
+
+
+class Longer(argparse.Action):
+    """A list of CPUs that goes on where the option is written again."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, options: argparse.Namespace, more: Any, _option: str | None = None
+    ) -> None:
+        before = getattr(options, self.dest)
+        setattr(options, self.dest, more if before is None else CpuList((*before.items, *more.items)))
+
+
+def amount(text: str) -> int:
+    """An amount of memory in KiB."""
+    try:
+        kib = guestnuma.parse_memory(text)
+    except ParseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not kib:
+        raise argparse.ArgumentTypeError("0 is too little")
+    return kib
+
+
+def cpus(text: str) -> CpuList:
+    """A list of CPUs."""
+    try:
+        return cpulist.parse(text)
+    except ParseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def values(options: argparse.Namespace) -> dict[str, str]:
+    """The properties as typed."""
+    return {name: getattr(options, name) for name in PROPERTIES}

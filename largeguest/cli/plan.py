@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""largeguest plan: write the properties for a VM on a host."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .. import planner
+from ..domxml import parse, read
+from ..record import replace
+from ..values import Guest, HugePage
+from ..view import json, layout, table
+from . import files, options
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    plan = options.add_command(
+        commands,
+        "plan",
+        "write the properties for a VM on a host",
+        "Choose the host's nodes and CPUs for a VM, and print the three properties to type, the topology to give it,\n"
+        "and who then runs where.",
+        "largeguest plan --vcpus 64 --memory 512G",
+        "largeguest plan --vcpus 64 --memory 512G --hugepages 1G --reserve 0-1,64-65 --nodes 2",
+        "largeguest plan --domain vm.xml --svg plan.svg",
+        "virsh -r capabilities >caps.xml   # on another host, and then here:",
+        "largeguest plan --vcpus 64 --memory 512G --host caps.xml",
+    )
+    _add_vm(plan)
+    plan.add_argument(
+        "--threads", type=options.positive, metavar="T", help="threads of a guest core (default: the host's)"
+    )
+    plan.add_argument(
+        "--reserve",
+        type=options.cpus,
+        action=options.Longer,
+        metavar="CPUSET",
+        help="leave CPUs to the host, emulator and iothreads: 0-1,node3",
+    )
+    plan.add_argument(
+        "--exclude",
+        type=options.cpus,
+        action=options.Longer,
+        metavar="CPUSET",
+        help="do not use these CPUs: those of other VMs",
+    )
+    plan.add_argument(
+        "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
+    )
+    size = plan.add_mutually_exclusive_group()
+    size.add_argument("--nodes", type=options.positive, metavar="K", help="use K nodes of the host")
+    size.add_argument("--pack", action="store_true", help="use the fewest nodes that hold the VM (the default)")
+    size.add_argument("--spread", action="store_true", help="use as many nodes as there are guest cores for")
+    options.add_host(plan)
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    options.add_svg(plan)
+    plan.set_defaults(run=_run, parser=plan)
+
+
+def _add_vm(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("--vcpus", type=options.positive, metavar="N", help="vCPUs of the VM")
+    plan.add_argument(
+        "--memory", type=options.amount, metavar="SIZE", help="memory of the VM: 512G; without a unit KiB"
+    )
+    plan.add_argument(
+        "--hugepages", type=options.amount, metavar="SIZE", help="the VM's memory is in huge pages: 2M, 1G"
+    )
+    plan.add_argument(
+        "--domain",
+        metavar="DOMAIN.xml",
+        help="a libvirt domain XML that says vCPUs, memory, huge pages, topology and more, - for standard input",
+    )
+
+
+def _run(typed: argparse.Namespace) -> int:
+    guest, pci = _guest_to_plan_for(typed)
+    host = files.needed_host(typed)
+    guest = replace(guest, arch=guest.arch or host.arch)
+    plan = planner.plan(
+        planner.Request(
+            guest=guest,
+            threads=typed.threads,
+            nodes=typed.nodes,
+            spread=typed.spread,
+            mode=typed.mode,
+            reserve=typed.reserve,
+            exclude=typed.exclude,
+            pci=pci,
+        ),
+        host,
+    )
+    picture = layout.lay_out(host, plan.placement, guest)
+    if typed.svg is not None:
+        files.draw(typed.svg, picture)
+    print(json.plan_json(plan, host) if typed.json else table.plan_text(plan, picture, _in_colour()))
+    return 0
+
+
+def _guest_to_plan_for(typed: argparse.Namespace) -> tuple[Guest, tuple[str, ...]]:
+    """The VM, and the PCI devices that are passed through to it."""
+    if typed.domain is not None:
+        for name in ("vcpus", "memory", "hugepages"):
+            if getattr(typed, name) is not None:
+                typed.parser.error(f"--{name} does not go with --domain, which says it")
+        tree = parse.domain(files.document(typed.domain))
+        return read.guest(tree), tuple(read.pci_devices(tree))
+    for name in ("vcpus", "memory"):
+        if getattr(typed, name) is None:
+            typed.parser.error(f"write --{name}, or --domain")
+    pages = () if typed.hugepages is None else (HugePage(typed.hugepages, None),)
+    return Guest(max_vcpus=typed.vcpus, memory=typed.memory, pages=pages), ()
+
+
+def _in_colour() -> bool:
+    """Only on a terminal, and not where people asked for none (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host out of `/sys`, or of a saved tree of any machine.
+
+A node or a CPU is read when it is looked at, so that a question about two nodes reads a handful of files also on a host
+with 2,048 CPUs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from ..cpuset import MAX_ID, CpuSet
+from ..problem import INPUT, Problem, Refused
+from ..wording import quote
+from .topology import Cpu, Host, Node, Pages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Value = TypeVar("Value")
+
+SYS = "/sys"
+
+
+class _Lazy(Mapping[int, "Value"]):
+    """A mapping that calls `load` for a key when it is looked at first."""
+
+    def __init__(self, keys: Iterable[int], load: Callable[[int], Value]) -> None:
+        self._keys = dict.fromkeys(keys)
+        self._load = load
+        self._values: dict[int, Value] = {}
+
+    def __getitem__(self, key: int) -> Value:
+        if key not in self._values:
+            if key not in self._keys:
+                raise KeyError(key)
+            self._values[key] = self._load(key)
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+
+def from_sys(root: str = SYS) -> Host:
+    """The host whose `/sys` is at `root`; raises Refused where no such tree is.
+
+    A kernel without NUMA has one node, 0, with all there is. Of a tree that was saved in part, or from an old kernel,
+    what is there is used.
+    """
+    tree = _Tree(root)
+    return Host(
+        nodes=_Lazy(tree.nodes, tree.node) if tree.nodes else _Lazy([0], tree.only_node),
+        cpus=_Lazy(tree.online, tree.cpu),
+        arch=os.uname().machine if root == SYS else None,
+        numad=tree.numad(),
+        pci_node=tree.pci_node,
+        siblings=tree.siblings,
+    )
+
+
+class _Tree:
+    """A folder like `/sys`."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._system = os.path.join(root, "devices", "system")
+        self.online = _online_cpus(os.path.join(self._system, "cpu"))
+        if not self.online:
+            fix = "name a folder like /sys, or a file with the output of virsh capabilities (--host caps.xml)"
+            raise _unusable(f"{quote(root, 200)} is not the /sys of a Linux host", fix)
+        self._online_ids = frozenset(self.online)
+        self.nodes = _online_nodes(os.path.join(self._system, "node"))
+        if self.nodes and not os.path.isdir(os.path.join(self._system, "node", f"node{self.nodes.first}")):
+            what = f"{quote(root, 200)} has no node{self.nodes.first}, which it says is online"
+            raise _unusable(what, "save the whole tree again")
+
+    def node(self, number: int) -> Node:
+        folder = os.path.join(self._system, "node", f"node{number}")
+        row = re.findall("[0-9]+", _read(os.path.join(folder, "distance")) or "")
+        return _node(
+            CpuSet(_list_or_mask(os.path.join(folder, "cpulist"), os.path.join(folder, "cpumap"))) & self.online,
+            _read(os.path.join(folder, "meminfo")) or "",
+            os.path.join(folder, "hugepages"),
+            dict(zip(self.nodes, map(int, row))),
+        )
+
+    def only_node(self, number: int) -> Node:
+        """That of a kernel without NUMA."""
+        meminfo = _read(os.path.join(self._root, os.pardir, "proc", "meminfo")) or ""
+        return _node(self.online, meminfo, os.path.join(self._root, "kernel", "mm", "hugepages"), {number: 10})
+
+    def cpu(self, number: int) -> Cpu:
+        folder = os.path.join(self._system, "cpu", f"cpu{number}", "topology")
+        core = _number(os.path.join(folder, "core_id"))
+        return Cpu(
+            socket=_number(os.path.join(folder, "physical_package_id")) or 0,
+            die=_number(os.path.join(folder, "die_id")) or 0,
+            core=number if core is None else core,
+            siblings=CpuSet(self.siblings(number)),
+        )
+
+    def siblings(self, number: int) -> list[int]:
+        folder = f"{self._system}/cpu/cpu{number}/topology"
+        listed = _list_or_mask(f"{folder}/thread_siblings_list", f"{folder}/thread_siblings")
+        return [thread for thread in listed if thread in self._online_ids] or [number]
+
+    def pci_node(self, address: str) -> int | None:
+        return _number(os.path.join(self._root, "bus", "pci", "devices", address, "numa_node"))
+
+    def numad(self) -> bool | None:
+        """Whether the machine of the tree has it; None where its programs were not saved."""
+        usr = os.path.join(self._root, os.pardir, "usr")
+        return os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
+
+
+def _online_cpus(folder: str) -> CpuSet:
+    """Those in `online`; without that file those with a topology, which the kernel shows of online CPUs only."""
+    listed = _list(os.path.join(folder, "online"))
+    if listed is None:
+        listed = [cpu for cpu in _numbered(folder, "cpu") if os.path.isdir(f"{folder}/cpu{cpu}/topology")]
+    return CpuSet(listed)
+
+
+def _online_nodes(folder: str) -> CpuSet:
+    """Those in `online`; without that file those that are there."""
+    listed = _list(os.path.join(folder, "online"))
+    return CpuSet(_numbered(folder, "node") if listed is None else listed)
+
+
+def _numbered(folder: str, name: str) -> Iterator[int]:
+    """The numbers of the entries such as `cpu7` in a folder."""
+    for entry in _entries(folder):
+        found = re.fullmatch(f"{name}([0-9]{{1,5}})", entry)
+        if found and int(found[1]) <= MAX_ID:
+            yield int(found[1])
+
+
+_MEMINFO = re.compile(
+    r"^(?:Node \d+ )?(MemTotal|MemFree|Active\(file\)|Inactive\(file\)|SReclaimable): +(\d+)", re.MULTILINE
+)
+
+
+def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, int]) -> Node:
+    fields = {name: int(kib) for name, kib in _MEMINFO.findall(meminfo)}
+    given_back = ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable")
+    return Node(
+        cpus=cpus,
+        memory=fields.get("MemTotal"),
+        free=sum(fields.get(name, 0) for name in given_back) if "MemFree" in fields else None,
+        pages=dict(sorted(_pages(hugepages))),
+        distances=distances,
+    )
+
+
+def _pages(folder: str) -> Iterator[tuple[int, Pages]]:
+    for name in _entries(folder):
+        size = re.fullmatch("hugepages-([0-9]+)kB", name)
+        if size:
+            total = _number(f"{folder}/{name}/nr_hugepages")
+            yield int(size[1]), Pages(total, 0 if total == 0 else _number(f"{folder}/{name}/free_hugepages"))
+
+
+def _entries(folder: str) -> list[str]:
+    """The names in a folder; none where it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str | None:
+    """The text of a file of the kernel's; opened without Python's layers, which cost more than the kernel's answer."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        content = piece = os.read(descriptor, 65536)
+        while len(piece) == 65536:
+            piece = os.read(descriptor, 65536)
+            content += piece
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return content.decode("utf-8", "replace").strip("\0 \n")  # some saved trees end a file with a NUL
+
+
+def _list(path: str) -> list[int] | None:
+    """The ids that the kernel lists in a file, such as `0-3,8`, in order; None where there is no such file."""
+    text = _read(path)
+    if not text:
+        return None if text is None else []
+    ids: list[int] = []
+    try:
+        for item in text.split(","):
+            first, _, last = item.partition("-")
+            low, high = int(first), int(last or first)
+            if high > MAX_ID:
+                raise ValueError(high)
+            ids += range(low, high + 1)
+    except ValueError:
+        what, fix = f"{quote(path, 200)} holds no list of ids", "take the tree from a Linux host again"
+        raise _unusable(what, fix) from None
+    return ids
+
+
+def _list_or_mask(path: str, mask_path: str) -> list[int]:
+    """The ids in a list or, where there is no such file, in a mask such as `00000001,000000ff`; none without either."""
+    listed = _list(path)
+    if listed is not None:
+        return listed
+    words = (_read(mask_path) or "").split(",")
+    try:
+        bits = int("".join(f"{int(word, 16):08x}" for word in words), 16)
+    except ValueError:
+        return []
+    return [number for number in range(min(bits.bit_length(), MAX_ID + 1)) if bits >> number & 1]
+
+
+def _number(path: str) -> int | None:
+    """The number in a file; None where there is none, or the kernel says -1 for "not known"."""
+    text = _read(path) or ""
+    return int(text) if text.isdigit() else None
+
+
+def _unusable(what: str, fix: str) -> Refused:
+    return Refused([Problem("host", what, fix, kind=INPUT)])

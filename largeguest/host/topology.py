@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host as values: its NUMA nodes with CPUs and memory, and where each CPU is."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from ..cpuset import CpuSet
+from ..problem import INPUT, Problem, Refused
+from ..record import Record
+
+NO_HUGE_PAGE = 0
+"""Stands for the size of pages that are not huge."""
+
+BASE_PAGES = (4, 8, 16, 64)
+"""KiB of pages that are not huge, on one architecture or the other; all memory is counted in them, too."""
+
+UNKNOWN_MEMORY = 2**53 - 1
+"""KiB that stand for memory of an amount that is not known: the most that libvirt can count."""
+
+
+class Pages(Record):
+    """The huge pages of one size on a node: how many there are, and are free; None where that is not known."""
+
+    total: int | None
+    free: int | None
+
+    def room(self, size: int) -> Room:
+        """What there is, in pages of so many KiB. What is not known does not limit."""
+        total = UNKNOWN_MEMORY if self.total is None else self.total * size
+        return Room(total, total if self.free is None else self.free * size)
+
+
+class Room(Record):
+    """KiB in pages of one size that a node has in all, and can still give."""
+
+    total: int
+    free: int
+
+
+class Node(Record):
+    """One NUMA node of the host."""
+
+    cpus: CpuSet
+    """Its online CPUs; a node can have none."""
+    memory: int | None
+    """KiB in all, huge pages included; a node can have none. None where that is not known."""
+    free: int | None
+    """KiB that it can still give to programs (huge pages are counted apart), None where that is not known."""
+    pages: Mapping[int, Pages]
+    """Size of a huge page in KiB to its pages."""
+    distances: Mapping[int, int]
+    """Node to the distance from here, as in the ACPI SLIT: 10 is local."""
+
+    def room(self, page: int) -> Room:
+        """What there is in pages of that size in KiB, or of NO_HUGE_PAGE. What is not known does not limit."""
+        if page != NO_HUGE_PAGE:
+            return self.pages.get(page, Pages(0, 0)).room(page)
+        if self.memory is None:
+            return Room(UNKNOWN_MEMORY, UNKNOWN_MEMORY)
+        total = max(0, self.memory - sum(size * (pages.total or 0) for size, pages in self.pages.items()))
+        return Room(total, total if self.free is None else self.free)
+
+
+class Cpu(Record):
+    """Where an online CPU sits, in the kernel's numbers: a core's is unique in its die, a die's in its socket."""
+
+    socket: int
+    die: int
+    core: int
+    siblings: CpuSet
+    """The online threads of its core, itself included."""
+
+
+class Host(Record):
+    """The online nodes and CPUs by their ids. Two hosts are equal when these are."""
+
+    nodes: Mapping[int, Node]
+    cpus: Mapping[int, Cpu]
+
+    arch: str | None = None
+    """The processor's architecture, as the kernel and libvirt name it; None where that is not known."""
+    numad: bool | None = None
+    """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
+    pci_node: Callable[[str], int | None] = lambda _: None
+    """The node a PCI device such as `0000:3b:00.0` is attached to; None where that is not known."""
+    siblings: Callable[[int], Iterable[int]] | None = None
+    """A CPU's siblings without the rest of what is known of it; None: take `cpus[...].siblings`."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Host) and (self.nodes, self.cpus) == (other.nodes, other.cpus)
+
+    @functools.cached_property
+    def online(self) -> CpuSet:
+        return CpuSet(self.cpus)
+
+    @functools.cached_property
+    def local_nodes(self) -> CpuSet:
+        """The nodes that have both CPUs and memory; a coherent GPU's own memory is a node without CPUs."""
+        return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)
+
+    def huge_page(self, size: int, nodes: Iterable[int]) -> int:
+        """`size`, or NO_HUGE_PAGE where it is that of these nodes' base pages: libvirt takes <page> with it, too."""
+        is_base = size in BASE_PAGES and not any(size in self.nodes[node].pages for node in nodes)
+        return NO_HUGE_PAGE if is_base else size
+
+    def check_nodes_apart(self) -> None:
+        """Raise Refused where nodes share CPUs, as fake ones do (numa=fake): which CPU is near to what is not known."""
+        seen: dict[int, int] = {}
+        for number, node in self.nodes.items():
+            for cpu in node.cpus:
+                if seen.setdefault(cpu, number) != number:
+                    what = f"CPU {cpu} is in node {seen[cpu]} and in node {number}"
+                    fix = "start the host without numa=fake, or update its firmware"
+                    raise Refused([Problem("host", what, fix, kind=INPUT)])
+
+    def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
+        """The CPUs of each core; the core with the lowest CPU comes first. A core is looked at when its turn comes.
+
+        Each CPU comes once, also where CPUs contradict each other about whose siblings they are.
+        """
+        left = dict.fromkeys(cpus)
+        for cpu in cpus:
+            if cpu in left:
+                threads = self.cpus[cpu].siblings if self.siblings is None else self.siblings(cpu)
+                core = [thread for thread in threads if thread in left]
+                if cpu not in core:
+                    core = [cpu]
+                for thread in core:
+                    del left[thread]
+                yield core
+
+    def by_core(self, cpus: CpuSet) -> Iterator[int]:
+        """The CPUs core by core, the threads of a core next to each other."""
+        return itertools.chain.from_iterable(self.cores(cpus))

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is wrong with a placement on the guest: libvirt takes many contradictory layouts and starts another VM.
+
+It drops a pin of a vCPU that does not exist, puts vCPUs without a cell into cell 0, and makes the cells' sum the VM's
+memory. So that is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .. import PROPERTIES
+from ..cpuset import CpuSet
+from ..problem import Problem
+from ..properties import Properties
+from ..properties.cpulist import Span
+from ..properties.cputune import Cputune, Emulator, Iothread, Vcpus
+from ..properties.guestnuma import Guestnuma
+from ..properties.numatune import Numatune
+from ..values import Cell, Guest, Placement, Policy
+from ..wording import ids_are, name_ids, plural, shorten, verb
+from . import deal
+from .capacity import LIMITING_MODES
+
+_EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
+"""oVirt's CPU pinning policies under which pins and nodes are the engine's, and VDSM rewrites them on migration."""
+
+MAX_CELLS = 128
+"""QEMU's limit (MAX_NODES)."""
+
+
+def engines_layout(guest: Guest) -> str | None:
+    """A sentence where the CPU pinning policy makes pins and nodes the engine's; None where the properties say them."""
+    if guest.cpu_policy not in _EXCLUSIVE_POLICIES:
+        return None
+    return f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
+
+
+def check(properties: Properties, guest: Guest, placement: Placement) -> Iterator[Problem]:
+    """What is wrong with the properties, and what they were resolved to, on this VM."""
+    yield from check_cpu_policy(properties, guest)
+    if properties.cputune is not None:
+        yield from check_pins(properties.cputune, guest)
+    if properties.guestnuma is not None:
+        yield from _check_cells(properties.guestnuma, guest, placement.cells or ())
+        yield from _check_nodes_of_cells(properties.guestnuma, properties.numatune, guest)
+
+
+def check_policy(placement: Placement, guest: Guest) -> Iterator[Problem]:
+    """What is wrong with the memory policy, beside that of the cells."""
+    if placement.policy is not None and placement.policy.nodeset is not None:
+        yield from _check_preferred(placement.policy.mode, placement.policy.nodeset)
+    policy = placement.policy or guest.policy
+    if policy is not None:
+        yield from _check_cells_in_policy(placement.cells or (), policy)
+
+
+def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
+    """Under some CPU pinning policies no property goes."""
+    what = engines_layout(guest)
+    if what is not None:
+        for name in PROPERTIES:
+            if getattr(properties, name) is not None:
+                yield Problem(name, what, "choose the policy none or manual, or take the property away")
+
+
+def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
+    """What is wrong with the pins on this VM, which libvirt would drop, or carry out in part."""
+    sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
+    yield from _check_vcpus_exist("cputune", CpuSet.union(sets), guest, "take their pins out")
+    twice = _named_twice(sets)
+    if twice:
+        yield Problem("cputune", f"{ids_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
+    iothreads = [CpuSet([pin.who.number]) for pin in cputune.pins if isinstance(pin.who, Iothread)]
+    unknown = CpuSet.union(iothreads) - guest.iothreads
+    if unknown:
+        has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
+        what = f"{name_ids('iothread', unknown)} {verb(unknown)} not exist, the VM has {has}"
+        yield Problem("cputune", what, "take their pins out")
+    others = [str(Emulator())] * (sum(isinstance(pin.who, Emulator) for pin in cputune.pins) > 1)
+    others += [str(Iothread(number)) for number in _named_twice(iothreads)]
+    for other in others:
+        yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
+    yield from _check_lone_numbers(cputune, CpuSet.union(sets), guest)
+
+
+def _check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
+    """QEMU 7.2 with libvirt 9.0 starts a VM that prefers several nodes, but takes the first for the only one.
+
+    QEMU 10 with libvirt 11.3 honours it (both measured); which QEMU a host has is not known here.
+    """
+    if mode == "preferred" and len(nodeset) > 1:
+        what = f"preferred names {name_ids('node', nodeset)}, of which older QEMU (7.2) silently uses the first alone"
+        yield Problem("numatune", what, "name one node, or write interleave#")
+
+
+def _check_cells_in_policy(cells: Iterable[Cell], policy: Policy) -> Iterator[Problem]:
+    """Under a limiting mode the guest's policy limits its cgroup: a cell on other nodes could allocate nothing."""
+    if policy.mode not in LIMITING_MODES or not policy.nodeset:
+        return
+    for number, cell in enumerate(cells):
+        if cell.nodes is not None and cell.nodes - policy.nodeset:
+            allowed = shorten(str(policy.nodeset))
+            what = f"cell {number} is on {name_ids('node', cell.nodes)} but numatune allows {allowed} only"
+            yield Problem("guestnuma", what, "name these nodes in numatune, too")
+
+
+def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
+    """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` was left out."""
+    of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.who, Vcpus)]
+    behind_a_comma = [item.what for items in of_vcpus for item in items[1:] if not item.out]
+    numbers = CpuSet(what.first for what in behind_a_comma if isinstance(what, Span) and what.first == what.last)
+    doubtful = numbers & (guest.all_vcpus - pinned)
+    if doubtful:
+        what = f"{ids_are('lone number', doubtful)} read as CPU, but there are such vCPUs without a pin, too"
+        yield Problem("cputune", what, f"write {doubtful.first}#... if that is meant", warning=True)
+
+
+def _check_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell, ...]) -> Iterator[Problem]:
+    if guest.arch == "s390x":
+        yield Problem("guestnuma", "a guest on s390x has no NUMA", "take the property away")
+        return
+    if len(guestnuma.cells) > MAX_CELLS:
+        yield Problem("guestnuma", f"there are {len(guestnuma.cells)} cells, QEMU takes {MAX_CELLS}", "write fewer")
+    yield from _check_vcpus_of_cells(guestnuma, guest)
+    yield from _check_memory_of_cells(guestnuma, guest, cells)
+    yield from _check_references_to_cells(guestnuma, guest)
+
+
+def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
+    sets = [cell.vcpus for cell in guestnuma.cells]
+    all_named = CpuSet.union(sets)
+    last = all_named.last
+    yield from _check_vcpus_exist("guestnuma", all_named, guest, f"let the cells end with vCPU {guest.max_vcpus - 1}")
+    twice = _named_twice(sets)
+    if twice:
+        yield Problem("guestnuma", f"{ids_are('vCPU', twice)} in more than one cell", "name each vCPU once")
+    left_out = CpuSet.span(0, last) - all_named
+    if left_out:
+        yield Problem("guestnuma", f"{ids_are('vCPU', left_out)} in no cell", f"name all of 0-{last}")
+    unnamed = guest.plugged_vcpus - CpuSet.span(0, last)
+    if unnamed:
+        what = f"{ids_are('vCPU', unnamed)} plugged in but not named, and dealt to the cells by guest sockets"
+        yield Problem("guestnuma", what, "name them, if they should be elsewhere", warning=True)
+    if not twice:
+        yield from _check_sockets(sets, guest.vcpus_per_socket)
+
+
+def _check_sockets(sets: list[CpuSet], size: int) -> Iterator[Problem]:
+    cut = _named_twice(CpuSet(vcpu // size for vcpu in vcpus) for vcpus in sets)
+    if cut:
+        what = f"{ids_are('guest socket', cut)} cut by a cell boundary (a socket has {size} vCPUs)"
+        yield Problem("guestnuma", what, "let each cell have whole sockets, or change the VM's sockets", warning=True)
+
+
+def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell, ...]) -> Iterator[Problem]:
+    memory = [cell.memory for cell in cells]
+    shares = guestnuma.shares
+    total = sum(cell.memory or 0 for cell in guestnuma.cells)
+    devices = " without its memory devices" if guest.devices else ""
+    if shares and min(memory[number] for number in shares) <= 0:
+        yield _nothing_left(shares, guest.memory - total, guest)
+        memory = [cell.memory or deal.memory_step(guest, n) for n, cell in enumerate(guestnuma.cells)]
+    yield from _check_steps(memory, shares, guest)
+    if not shares and total != guest.memory:
+        fix = f"take {total - guest.memory} KiB away" if total > guest.memory else f"add {guest.memory - total} KiB"
+        what = f"the cells hold {total} KiB but the VM has {guest.memory} KiB{devices}"
+        yield Problem("guestnuma", what, f"{fix}, or write * for one cell's memory")
+
+
+def _nothing_left(shares: list[int], left: int, guest: Guest) -> Problem:
+    """For the cells with `*`, where the others leave so many KiB."""
+    if left <= 0:
+        what = f"nothing is left for *: the other cells have {guest.memory - left} KiB of the VM's {guest.memory} KiB"
+        return Problem("guestnuma", what, "give the other cells less")
+    step = deal.memory_step(guest, shares[0])
+    page = guest.page_of(shares[0])
+    piece = "huge page" if page is not None and page.size == step else "piece"
+    what = f"{len(shares)} cells share {left} KiB, only {plural(left // step, piece)} of {step} KiB"
+    return Problem("guestnuma", what, "write fewer cells, or give the VM more memory")
+
+
+def _check_steps(memory: list[int], shares: list[int], guest: Guest) -> Iterator[Problem]:
+    wrong: dict[tuple[int, int, bool], list[int]] = {}
+    for number, amount in enumerate(memory):
+        step = deal.memory_step(guest, number)
+        if amount == 0 or amount % step:
+            wrong.setdefault((amount, step, number in shares), []).append(number)
+    for (amount, step, shared), numbers in wrong.items():
+        cells = name_ids("cell", CpuSet(numbers))
+        below = amount // step * step
+        nearest = f"write {below} or {below + step}" if below else f"write at least {step}"
+        has = verb(numbers, "has", "have")
+        if amount == 0:
+            yield Problem("guestnuma", f"{cells} {has} 0 KiB", nearest)
+        elif shared:
+            what = f"{cells} would have {amount} KiB for *, which is no multiple of {step} KiB"
+            yield Problem("guestnuma", what, "give the VM other memory, or write the amounts out")
+        else:
+            yield Problem("guestnuma", f"{cells} {has} {amount} KiB, which is no multiple of {step} KiB", nearest)
+
+
+def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest) -> Iterator[Problem]:
+    nodes = {number: cell.nodes for number, cell in enumerate(guestnuma.cells) if cell.nodes is not None}
+    if not nodes:
+        return
+    policy = guest.policy
+    if numatune is None and policy is not None and (policy.nodeset is None or policy.mode == "restrictive"):
+        name = "auto" if policy.nodeset is None else policy.mode
+        what = f"@ does not go with the memory policy {name} that the VM has already"
+        yield Problem("guestnuma", what, "set numatune, too")
+    if numatune is None:
+        return
+    if numatune.nodeset is None:
+        yield Problem("guestnuma", "@ does not go with numatune's auto, where numad chooses", "take one of them away")
+    several = CpuSet(number for number, own in nodes.items() if len(own) > 1)
+    if numatune.mode == "preferred" and several:
+        has = verb(several, "has", "have")
+        what = f"{name_ids('cell', several)} {has} several nodes, of which older QEMU (7.2) silently prefers the first"
+        yield Problem("guestnuma", what, "name one node behind @, or write interleave# in numatune")
+
+
+def _check_references_to_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
+    cells = CpuSet.span(0, len(guestnuma.cells) - 1)
+    plugged = CpuSet(device.node for device in guest.devices if device.node is not None) - cells
+    if plugged:
+        what = f"the VM has a memory device in {name_ids('guest node', plugged)}, but the cells are {cells}"
+        yield Problem("guestnuma", what, "write more cells, or unplug the device")
+    for reference in guest.references:
+        absent = reference.cells - cells
+        if absent:
+            what = f"the VM has {reference.device} in {name_ids('guest node', absent)}, but the cells are {cells}"
+            yield Problem("guestnuma", what, "write more cells, or remove the device")
+    for page in guest.pages:
+        strange = (page.cells or cells) - cells
+        if strange:
+            what = f"the VM has huge pages for {name_ids('cell', strange)}, but the cells are {cells}"
+            yield Problem("guestnuma", what, "write more cells")
+
+
+def _check_vcpus_exist(name: str, vcpus: CpuSet, guest: Guest, fix: str) -> Iterator[Problem]:
+    unknown = vcpus - guest.all_vcpus
+    if unknown:
+        there = name_ids("vCPU", guest.all_vcpus)
+        yield Problem(name, f"{name_ids('vCPU', unknown)} {verb(unknown)} not exist, the VM has {there}", fix)
+
+
+def _named_twice(sets: Iterable[CpuSet]) -> CpuSet:
+    """The ids that are in more than one of `sets`."""
+    seen = twice = CpuSet()
+    for ids in sets:
+        twice |= seen & ids
+        seen |= ids
+    return twice

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is wrong with a placement on the host, where libvirt fails late or in the OOM killer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..problem import DOMAIN_XML, Problem
+from ..properties.cputune import Cputune, Vcpus
+from ..values import Guest, Pins, Placement, Policy
+from ..wording import ids_are, name_ids, shorten, verb
+from . import capacity
+
+
+def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
+    """What is wrong with the placement on this host."""
+    if placement.pins is not None:
+        yield from check_cpus(placement.pins, host)
+    if placement.policy is not None:
+        yield from _check_policy(placement.policy, host)
+    cells = placement.cells or ()
+    yield from _check_nodes_exist(
+        "guestnuma", CpuSet.union(cell.nodes for cell in cells if cell.nodes is not None), host
+    )
+    yield from capacity.check(placement, guest, host)
+
+
+def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
+    """libvirt fails late when a CPU is not there."""
+    absent = pins.cpus() - host.online
+    if absent:
+        what = f"{ids_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
+        yield Problem("cputune", what, "pin to CPUs that are online")
+
+
+def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, host: Host) -> Iterator[Problem]:
+    """A VM comes with the pins of its XML, and libvirt starts none that is pinned to a CPU that is not there.
+
+    What `cputune` does not pin, the engine has pinned. Of the rest, what is `held` on this host is checked by itself.
+    """
+    names = set() if cputune is None else set(_names(cputune))
+    engines = dict(travel.without(names).by_name())
+    resolved = dict(held.by_name())
+    ours = {who: cpus for who, cpus in travel.by_name() if who in names and resolved.get(who) != cpus}
+    for subject, pins, until, fix in (
+        ("cputune", ours, "until the VM runs here", "choose another host, or shut the VM down and start it here"),
+        (DOMAIN_XML, engines, "by the engine", "choose another host, or change the VM's CPU pinning in the engine"),
+    ):
+        absent = CpuSet.union(pins.values()) - host.online
+        if absent:
+            who = shorten(", ".join(name for name, cpus in pins.items() if cpus & absent))
+            what = f"{ids_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
+            yield Problem(subject, f"{what}, but {who} {verb(absent, 'is', 'are')} pinned there {until}", fix)
+
+
+def _names(cputune: Cputune) -> Iterator[str]:
+    """What it pins, by libvirt's names."""
+    for pin in cputune.pins:
+        if isinstance(pin.who, Vcpus):
+            yield from (f"vcpu{vcpu}" for vcpu in range(pin.who.first, pin.who.last + 1))
+        else:
+            yield str(pin.who)
+
+
+def _check_policy(policy: Policy, host: Host) -> Iterator[Problem]:
+    if policy.nodeset is not None:
+        yield from _check_nodes_exist("numatune", policy.nodeset, host)
+    elif host.numad is False:
+        yield Problem("numatune", "auto needs numad, which this host does not have", "install numad, or name nodes")
+
+
+def _check_nodes_exist(name: str, nodeset: CpuSet, host: Host) -> Iterator[Problem]:
+    absent = nodeset - CpuSet(host.nodes)
+    if absent:
+        what = f"{ids_are('node', absent)} not on this host, which has {name_ids('node', CpuSet(host.nodes))}"
+        yield Problem(name, what, "name nodes of this host")
+    empty = CpuSet(number for number in nodeset - absent if host.nodes[number].memory == 0)
+    if empty:
+        yield Problem(name, f"{ids_are('node', empty)} without memory on this host", "name nodes with memory")

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Resolve properties for a guest on a host to a placement in which every number is concrete, and have it checked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..problem import DOMAIN_XML, Problem, Refused
+from ..properties import Properties
+from ..properties.cputune import Cputune, Iothread, Pin, Vcpus
+from ..properties.guestnuma import Guestnuma
+from ..properties.numatune import Numatune
+from ..record import Record, replace
+from ..values import DEFAULT_MODE, Cell, Guest, Pins, Placement, Policy
+from ..wording import plural, shorten
+from . import check_guest, check_host, deal, lookup
+from .lookup import NotThereError
+
+
+class Resolution(Record):
+    """A placement, and what could not be resolved."""
+
+    placement: Placement
+    problems: tuple[Problem, ...]
+
+
+def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
+    """Carry the properties out for `guest`, on `host` if one is given; raises Refused with everything that is wrong."""
+    resolution = _resolve(properties, guest, host)
+    placement = resolution.placement
+    problems = [*check_guest.check(properties, guest, placement), *resolution.problems]
+    problems += check_guest.check_policy(placement, guest)
+    if host is not None:
+        problems += check_host.check(placement, guest, host)
+    return replace(placement, warnings=_refuse_or_warn(problems))
+
+
+def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
+    """The placement of a VM that runs or sleeps elsewhere, on `host`; raises Refused.
+
+    What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
+    vCPUs under the CPU pinning policy manual, which is also what VDSM infers where there is none; under others VDSM
+    removes these. On arrival the keeper carries cputune out again, under each policy that leaves the layout to the
+    properties: so what it would refuse is refused here. Nothing else about the guest is checked: that was settled at
+    its start, and memory may have been plugged in since.
+    """
+    cputune = properties.cputune if check_guest.engines_layout(guest) is None else None
+    held = Resolution(Placement(Pins()), ()) if cputune is None else _resolve_to_hold(cputune, guest, host)
+    problems = [problem for problem in held.problems if not problem.warning]  # which its start has reported
+    travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
+    problems += check_host.check_pins_that_travel(travel, cputune, held.placement.pins or Pins(), host)
+    placement = Placement(policy=guest.policy, cells=guest.cells or None)
+    problems += (_blame(problem, properties) for problem in check_host.check(placement, guest, host))
+    return replace(placement, warnings=_refuse_or_warn(problems))
+
+
+def _blame(problem: Problem, properties: Properties) -> Problem:
+    """Where the property is not set, its part of the XML is the engine's (vNUMA)."""
+    if getattr(properties, problem.subject) is not None:
+        return problem
+    fix = problem.fix if problem.warning else "choose another host, or change it in the engine"
+    return replace(problem, subject=DOMAIN_XML, what=f"the engine's NUMA pinning: {problem.what}", fix=fix)
+
+
+def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
+    """The pins of a VM that runs, with the numbers of `host`; raises Refused for what VM or host do not have."""
+    held = _resolve_to_hold(cputune, guest, host)
+    _refuse_or_warn(list(held.problems))
+    return held.placement.pins or Pins()
+
+
+def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host) -> Resolution:
+    """The pins of a VM that has started, wherever that was, and what is wrong with them here."""
+    here = _Pinning.of(cputune, host)
+    problems = [*check_guest.check_pins(cputune, guest), *here.problems, *check_host.check_cpus(here.pins, host)]
+    return Resolution(Placement(here.pins), tuple(problems))
+
+
+def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
+    """The warnings; raises Refused with the others if there are any."""
+    fatal = [problem for problem in problems if not problem.warning]
+    if fatal:
+        raise Refused(fatal)
+    return tuple(problems)
+
+
+def _resolve(properties: Properties, guest: Guest, host: Host | None) -> Resolution:
+    problems: list[Problem] = []
+    pins, policy, cells = None, None, None
+    if properties.cputune is not None:
+        here = _Pinning.of(properties.cputune, host)
+        pins = here.pins
+        problems += here.problems
+    if properties.numatune is not None:
+        policy, more = _resolve_policy(properties.numatune, host)
+        problems += more
+    if properties.guestnuma is not None:
+        cells = _resolve_cells(properties.guestnuma, properties.numatune, guest, host)
+    return Resolution(Placement(pins, policy, cells), tuple(problems))
+
+
+class _Pinning:
+    """The pins of a cputune as they are resolved one after the other."""
+
+    def __init__(self, host: Host | None) -> None:
+        self.problems: list[Problem] = []
+        self._host = host
+        self._vcpus: dict[int, CpuSet] = {}
+        self._iothreads: dict[int, CpuSet] = {}
+        self._emulator: CpuSet | None = None
+        self._taken: dict[int, None] = {}
+        """The CPUs that a `#=` has taken."""
+        self._pinned = CpuSet()
+        """The vCPUs that have a pin."""
+
+    @classmethod
+    def of(cls, cputune: Cputune, host: Host | None) -> _Pinning:
+        pinning = cls(host)
+        for pin in cputune.pins:
+            pinning._add(pin)
+        return pinning
+
+    @property
+    def pins(self) -> Pins:
+        return Pins(self._vcpus, self._iothreads, self._emulator)
+
+    def _add(self, pin: Pin) -> None:
+        if any(item.out for item in pin.cpus.items):
+            self._warn_of_idle(pin)
+        sets: Iterable[CpuSet] = self._one_each(pin) if pin.each else itertools.repeat(self._floating(pin))
+        if isinstance(pin.who, Vcpus):
+            self._add_vcpus(CpuSet.span(pin.who.first, pin.who.last), sets)
+        elif isinstance(pin.who, Iothread):
+            self._iothreads.update(zip([pin.who.number], sets))
+        else:
+            self._emulator = next(iter(sets), None)
+
+    def _add_vcpus(self, vcpus: CpuSet, sets: Iterable[CpuSet]) -> None:
+        again = vcpus & self._pinned
+        for vcpu, cpus in zip([*again][:1], sets):  # refused, but its CPUs are checked, too
+            self._vcpus[vcpu] = self._vcpus.get(vcpu, CpuSet()) | cpus
+        self._vcpus.update(zip(vcpus - again, sets))
+        self._pinned |= vcpus
+
+    def _floating(self, pin: Pin) -> CpuSet:
+        try:
+            cpus = lookup.cpuset(pin.cpus, self._host)
+        except NotThereError as error:
+            self._is_not_there(error)
+            return CpuSet()
+        if not cpus:
+            self._leaves_nothing(pin)
+        return cpus
+
+    def _one_each(self, pin: Pin) -> list[CpuSet]:
+        """One CPU for each, in order, that no other has taken."""
+        try:
+            cpus = lookup.in_order(pin.cpus, self._host)
+            free = list(itertools.islice((cpu for cpu in cpus if cpu not in self._taken), pin.count))
+        except NotThereError as error:
+            self._is_not_there(error)
+            return []
+        if len(free) < pin.count:
+            self._too_few(pin, len(free))
+        self._taken.update(dict.fromkeys(free))
+        return [CpuSet.span(cpu, cpu) for cpu in free]
+
+    def _too_few(self, pin: Pin, free: int) -> None:
+        cpus = lookup.cpuset(pin.cpus, self._host)
+        if not cpus:
+            self._leaves_nothing(pin)
+            return
+        others = " that no other #= has taken" if free < len(cpus) else ""
+        what = f"{shorten(str(pin))} wants {plural(pin.count, 'CPU')}, but {free} can be had{others}"
+        self.problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
+
+    def _is_not_there(self, error: NotThereError) -> None:
+        self.problems.append(Problem("cputune", shorten(str(error), 100), "name CPUs that are there"))
+
+    def _leaves_nothing(self, pin: Pin) -> None:
+        what = f"{shorten(str(pin))} leaves no CPU on this host"
+        self.problems.append(Problem("cputune", what, "name one that no later ^ takes out"))
+
+    def _warn_of_idle(self, pin: Pin) -> None:
+        """What takes nothing out is often copied from a host whose CPUs have other numbers."""
+        try:
+            idle = lookup.idle(pin.cpus, self._host)
+        except NotThereError:
+            return  # which is reported anyway
+        if idle:
+            what = f"{shorten(','.join(map(str, idle)))} takes nothing out in {shorten(str(pin))}"
+            self.problems.append(Problem("cputune", what, "name CPUs that stand before it", warning=True))
+
+
+def _resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list[Problem]]:
+    nodeset = numatune.nodeset
+    if nodeset is None:
+        return Policy(numatune.mode, None), []
+    if not nodeset.all_but:
+        return Policy(numatune.mode, nodeset.nodes), []
+    if host is None:
+        what = f"{nodeset} is to be looked up on a host, but none is given"
+        return Policy(numatune.mode, CpuSet()), [Problem("numatune", what, "name nodes that are there")]
+    nodes = host.local_nodes - nodeset.nodes
+    empty = Problem("numatune", f"{nodeset} leaves no node on this host", "take out fewer")
+    return Policy(numatune.mode, nodes), [] if nodes else [empty]
+
+
+def _resolve_cells(
+    guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest, host: Host | None
+) -> tuple[Cell, ...]:
+    vcpus = deal.vcpus_of_cells(guestnuma.cells, guest)
+    memory = deal.memory_of_cells(guestnuma, guest)
+    nodes = [cell.nodes for cell in guestnuma.cells]
+    mode = DEFAULT_MODE if numatune is None else numatune.mode
+    distances = _distances(nodes, host)
+    mem_access = _agreed(cell.mem_access for cell in guest.cells)
+    discard = _agreed(cell.discard for cell in guest.cells)
+    return tuple(
+        Cell(own, amount, behind, mode, between, mem_access, discard)
+        for own, amount, behind, between in zip(vcpus, memory, nodes, distances)
+    )
+
+
+def _agreed(values: Iterable[str | None]) -> str | None:
+    """The value that all have that have one; None where there are several."""
+    stated = {value for value in values if value is not None}
+    return stated.pop() if len(stated) == 1 else None
+
+
+def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, int]]:
+    """The host's distances between the cells, where each is on one node of its own: else they would be invented."""
+    single = [own.last for own in nodes if own is not None and len(own) == 1]
+    own_node_each = len(nodes) > 1 and len(set(single)) == len(nodes)
+    if host is None or not own_node_each or not all(node in host.nodes for node in single):
+        return [{} for _ in nodes]
+    rows = [[*map(host.nodes[node].distances.get, single, itertools.repeat(0))] for node in single]
+    if not all(_libvirt_takes(cell, row) for cell, row in enumerate(rows)):
+        return [{} for _ in nodes]
+    return [dict(enumerate(row)) for row in rows]
+
+
+def _libvirt_takes(cell: int, distances: list[int]) -> bool:
+    """libvirt refuses other values, such as the all local ones of a host with fake nodes."""
+    return distances[cell] == min(distances) == 10 and distances.count(10) == 1 and max(distances) < 256

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to know about a plan and, where there is none, what is missing and what would fit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..problem import Refused
+from ..record import replace
+from ..wording import plural
+from .candidates import Candidate, candidates
+from .choice import MAX_SOCKETS, Choice, best_choice
+from .need import Need, Request, refused, resolve
+
+
+def notes(choice: Choice) -> Iterator[str]:
+    """What a user of the plan should know, a sentence each."""
+    need, topology, threads = choice.need, choice.topology, choice.candidate.shape.threads
+    own = need.guest.topology
+    if own is not None and replace(own, sockets=0) != replace(topology, sockets=0):
+        yield "the VM has another topology: give it this one, so that each cell is whole sockets"
+    if topology.sockets > MAX_SOCKETS:
+        yield f"the engine allows {MAX_SOCKETS} sockets (MaxNumOfVmSockets): other sizes may divide evenly"
+    if threads > need.host_threads:
+        yield f"the threads of a guest core run on different cores: the host's have {need.host_threads}"
+    if threads < need.host_threads and need.request.threads is None:
+        yield from _whole_cores(need)
+    if need.page and need.request.mode == "strict" and need.reserved - need.cpus(choice.nodes):
+        yield "libvirt before 9.3 starts no VM with strict huge pages whose emulator is elsewhere (rhbz#2185039)"
+    if any(need.host.nodes[node].free is None for node in choice.nodes):
+        yield "how much memory of the host is free is not known: all was taken for free"
+
+
+def missing(need: Need) -> Refused:
+    """What is missing, in numbers, and the nearest that would fit."""
+    smallest = candidates(need)[-1]
+    return refused(_shortage(smallest), next(_alternatives(smallest)))
+
+
+def _whole_cores(need: Need) -> Iterator[str]:
+    threads = need.host_threads
+    choice = _try(replace(need.request, threads=threads), need.host)
+    if choice is not None:
+        nodes = plural(len(choice.nodes), "node")
+        yield f"with --threads {threads}, on {nodes}, the guest would know which vCPUs share a core of the host"
+
+
+def _try(request: Request, host: Host) -> Choice | None:
+    """The choice for a changed request; None if there is none that can be carried out."""
+    try:
+        choice = best_choice(resolve(request, host))
+        if choice is not None:
+            choice.carry_out()
+    except Refused:
+        return None
+    return choice
+
+
+def _shortage(candidate: Candidate) -> str:
+    need = candidate.need
+    limit = "" if need.request.nodes is None else f" on {plural(need.request.nodes, 'node')}"
+    cpus, memory = _supply(candidate)
+    cores = f" in whole cores of {candidate.shape.threads} threads" if candidate.shape.threads > 1 else ""
+    unusable = (("reserved", need.reserved), ("excluded", need.excluded))
+    without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
+    without = without and f" ({without})"
+    kind = f"huge pages of {need.page} KiB" if need.page else "memory"
+    nodes, both = len(need.host.local_nodes), len(candidate.capacities)
+    with_both = f", {plural(both, 'node')} with both" if both < nodes else ""
+    return (
+        f"{plural(need.vcpus, 'vCPU')} and {need.memory} KiB do not fit{limit}: "
+        f"the host has {plural(nodes, 'node')} with {cpus} CPUs{cores}{without} "
+        f"and {memory} KiB of free {kind}{with_both}{_obstacle(candidate)}"
+    )
+
+
+def _supply(candidate: Candidate) -> tuple[int, int]:
+    """CPUs and KiB that all nodes together can give."""
+    size = candidate.shape.vcpus
+    units = sum(len(cpus) // size for cpus in candidate.cpus.values())
+    return units * size, sum(candidate.memory.values())
+
+
+def _obstacle(candidate: Candidate) -> str:
+    """What is in the way besides the totals."""
+    need, nodes = candidate.need, len(candidate.need.host.local_nodes)
+    if need.min_cells > min(nodes, need.request.nodes or nodes):
+        return f", but a memory device in guest node {need.min_cells - 1} takes {need.min_cells} nodes"
+    cpus, memory = _supply(candidate)
+    if cpus >= need.vcpus and memory >= need.memory and need.request.nodes is None:
+        vcpus = plural(candidate.shape.vcpus, "vCPU")
+        return f", but each node that is used takes {vcpus} or more{candidate.layout.also_needed}"
+    return ""
+
+
+def _alternatives(smallest: Candidate) -> Iterator[str]:
+    """What would fit and is not far away, the nearest first."""
+    need = smallest.need
+    request, host = need.request, need.host
+    yield from _other_sizes(request, host)
+    one_thread = replace(request, threads=1)
+    if smallest.shape.threads > 1 and _try(one_thread, host):
+        yield "it fits with --threads 1"
+    if need.page and _try(replace(request, guest=replace(need.guest, pages=())), host):
+        yield "it fits when they are reserved on the nodes, or without huge pages"
+    yield from _smaller_guests(smallest, "")
+    if smallest.shape.threads > 1:
+        yield from _smaller_guests(candidates(resolve(one_thread, host))[-1], " and --threads 1")
+    yield "reserve more of them on the nodes, or choose another host" if need.page else "choose another host"
+
+
+def _other_sizes(request: Request, host: Host) -> Iterator[str]:
+    limit = request.nodes
+    if limit is not None:
+        for size in sorted(range(1, len(host.local_nodes) + 1), key=lambda size: (abs(size - limit), size)):
+            if _try(replace(request, nodes=size), host):
+                yield f"it fits on {plural(size, 'node')}"
+
+
+def _smaller_guests(candidate: Candidate, also: str) -> Iterator[str]:
+    """Smaller guests that fit, with what has to be done `also`."""
+    need = candidate.need
+    for vcpus, memory in _smaller_sizes(candidate):
+        guest = replace(need.guest, plugged=CpuSet.span(0, vcpus - 1), memory=memory)
+        choice = _try(replace(need.request, nodes=None, guest=guest), need.host)
+        if choice:
+            size = f"{plural(vcpus, 'vCPU')} and {memory + need.device_memory} KiB{also}"
+            yield f"the nearest that fits is {size}, on {plural(len(choice.nodes), 'node')}"
+
+
+def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int]]:
+    """vCPUs and KiB without memory devices to try, the nearest first."""
+    need, layout = candidate.need, candidate.layout
+    rooms = list(candidate.capacities.values())
+    sizes = set()
+    # those nodes that have most memory, or most CPUs; on each there are a unit of vCPUs and a step of memory
+    for count, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
+        largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-count:]
+        units = min(candidate.units, sum(room.units for room in largest))
+        memory = layout.total([room.memory for room in largest]) - need.device_memory
+        memory = min(need.guest.memory, memory // need.step * need.step)
+        if count <= min(units, memory // need.step):
+            sizes.add((min(need.vcpus, units * candidate.shape.vcpus), memory))
+    return sorted(sizes, key=lambda size: (2 - size[0] / need.vcpus - size[1] / need.guest.memory, size))

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to try for a need: how the guest's memory is divided into cells, shapes of cores, and counts of nodes."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..cpuset import CpuSet
+from ..placement.check_guest import MAX_CELLS
+from ..placement.deal import memory_of_cells
+from ..properties.guestnuma import CellSpec, Guestnuma
+from ..record import Record, replace
+from ..wording import name_ids, plural
+from .choose import Capacity, nearest
+from .need import Need, Shape, refused
+
+
+class CellPerNode(Record):
+    """Each node that is used backs a cell of the guest, which has the vCPUs that run there."""
+
+    need: Need
+
+    cells_are_sockets = True
+    """Whether guest sockets are kept whole on a node: a cell is whole sockets."""
+    also_needed = ""
+    """What each node has to give besides vCPUs, as a message says it."""
+
+    @property
+    def max_nodes(self) -> int:
+        """Nodes that can be used, as far as memory goes."""
+        return min(MAX_CELLS, self.need.guest.memory // self.need.step)
+
+    @property
+    def step(self) -> int:
+        """KiB that a node gives are a multiple of this."""
+        return self.need.step
+
+    def min_share(self, _: int) -> int:
+        """KiB that each of so many nodes has to give at least."""
+        return self.step
+
+    def total(self, memory: Sequence[int]) -> int:
+        """KiB that nodes with so much memory can give together."""
+        return sum(memory)
+
+    def order(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> tuple[int, ...] | None:
+        """The nodes by cell, so that the memory devices of each cell fit on its node, too; None if they do not."""
+        if self._fits(nodes, capacities):
+            return nodes
+        by_memory = sorted(nodes, key=lambda node: -capacities[node].memory)
+        by_devices = sorted(range(len(nodes)), key=lambda cell: -self.need.devices.get(cell, 0))
+        node_of = dict(zip(by_devices, by_memory))
+        order = tuple(node_of[cell] for cell in range(len(nodes)))
+        return order if self._fits(order, capacities) else None
+
+    def cells(
+        self, nodes: tuple[int, ...], vcpus: tuple[CpuSet, ...], capacities: Mapping[int, Capacity]
+    ) -> tuple[CellSpec, ...]:
+        """With equal memory where the vCPUs are even, else in proportion; the last one takes what the VM gets later."""
+        need = self.need
+        cells = tuple(CellSpec(own, None, CpuSet([node])) for own, node in zip(vcpus, nodes))
+        shares = memory_of_cells(Guestnuma(cells), need.guest)
+        steps = self._steps(nodes, capacities)
+        even = len({len(own) for own in vcpus}) == 1
+        if even and all(0 < share <= limit * need.step for share, limit in zip(shares, steps)):
+            return cells
+        uneven = divide(need.guest.memory // need.step, steps, [len(own) for own in vcpus])
+        named = [replace(cell, memory=share * need.step) for cell, share in zip(cells[:-1], uneven)]
+        return (*named, cells[-1])
+
+    def _fits(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> bool:
+        steps = self._steps(nodes, capacities)
+        return min(steps) > 0 and sum(steps) >= self.need.guest.memory // self.need.step
+
+    def _steps(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> list[int]:
+        """The steps of memory that each node has for its cell beside the memory devices of that cell."""
+        devices, step = self.need.devices, self.need.step
+        return [(capacities[node].memory - devices.get(cell, 0)) // step for cell, node in enumerate(nodes)]
+
+
+class OneCell(Record):
+    """One cell for all vCPUs: memory that is interleaved is alike everywhere, and the guest must see no difference."""
+
+    need: Need
+
+    cells_are_sockets = False
+    also_needed = " and an equal share of the memory"
+    step = 1
+
+    @property
+    def max_nodes(self) -> int:
+        return len(self.need.host.local_nodes)
+
+    def min_share(self, nodes: int) -> int:
+        return -(-self.need.memory // nodes)
+
+    def total(self, memory: Sequence[int]) -> int:
+        return min(memory) * len(memory)
+
+    def order(self, nodes: tuple[int, ...], _: Mapping[int, Capacity]) -> tuple[int, ...]:
+        return nodes
+
+    def cells(self, _: tuple[int, ...], vcpus: tuple[CpuSet, ...], __: Mapping[int, Capacity]) -> tuple[CellSpec, ...]:
+        return (CellSpec(CpuSet.union(vcpus), None),)
+
+
+class Candidate(Record):
+    """A shape, and what the nodes of the host can give to guest cores of it."""
+
+    need: Need
+    layout: CellPerNode | OneCell
+    shape: Shape
+
+    @property
+    def units(self) -> int:
+        """Units of the shape that the guest has; the last one may be there in part."""
+        return self.shape.units(self.need.vcpus)
+
+    @property
+    def keeps_topology(self) -> bool:
+        """Whether the guest's own topology fits the cells: they are whole sockets of it, or there is only one."""
+        socket = self.need.socket
+        return socket is not None and (self.shape == socket or not self.layout.cells_are_sockets)
+
+    @functools.cached_property
+    def cpus(self) -> dict[int, list[int]]:
+        """The CPUs of each node for guest cores of this shape, core by core, without parts of cores that are left over.
+
+        A guest core with more threads than a core of the host has takes some of the next one.
+        """
+        threads = self.shape.threads
+        cores = self.need.cores
+        if threads <= self.need.host_threads:
+            cores = {node: [core[: len(core) // threads * threads] for core in own] for node, own in cores.items()}
+        return {node: [cpu for core in own for cpu in core] for node, own in cores.items()}
+
+    @functools.cached_property
+    def memory(self) -> dict[int, int]:
+        """KiB that each node can give."""
+        rooms = {node: self.need.host.nodes[node].room(self.need.page) for node in self.need.host.local_nodes}
+        step = self.layout.step
+        return {node: min(room.total, room.free) // step * step for node, room in rooms.items()}
+
+    @functools.cached_property
+    def capacities(self) -> dict[int, Capacity]:
+        """Those of the nodes that have both CPUs and memory."""
+        devices = self.need.pci_devices
+        units = {node: len(cpus) // self.shape.vcpus for node, cpus in self.cpus.items()}
+        return {
+            node: Capacity(units[node], memory, devices.get(node, 0))
+            for node, memory in self.memory.items()
+            if units[node] and memory
+        }
+
+    def nearest(self, size: int) -> tuple[int, ...] | None:
+        """The best `size` nodes that hold the guest, in the order of its cells; None if there are none."""
+        need, layout = self.need, self.layout
+        if self.units < size:
+            return None
+        share = layout.min_share(size)
+        capacities = {node: room for node, room in self.capacities.items() if room.memory >= share}
+
+        def fits(nodes: tuple[int, ...]) -> bool:
+            return layout.order(nodes, capacities) is not None
+
+        nodes = nearest(capacities, size, self.units, need.memory, need.distance, fits if need.device_memory else None)
+        return None if nodes is None else layout.order(nodes, capacities)
+
+
+def candidates(need: Need) -> list[Candidate]:
+    """The shapes to try, the best first; raises Refused for a request that contradicts itself."""
+    layout = _layout(need)
+    return [Candidate(need, layout, shape) for shape in _shapes(need)]
+
+
+def attempts(need: Need) -> Iterator[tuple[int, Candidate]]:
+    """How many nodes to try, and with which shape, the best first."""
+    shapes = candidates(need)
+    sizes = _sizes(need, shapes[0].layout)
+    if not need.request.spread:
+        return itertools.product(sizes, shapes)
+    by_threads = itertools.groupby(shapes, key=lambda candidate: candidate.shape.threads)
+    alike = [list(some) for _, some in by_threads]
+    return itertools.chain.from_iterable(itertools.product(reversed(sizes), some) for some in alike)
+
+
+def divide(total: int, limits: Sequence[int], weights: Sequence[int]) -> list[int]:
+    """Parts of `total` in proportion to the weights, but each at least 1 and at most its limit.
+
+    What is above a limit goes to the others; `total` must be at least their number, and at most the sum of the limits.
+    """
+    parts = [0] * len(limits)
+    rest, weight, room, places = total, sum(weights), sum(limits), len(limits)
+    for place in sorted(range(len(limits)), key=lambda place: (limits[place] / weights[place], -place)):
+        room -= limits[place]
+        places -= 1
+        share = max(rest * weights[place] // weight, rest - room, 1)
+        parts[place] = min(share, limits[place], rest - places)
+        rest -= parts[place]
+        weight -= weights[place]
+    return parts
+
+
+def _layout(need: Need) -> CellPerNode | OneCell:
+    """What the memory mode says about cells; raises Refused for memory devices in cells that there are not."""
+    if need.request.mode != "interleave":
+        return CellPerNode(need)
+    far = CpuSet(cell for cell in need.devices if cell)
+    if far:
+        what = f"with interleave the guest has one cell, but a memory device is in {name_ids('guest node', far)}"
+        raise refused(what, "unplug it, or plan with another mode")
+    return OneCell(need)
+
+
+def _shapes(need: Need) -> list[Shape]:
+    threads, socket = need.request.threads, need.socket
+    if socket is not None:
+        return list(dict.fromkeys([socket, Shape(socket.threads, 1)]))
+    if threads is None:
+        return [Shape(number, 1) for number in range(need.host_threads, 0, -1) if need.vcpus % number == 0]
+    if need.vcpus % threads:
+        what = f"{plural(need.vcpus, 'vCPU')} cannot be divided into cores of {threads} threads"
+        raise refused(what, "change one of them")
+    return [Shape(threads, 1)]
+
+
+def _sizes(need: Need, layout: CellPerNode | OneCell) -> range:
+    """How many nodes can be used."""
+    least, most = need.min_cells, min(len(need.host.local_nodes), layout.max_nodes)
+    if need.request.nodes is None:
+        return range(least, most + 1)
+    return range(max(least, need.request.nodes), min(most, need.request.nodes) + 1)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The choice of shape and nodes for a guest, and what follows from it: pins, memory policy, cells and topology."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+
+from .. import PROPERTIES
+from ..cpuset import CpuSet
+from ..placement.place import place
+from ..problem import Problem
+from ..properties import MAX_LENGTH, Properties
+from ..properties.cpulist import CpuList, Item, NodePlace, spans
+from ..properties.cputune import Cputune, Emulator, Iothread, Pin, Vcpus
+from ..properties.guestnuma import Guestnuma
+from ..properties.numatune import Nodeset, Numatune
+from ..record import Record, replace
+from ..values import Placement, Topology
+from .candidates import Candidate, attempts, divide
+from .need import Need, Shape, refused
+
+MAX_SOCKETS = 16
+"""The sockets that the engine lets a VM have by default (MaxNumOfVmSockets)."""
+
+
+class Choice(Record):
+    """A shape, and the nodes that the guest's cores of this shape run on."""
+
+    candidate: Candidate
+    nodes: tuple[int, ...]
+    """In the order of the cells."""
+
+    @property
+    def need(self) -> Need:
+        return self.candidate.need
+
+    @functools.cached_property
+    def vcpus(self) -> tuple[CpuSet, ...]:
+        """The vCPUs on each of the nodes: whole units, evenly as far as there is room."""
+        shape, count = self.candidate.shape, self.need.vcpus
+        limits = [self.candidate.capacities[node].units for node in self.nodes]
+        units = divide(self.candidate.units, limits, [1] * len(self.nodes))
+        ends = [min(end * shape.vcpus, count) for end in itertools.accumulate(units)]
+        return tuple(CpuSet.span(first, end - 1) for first, end in zip([0, *ends], ends))
+
+    @functools.cached_property
+    def topology(self) -> Topology:
+        """The guest's own where the cells are whole sockets of it, else the largest sockets with which they are."""
+        need, threads = self.need, self.candidate.shape.threads
+        own, socket = need.guest.topology, need.socket
+        if own is not None and socket is not None and self.candidate.keeps_topology:
+            return replace(own, sockets=socket.units(need.vcpus))
+        cores = math.gcd(*(-(-len(vcpus) // threads) for vcpus in self.vcpus))
+        sockets = -(-need.vcpus // (cores * threads))
+        if sockets > MAX_SOCKETS and not self.candidate.layout.cells_are_sockets:
+            # sockets would only say which vCPUs share a cache
+            sockets, cores = 1, -(-need.vcpus // threads)
+        return Topology(sockets, 1, cores, threads)
+
+    @functools.cached_property
+    def properties(self) -> Properties:
+        """With the names of nodes; where the engine cannot store that, with ranges of CPUs, which say less."""
+        need, mode = self.need, self.need.request.mode
+        cpus = need.cpus(self.nodes)
+        pins = tuple(self._vcpu_pins())
+        by_name = [*map(Item, map(NodePlace, sorted(self.nodes))), *spans(cpus & need.excluded, out=True)]
+        properties = Properties(
+            Cputune((*pins, *self._other_pins(by_name))),
+            # preferred takes one node; the cells have their own nonetheless
+            Numatune(mode, Nodeset(CpuSet(self.nodes[:1] if mode == "preferred" else self.nodes))),
+            Guestnuma(self.candidate.layout.cells(self.nodes, self.vcpus, self.candidate.capacities)),
+        )
+        if stored_length(properties) <= MAX_LENGTH:
+            return properties
+        return replace(properties, cputune=Cputune((*pins, *self._other_pins(spans(cpus - need.excluded)))))
+
+    def carry_out(self) -> tuple[Placement, tuple[Problem, ...]]:
+        """What the hook makes of the properties, and its warnings once the guest has the topology that it should get.
+
+        Raises Refused for what the hook refuses, or the engine cannot store.
+        """
+        guest, host = self.need.guest, self.need.host
+        placement = place(self.properties, guest, host)
+        warnings = place(self.properties, replace(guest, topology=self.topology), host).warnings
+        length = stored_length(self.properties)
+        if length > MAX_LENGTH:
+            what = f"the properties have {length} characters, and the engine stores {MAX_LENGTH}"
+            raise refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
+        return placement, warnings
+
+    def _vcpu_pins(self) -> Iterator[Pin]:
+        """One CPU each, by the name of the node, which is easy to read and holds on another host of the same make."""
+        host = self.need.host
+        for node, vcpus in zip(self.nodes, self.vcpus):
+            cpus = self.candidate.cpus[node][: len(vcpus)]
+            ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], host.by_core(host.nodes[node].cpus))  # noqa: B023
+            skipped = spans(CpuSet(ahead) - CpuSet(cpus), out=True)
+            yield Pin(Vcpus(vcpus.first, vcpus.last), CpuList((Item(NodePlace(node)), *skipped)), each=True)
+
+    def _other_pins(self, items: Iterable[Item]) -> Iterator[Pin]:
+        """Emulator and iothreads: on the CPUs that are reserved for them, else on `items`."""
+        cpus = self.need.request.reserve or CpuList(tuple(items))
+        yield Pin(Emulator(), cpus)
+        for number in self.need.guest.iothreads:
+            yield Pin(Iothread(number), cpus)
+
+
+def best_choice(need: Need) -> Choice | None:
+    """The best shape and nodes for the need; None if there are none. Raises Refused for what contradicts itself."""
+    for size, candidate in attempts(need):
+        nodes = candidate.nearest(size)
+        if nodes is not None:
+            return _with_fewer_sockets(Choice(candidate, nodes))
+    return None
+
+
+def texts(properties: Properties) -> dict[str, str]:
+    """The text to type for each property."""
+    return {name: str(getattr(properties, name)) for name in PROPERTIES}
+
+
+def stored_length(properties: Properties) -> int:
+    """How many characters the engine stores for them."""
+    return len(";".join(f"{name}={text}" for name, text in texts(properties).items()))
+
+
+def _with_fewer_sockets(choice: Choice) -> Choice:
+    """Larger units on the same nodes, less even, where cells of these are more sockets than the engine allows."""
+    need, candidate = choice.need, choice.candidate
+    if candidate.keeps_topology or choice.topology.sockets <= MAX_SOCKETS:
+        return choice
+    threads = candidate.shape.threads
+    cores = need.vcpus // threads
+    for size in range(-(-cores // MAX_SOCKETS), cores // len(choice.nodes) + 1):
+        if cores % size == 0:
+            larger = replace(candidate, shape=Shape(threads, size))
+            rooms = larger.capacities
+            if rooms.keys() >= {*choice.nodes} and sum(rooms[node].units for node in choice.nodes) >= larger.units:
+                return replace(choice, candidate=larger)
+    return choice

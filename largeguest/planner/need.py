@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a guest needs of a host: everything that a request leaves to be looked up, resolved once."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from ..cpuset import CpuSet
+from ..host.topology import NO_HUGE_PAGE, Host
+from ..placement import lookup
+from ..placement.check_guest import engines_layout
+from ..placement.deal import memory_step
+from ..placement.lookup import NotThereError
+from ..problem import Problem, Refused
+from ..properties.cpulist import CpuList
+from ..record import Record
+from ..values import Guest
+from ..wording import name_ids, shorten
+
+MODES = ("strict", "preferred", "interleave")
+"""The memory modes that a plan can be made for."""
+
+
+class Request(Record):
+    """What to plan for; memory, huge pages and topology are those of the guest."""
+
+    guest: Guest
+    """Where it has no topology, one is chosen."""
+    threads: int | None = None
+    """Threads of a guest core; None: the topology's or, without one, as many as a core of the host has if that fits."""
+    nodes: int | None = None
+    """How many nodes of the host to use; None: the fewest that hold the guest."""
+    spread: bool = False
+    """Where `nodes` is None: the most that there are guest cores for."""
+    mode: str = "strict"
+    """One of MODES."""
+    reserve: CpuList | None = None
+    """CPUs that are left to the host, and to emulator and iothreads."""
+    exclude: CpuList | None = None
+    """CPUs that nothing of the guest may run on."""
+    pci: tuple[str, ...] = ()
+    """Addresses of the PCI devices that are passed through: the nodes where most of them are come first."""
+
+
+class Shape(Record):
+    """What is kept together on a node: so many guest cores of so many threads."""
+
+    threads: int
+    cores: int
+
+    @property
+    def vcpus(self) -> int:
+        return self.threads * self.cores
+
+    def units(self, vcpus: int) -> int:
+        """How many of this shape hold so many vCPUs."""
+        return -(-vcpus // self.vcpus)
+
+
+class Need(Record):
+    """A request in the numbers of the host."""
+
+    request: Request
+    host: Host
+    page: int
+    """KiB of the pages that back the guest, or NO_HUGE_PAGE."""
+    step: int
+    """KiB that the memory of a cell is a multiple of."""
+    reserved: CpuSet
+    excluded: CpuSet
+    devices: Mapping[int, int]
+    """Cell to KiB of its memory devices; 0 where these take nothing of the host's memory, such as an nvdimm."""
+    pci_devices: Mapping[int | None, int]
+    """Node to the number of PCI devices that are attached to it."""
+
+    @property
+    def guest(self) -> Guest:
+        return self.request.guest
+
+    @functools.cached_property
+    def vcpus(self) -> int:
+        """How many are plugged in."""
+        return len(self.guest.plugged_vcpus)
+
+    @property
+    def device_memory(self) -> int:
+        """KiB of the host's memory that the memory devices take."""
+        return sum(self.devices.values())
+
+    @property
+    def memory(self) -> int:
+        """KiB of the host's memory that the guest takes."""
+        return self.guest.memory + self.device_memory
+
+    @property
+    def min_cells(self) -> int:
+        """The fewest cells that have all memory devices."""
+        return max(self.devices, default=0) + 1
+
+    @property
+    def socket(self) -> Shape | None:
+        """The guest's own, unless its cores are to have other threads."""
+        topology = self.guest.topology
+        if topology is None or self.request.threads not in (None, topology.threads):
+            return None
+        return Shape(topology.threads, topology.dies * topology.cores)
+
+    @functools.cached_property
+    def host_threads(self) -> int:
+        """Threads that a core of the host has, of the largest."""
+        return max(len(cpu.siblings) for cpu in self.host.cpus.values())
+
+    @functools.cached_property
+    def cores(self) -> dict[int, list[list[int]]]:
+        """The CPUs that the guest's vCPUs can have, by node and core; a core can have none."""
+        unusable = self.reserved | self.excluded
+        return {
+            node: [[cpu for cpu in core if cpu not in unusable] for core in self.host.cores(self.host.nodes[node].cpus)]
+            for node in self.host.local_nodes
+        }
+
+    def cpus(self, nodes: Iterable[int]) -> CpuSet:
+        """The online CPUs of these nodes."""
+        return CpuSet.union(self.host.nodes[node].cpus for node in nodes)
+
+    def distance(self, one: int, two: int) -> int:
+        """From node `one` to node `two`; the kernel's defaults where the host does not say."""
+        return self.host.nodes[one].distances.get(two, 10 if one == two else 20)
+
+
+def resolve(request: Request, host: Host) -> Need:
+    """What the request needs of this host; raises Refused for what no plan can be made for."""
+    guest = request.guest
+    _check_guest(guest)
+    page = _page_size(guest, host)
+    step = memory_step(guest, 0)
+    excluded = _look_up("--exclude", request.exclude, host)
+    reserved = _look_up("--reserve", request.reserve, host)
+    both = reserved & excluded
+    if both:
+        raise refused(f"--reserve and --exclude both name {name_ids('CPU', both)}", "name each in one of them")
+    _check_memory(guest.memory, step)
+    devices: Counter[int] = Counter()
+    for device in guest.devices:
+        devices[device.cell] += device.host_memory
+    pci_devices = Counter(host.pci_node(address) for address in request.pci)
+    return Need(request, host, page, step, reserved, excluded, devices, pci_devices)
+
+
+def refused(what: str, fix: str) -> Refused:
+    """The error for a request that there is no plan for."""
+    return Refused([Problem("plan", what, fix)])
+
+
+def _check_guest(guest: Guest) -> None:
+    what = engines_layout(guest)
+    if what is not None:
+        raise refused(what, "choose the policy none or manual")
+    if guest.arch == "s390x":
+        raise refused("a guest on s390x has no NUMA", "pin its vCPUs by hand, and leave guestnuma away")
+
+
+def _check_memory(memory: int, step: int) -> None:
+    if memory <= 0 or memory % step:
+        below = memory // step * step
+        what = f"{memory} KiB of memory are no multiple of {step} KiB"
+        raise refused(what, f"give the VM {below} or {below + step}" if below > 0 else "give the VM more")
+
+
+def _page_size(guest: Guest, host: Host) -> int:
+    if any(page.cells is not None for page in guest.pages):
+        raise refused("the VM has huge pages for single cells, but a plan makes new cells", "write one <page>")
+    size = guest.pages[0].size if guest.pages else NO_HUGE_PAGE
+    if size is None:
+        raise refused("the VM's <hugepages> does not say how large they are", "write <page size=...>")
+    return host.huge_page(size, host.nodes)
+
+
+def _look_up(option: str, cpus: CpuList | None, host: Host) -> CpuSet:
+    """The online CPUs that an option names."""
+    if cpus is None:
+        return CpuSet()
+    text = f"{option} {shorten(str(cpus))}"
+    try:
+        cpuset = lookup.cpuset(cpus, host)
+    except NotThereError as error:
+        raise refused(f"{text}: {error}", "name CPUs that are there") from None
+    if not cpuset:
+        raise refused(f"{text} leaves no CPU on this host", "name one that no later ^ takes out")
+    offline = cpuset - host.online
+    if offline:
+        fix = f"name CPUs that are online, which are {shorten(str(host.online))}"
+        raise refused(f"{text}: {name_ids('CPU', offline)} cannot be had", fix)
+    return cpuset

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The three custom properties: text to values, and `str()` back to text. Knows no XML and no host.
+
+Blanks between tokens are ignored; a value that is empty or blank counts as unset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .. import PROPERTIES
+from ..problem import ParseError, Problem
+from ..record import Record
+from . import cputune, guestnuma, numatune
+from .cputune import Cputune
+from .guestnuma import Guestnuma
+from .numatune import Numatune
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_LENGTH = 4000
+"""Characters of a value: the engine's column for all custom properties of a VM (VARCHAR(4000)). What is longer was not
+typed there; refused before it is read, no input makes the hook slow."""
+
+SHAPES = {"cputune": cputune.SHAPE, "numatune": numatune.SHAPE, "guestnuma": guestnuma.SHAPE}
+
+
+class Properties(Record):
+    """What was asked for; None for a property that is not set."""
+
+    cputune: Cputune | None = None
+    numatune: Numatune | None = None
+    guestnuma: Guestnuma | None = None
+
+
+def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:
+    """Read the properties out of a mapping from name to text; what cannot be read is left out, and a problem each."""
+    readers = {"cputune": cputune.parse, "numatune": numatune.parse, "guestnuma": guestnuma.parse}
+    read: dict[str, Any] = {}
+    problems = []
+    for name in PROPERTIES:
+        text = values.get(name, "")
+        if len(text) > MAX_LENGTH:
+            what = f"the value has {len(text)} characters"
+            problems.append(Problem(name, what, f"the engine stores {MAX_LENGTH} for all properties of a VM together"))
+        elif text.strip(" "):
+            try:
+                read[name] = readers[name](text)
+            except ParseError as error:
+                problems.append(Problem(name, error.what, error.fix))
+    return Properties(**read), tuple(problems)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The form of a property's value, as regular expressions that read alike in Python, Java and JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from .. import cpuset
+from ..cpuset import RANGE
+from ..problem import ParseError
+from ..record import Record
+
+
+class Shape(Record):
+    """The form of a value, as a list of fields with commas between.
+
+    `first` and `further` are regular expressions for the first and for each later field, `last` for how the whole value
+    must end, and `joined` for what must follow each of the characters `joints` inside a field. They hold nothing that
+    reads differently in Python, Java and JavaScript, and no group under `*`.
+    """
+
+    first: str
+    further: str
+    last: str = ".*"
+    joints: str = ""
+    joined: str = ""
+
+    def fields(self, text: str, explain: Callable[[str, int, int], ParseError]) -> list[tuple[int, int]]:
+        """The bounds of the fields of `text`; where one does not have its form, what `explain` says of it is raised."""
+        fields = list(cpuset.split(text, 0, len(text)))
+        for start, end in fields:
+            if re.fullmatch(self.further if start else self.first, text[start:end]) is None:
+                raise explain(text, start, end)
+            for bounds in self._joined(text, start, end):
+                if re.fullmatch(self.joined, text[slice(*bounds)]) is None:
+                    raise not_joined(text, *bounds)
+        if re.fullmatch(self.last, text, re.DOTALL) is None:
+            start, end = cpuset.strip(text, text.rfind(",") + 1, len(text))
+            raise ParseError(text, start, end, "has no memory", "write <vcpus>#<memory>, for example 0-3#4G")
+        return fields
+
+    def _joined(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The bounds of what follows each joint of a field."""
+        if not self.joints:
+            return
+        for joint in re.finditer(f"[{self.joints}]", text[start:end]):
+            begin = start + joint.end()
+            yield begin, begin + len(re.split(f"[{self.joints}]", text[begin:end], maxsplit=1)[0])
+
+
+def not_joined(text: str, start: int, end: int) -> ParseError:
+    """The error for the first piece between `+` that is no range."""
+    pieces = cpuset.split(text, start, end, "+")
+    wrong = next((piece for piece in pieces if re.fullmatch(f" *{RANGE}", text[slice(*piece)]) is None), (start, end))
+    return ParseError(
+        text, *cpuset.strip(text, *wrong), "is not a node or a range of nodes", "write for example @0, @0-1 or @0+2"
+    )
+
+
+def second_sign(text: str, start: int, end: int) -> ParseError:
+    """The error for a second `#` in `text[start:end]`."""
+    second = text.index("#", text.index("#", start, end) + 1)
+    return ParseError(text, second, second + 1, "is one too many", "put a comma between two entries")
+
+
+def union(text: str, start: int, end: int, separator: str) -> cpuset.CpuSet:
+    """The ids of all ranges between the separators, those behind a `^` like the others."""
+    ids = cpuset.CpuSet()
+    for at, stop in cpuset.split(text, start, end, separator):
+        ids |= cpuset.CpuSet.span(*cpuset.parse_range(text, max(at, text.find("^", at, stop) + 1), stop))
+    return ids

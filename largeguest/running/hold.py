@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Look at one VM: put its pins back, and report what is in the way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import libvirt
+
+from ..cpuset import CpuSet
+from ..host import sysfs
+from ..problem import Problem
+from ..values import Pins
+from ..wording import quote_name
+from . import fight, pins, report
+from .schedule import BUSY_SECONDS, TROUBLE_SECONDS, Schedule
+
+SYS = "/sys"
+
+
+class Vm:
+    """What the keeper remembers of a running VM."""
+
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
+        self.schedule = Schedule()
+        self.known: pins.Running | None = None
+        """As it was when it was looked at last."""
+        self.pinned = False
+        """It has had its pins on this host: what is corrected from then on was moved."""
+
+
+class Holder:
+    """Holds the pins of the VMs of a host that numbers its CPUs up to `cpus`."""
+
+    def __init__(self) -> None:
+        self.vms: dict[str, Vm] = {}
+        self.cpus = 0
+        self.said = report.Once()
+
+    def forget(self, uuid: str) -> None:
+        """It runs here no more."""
+        self.vms.pop(uuid, None)
+        self.said.forget(uuid)
+
+    def hold(self, opened: Any, vm: Vm, moved: float | None) -> tuple[float, float] | None:
+        """Put back what has moved; returns how long to wait if that cannot be done now and no event tells when it can.
+
+        The time is BUSY_SECONDS or TROUBLE_SECONDS. `moved` is the moment of the first event since the last look.
+        """
+        domain = opened.lookupByUUIDString(vm.uuid)
+        if not domain.isActive():
+            self.forget(vm.uuid)
+            return None
+        if _arrives(domain):
+            return None  # an event tells when it is there, or gone
+        if _is_busy(domain):
+            return BUSY_SECONDS
+        vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(SYS))
+        self._report_problems(vm, running)
+        refused = pins.put_back(domain, running.moved, self.cpus)
+        corrected = running.moved.without(refused)
+        if corrected:
+            again = " again" if vm.pinned else ""
+            report.line(f"largeguest: cputune: VM {quote_name(running.name)}: {corrected}{again}", report.INFO)
+            self._slow_down(vm, running.name, moved)
+        vm.pinned |= bool(corrected) or (running.target is not None and not refused)
+        if refused and opened.isAlive():
+            what = f"VM {quote_name(running.name)}: libvirt: {pins.refused_text(refused)}"
+            self.trouble(vm, " ".join(refused), what)
+        return TROUBLE_SECONDS if refused else None
+
+    def _slow_down(self, vm: Vm, name: str, moved: float | None) -> None:
+        """Do not fight with something that moves the pins as fast as they are put back."""
+        before, vm.schedule = vm.schedule, vm.schedule.after_correction(moved, time.monotonic())
+        if vm.schedule.fight.is_on and not before.fight.is_on:
+            what = f"something moves the pins of VM {quote_name(name)} again as soon as they are put back"
+            often = f"every {fight.PAUSE_SECONDS:.0f} seconds"
+            fix = f"find out what it is and stop it; until then they are put back {often}"
+            report.problem(Problem("cputune", what, fix, warning=True))
+
+    def trouble(self, vm: Vm, trouble: str, what: str) -> None:
+        """Report what is in the way, unless it was reported and is so still."""
+        if self.said.is_new((vm.uuid, "trouble"), trouble):
+            report.problem(Problem("cputune", what, "it is tried again until it can be pinned", warning=True))
+
+    def _report_problems(self, vm: Vm, running: pins.Running) -> None:
+        for problem in running.problems:
+            what = f"VM {quote_name(running.name)}: {problem.what}"
+            fix = "; ".join(filter(None, [problem.fix, "its pins are left as they are"]))
+            self.said.problem((vm.uuid, "cputune"), Problem(problem.subject, what, fix, warning=True))
+        if not running.problems:
+            self.said.settle(vm.uuid, "cputune")
+        for other in self.vms.values():
+            if other is not vm:
+                self._report_shared(vm, other)
+                self._report_shared(other, vm)
+
+    def _report_shared(self, held: Vm, exclusive: Vm) -> None:
+        if held.known is None or exclusive.known is None:
+            return
+        problem = pins.check_shared(held.known, exclusive.known)
+        if problem is None:
+            self.said.settle(held.uuid, "shared", exclusive.uuid)
+        elif self.said.is_new((held.uuid, "shared", exclusive.uuid), ""):
+            report.problem(problem)
+
+
+def _arrives(domain: Any) -> bool:
+    """Whether it waits here for the end of its migration."""
+    return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+
+
+def _is_busy(domain: Any) -> bool:
+    """Whether libvirt does something with it, such as to move it away: a pin would wait for that, and may time out."""
+    if domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK:
+        return True  # QEMU is to answer, which one that hangs never does; the question below would wait for that, too
+    try:
+        job = domain.jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            raise
+        return True  # statistics of a migration can be had at its source only
+    # a backup takes hours, but stands in nobody's way
+    in_the_way = job.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP
+    return bool(job["type"] != libvirt.VIR_DOMAIN_JOB_NONE and in_the_way)
+
+
+def is_on_target(running: pins.Running, changed: dict[str, Any]) -> bool:
+    """Whether an event only tells of pins that are as they should be, such as the keeper's own."""
+    return running.target is not None and all(
+        str(_target_of(running.target, name)) == value for name, value in changed.items()
+    )
+
+
+def _target_of(target: Pins, name: str) -> CpuSet | None:
+    """By the name that libvirt gives the change, such as `cputune.vcpupin3`."""
+    for kind, by_number in (("cputune.vcpupin", target.vcpus), ("cputune.iothreadpin", target.iothreads)):
+        if name.startswith(kind):
+            return by_number.get(int(name[len(kind) :]))
+    return target.emulator if name == "cputune.emulatorpin" else None

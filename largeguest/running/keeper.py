@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Holds the pins of running VMs: where something moves what cputune has pinned, it is pinned back.
+
+VDSM pins every vCPU of a VM without a CPU pinning policy to its shared CPUs, after the start and whenever other VMs
+come and go. libvirt reports that with events; nothing is polled, but for a VM that cannot be pinned just now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+import libvirt
+
+from ..hooks import KEEPER_FOLDER, describe
+from ..problem import Problem, Refused
+from ..wording import plural, quote, quote_name
+from . import report
+from .hold import Holder, Vm, is_on_target
+from .link import Link, guarded
+from .schedule import TROUBLE_SECONDS
+
+LOCK_SECONDS = 1.0
+"""So long a hook that looks whether there is a keeper may stand in the way of one that starts."""
+
+
+def keep(uri: str) -> int:
+    """Hold the pins of all VMs on the libvirt at `uri` until SIGTERM or SIGINT; returns the exit code."""
+    with _only_one():
+        return Keeper(uri).run()
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """Hold the lock by which the hook, and a second keeper, know that there is one; wait until no other has it."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
+        end = time.monotonic() + LOCK_SECONDS
+        while not _lock(lock, fcntl.LOCK_NB):
+            if time.monotonic() < end:
+                time.sleep(0.05)
+            else:
+                what, fix = "another one runs on this host", "this one waits until it ends"
+                report.problem(Problem("keeper", what, fix, warning=True))
+                _lock(lock)
+                break
+        yield
+
+
+def _lock(file: IO[str], flags: int = 0) -> bool:
+    """Whether the file could be locked; without LOCK_NB in the `flags` it is waited for."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | flags)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Keeper:
+    """The VMs of a libvirt, and what is done about their pins."""
+
+    def __init__(self, uri: str) -> None:
+        self.holder = Holder()
+        self._uri = uri
+        self._stopped = False
+
+    def run(self) -> int:
+        libvirt.virEventRegisterDefaultImpl()
+        self._listen_to_signals()
+        self._timer = libvirt.virEventAddTimeout(-1, guarded(lambda *_: self._work()), None)
+        self._link = Link(self._uri, self)
+        while not self._stopped:
+            libvirt.virEventRunDefaultImpl()
+        self._link.close()
+        return 0
+
+    def _listen_to_signals(self) -> None:
+        """A signal interrupts no call of libvirt's; so it is made an event like the others."""
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(writing)
+
+        def stop(*_: object) -> None:
+            os.read(reading, 100)
+            self._stopped = True
+
+        libvirt.virEventAddHandle(reading, libvirt.VIR_EVENT_HANDLE_READABLE, stop, None)
+
+    # what the link reports
+
+    def connected(self, opened: Any) -> None:
+        self.holder.cpus = opened.getCPUMap()[0]
+        running = {domain.UUIDString() for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
+        for uuid in self.holder.vms.keys() - running:
+            self.holder.forget(uuid)
+        for uuid in running:
+            self._look_at(uuid)
+        on_it = plural(len(running), "running VM")
+        report.line(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {on_it} on this host", report.INFO)
+
+    def lifecycle(self, uuid: str, event: int) -> None:
+        if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
+            self.holder.forget(uuid)
+        elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
+            self._look_at(uuid)
+
+    def tunable(self, uuid: str, changed: dict[str, Any]) -> None:
+        vm = self.holder.vms.get(uuid)
+        if vm is None or vm.known is None or not is_on_target(vm.known, changed):
+            self._look_at(uuid)
+
+    def _look_at(self, uuid: str) -> None:
+        """Look at a VM when its events pause."""
+        vm = self.holder.vms.setdefault(uuid, Vm(uuid))
+        vm.schedule = vm.schedule.after_event(time.monotonic())
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = [vm.schedule.due for vm in self.holder.vms.values() if vm.schedule.due is not None]
+        wait = -1 if not due else max(0, math.ceil((min(due) - time.monotonic()) * 1000))
+        libvirt.virEventUpdateTimeout(self._timer, wait)
+
+    # work
+
+    def _work(self) -> None:
+        """Look at the VMs that are due."""
+        libvirt.virEventUpdateTimeout(self._timer, -1)
+        now = time.monotonic()
+        due = [vm for vm in self.holder.vms.values() if vm.schedule.due is not None and vm.schedule.due <= now]
+        try:
+            for vm in due:
+                self._hold_or_retry(vm)
+        finally:
+            self._set_timer()
+
+    def _hold_or_retry(self, vm: Vm) -> None:
+        """Hold the pins of a VM; what goes wrong is reported once, and tried again in a while."""
+        moved, vm.schedule = vm.schedule.first_event, vm.schedule.after_look()
+        opened = self._link.opened
+        if opened is None:
+            return  # all are looked at when it is there again
+        wait: tuple[float, float] | None = TROUBLE_SECONDS
+        try:
+            wait = self.holder.hold(opened, vm, moved)
+        except libvirt.libvirtError as error:
+            if self._link.opened is not opened or not opened.isAlive():
+                return
+            if _is_gone(opened, vm.uuid):
+                self.holder.forget(vm.uuid)
+                return
+            name = quote_name(vm.known.name if vm.known else vm.uuid)
+            what = f"VM {name}: libvirt: {quote(str(error), 200)}"
+            self.holder.trouble(vm, f"libvirt {error.get_error_code()}", what)
+        except Refused as refused:
+            for problem in refused.problems:
+                self.holder.said.problem((vm.uuid, "trouble"), problem)
+        except Exception as error:
+            text = describe(error)
+            if self.holder.said.is_new((vm.uuid, "trouble"), text):
+                report.line(text, report.ERROR)
+        if wait is None:
+            vm.schedule = vm.schedule.after_success()
+            self.holder.said.settle(vm.uuid, "trouble")
+        else:
+            vm.schedule = vm.schedule.after_failure(wait, time.monotonic())
+
+
+def _is_gone(opened: Any, uuid: str) -> bool:
+    """Whether a VM runs no more."""
+    try:
+        return not opened.lookupByUUIDString(uuid).isActive()
+    except libvirt.libvirtError as error:
+        return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pins of a running VM: as its cputune wants them on this host, as they are, and how they come back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from .. import properties
+from ..cpuset import CpuSet
+from ..domxml import parse as parse_xml
+from ..domxml import read as read_xml
+from ..host.topology import Host
+from ..placement import check_guest
+from ..placement.place import resolve_pins
+from ..problem import Problem, Refused, join
+from ..record import Record
+from ..values import Pins
+from ..wording import name_ids, quote, quote_name, shorten
+from . import connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+_POLICIES_WITH_SIBLINGS = ("siblings", "isolate-threads")
+"""VDSM removes the thread siblings of these VMs' CPUs from its shared pool, too (vdsm.virt.cpumanagement)."""
+
+
+class Running(Record):
+    """A VM that runs here."""
+
+    name: str
+    target: Pins | None
+    """By the cputune in its metadata; None: it has none, or one that cannot be carried out here."""
+    real: Pins
+    """As libvirt has them."""
+    owned: CpuSet
+    """The CPUs of the host that this VM has for itself alone, by a CPU pinning policy of the engine."""
+    problems: tuple[Problem, ...] = ()
+    """Why the property cannot be carried out."""
+
+    @property
+    def moved(self) -> Pins:
+        """What stands elsewhere than wanted, and where it should be."""
+        if self.target is None:
+            return Pins()
+        target, real = self.target, self.real
+        return Pins(
+            {vcpu: cpus for vcpu, cpus in target.vcpus.items() if real.vcpus.get(vcpu) != cpus},
+            {number: cpus for number, cpus in target.iothreads.items() if real.iothreads.get(number) != cpus},
+            target.emulator if target.emulator != real.emulator else None,
+        )
+
+    def rows(self) -> Iterator[tuple[str, CpuSet, CpuSet | None]]:
+        """Who is pinned, by libvirt's names, to what by the property and to what in fact (None: not pinned)."""
+        if self.target is None:
+            return
+        real = dict(self.real.by_name())
+        for who, cpus in self.target.by_name():
+            yield who, cpus, real.get(who)
+
+
+def read(document: bytes, host: Host) -> Running:
+    """Read a running VM out of its domain XML; raises Refused for what is no such XML."""
+    tree = parse_xml.domain(document)
+    guest = read_xml.guest(tree)
+    name, cputune = read_xml.name(tree), read_xml.custom_properties(tree).get("cputune", "")
+    request, problems = properties.parse({"cputune": cputune})
+    if check_guest.engines_layout(guest) is not None:
+        owned = CpuSet.union(guest.pins.vcpus.values())
+        if guest.cpu_policy in _POLICIES_WITH_SIBLINGS:
+            owned |= CpuSet.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
+        return Running(name, None, guest.pins, owned, (*problems, *check_guest.check_cpu_policy(request, guest)))
+    pins = None
+    if request.cputune is not None:
+        try:
+            pins = resolve_pins(request.cputune, guest, host)
+        except Refused as refused:
+            problems = refused.problems
+    return Running(name, pins, guest.pins, CpuSet(), problems)
+
+
+def check_shared(held: Running, exclusive: Running) -> Problem | None:
+    """A warning if cputune pins `held` to CPUs that `exclusive` has for itself alone; None if it does not.
+
+    VDSM does not know what cputune pins, and may give these CPUs to a VM with an exclusive CPU pinning policy.
+    """
+    shared = CpuSet() if held.target is None else exclusive.owned & held.target.cpus()
+    if not shared:
+        return None
+    name = quote_name(held.name)
+    what = (
+        f"VM {name} is pinned to {name_ids('CPU', shared)}, which VM {quote_name(exclusive.name)} has for itself alone"
+    )
+    fix = f"migrate one of them, or name other CPUs in cputune of {name} and start it again"
+    return Problem("cputune", what, fix, warning=True)
+
+
+class Unread(Record):
+    """A VM that was listed as running, but could not be read."""
+
+    name: str
+    why: str
+    has_stopped: bool
+    """So nothing is wrong with it."""
+
+
+def read_domain(domain: Any, host: Host) -> Running | Unread:
+    """Read a VM of libvirt's list of those that run; raises libvirtError where the connection is broken."""
+    import libvirt
+
+    try:
+        document = domain.XMLDesc().encode()
+        if domain.isActive():
+            return read(document, host)
+    except Refused as refused:
+        return Unread(domain.name(), join(refused.problems), has_stopped=False)
+    except libvirt.libvirtError as error:
+        if not domain.connect().isAlive():
+            raise
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            return Unread(domain.name(), f"libvirt: {quote(str(error), 200)}", has_stopped=False)
+    return Unread(domain.name(), "not running", has_stopped=True)
+
+
+def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
+    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; one that is refused does not keep the others.
+
+    Returns who was refused, by libvirt's names, and why. Raises libvirtError where none can be pinned now.
+    """
+    import libvirt
+
+    # it does not answer, or is gone
+    hopeless = (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
+    refused = {}
+    for who, where in moved.by_name():
+        try:
+            _pin(domain, who, _cpumap(where, cpus))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in hopeless:
+                raise
+            refused[who] = str(error)
+    return refused
+
+
+def _cpumap(where: CpuSet, cpus: int) -> tuple[bool, ...]:
+    """Whether each CPU of the host is in the set, as libvirt's binding wants it."""
+    allowed = [False] * max(cpus, where.last + 1)
+    for cpu in where:
+        allowed[cpu] = True
+    return tuple(allowed)
+
+
+def _pin(domain: Any, who: str, cpus: tuple[bool, ...]) -> None:
+    import libvirt
+
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    if who == "emulator":
+        domain.pinEmulator(cpus, live)
+    elif who.startswith("vcpu"):
+        domain.pinVcpuFlags(int(who.removeprefix("vcpu")), cpus, live)
+    else:
+        domain.pinIOThread(int(who.removeprefix("iothread")), cpus, live)
+
+
+def refused_text(refused: Mapping[str, str]) -> str:
+    """Whose pins libvirt has refused, and why it refused the first one."""
+    return f"{shorten(', '.join(refused), 100)} cannot be pinned: {quote(next(iter(refused.values())), 200)}"
+
+
+def put_back_once(uuid: str, host: Host) -> tuple[Pins, dict[str, str]]:
+    """Put the pins of a VM on this `host` back where they have moved; returns what was done, and who was refused.
+
+    Raises Refused where cputune cannot be carried out here, and libvirtError.
+    """
+    with contextlib.closing(connection.open_to_change(connection.SYSTEM)) as opened:
+        domain = opened.lookupByUUIDString(uuid)
+        running = read(domain.XMLDesc().encode(), host)
+        if running.problems:
+            raise Refused(running.problems)
+        refused = put_back(domain, running.moved, opened.getCPUMap()[0])
+        return running.moved.without(refused), refused

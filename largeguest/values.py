@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the stations hand on: a guest, and where its vCPUs and memory are or will be on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from types import MappingProxyType
+
+from .cpuset import CpuSet
+from .problem import Problem
+from .record import Record
+from .wording import name_ids, plural
+
+MODES = ("strict", "preferred", "interleave", "restrictive")
+"""The memory modes, as libvirt knows them."""
+
+DEFAULT_MODE = "strict"
+
+
+class Topology(Record):
+    """How the guest's vCPUs sit in sockets, dies, cores and threads; vCPU ids run through a socket first."""
+
+    sockets: int
+    dies: int
+    """Of a socket, the clusters of each counted."""
+    cores: int
+    threads: int
+
+    @property
+    def vcpus_per_socket(self) -> int:
+        return self.dies * self.cores * self.threads
+
+
+class MemoryDevice(Record):
+    """A `<memory>` device: its model, and the guest node it is plugged to."""
+
+    model: str
+    size: int
+    """KiB"""
+    node: int | None
+
+    @property
+    def cell(self) -> int:
+        """The cell it is plugged to, the first where the XML names none."""
+        return self.node or 0
+
+    @property
+    def host_memory(self) -> int:
+        """KiB that it takes of the host's memory; behind other models are a file or the processor's enclaves."""
+        return self.size if self.model in ("dimm", "virtio-mem") else 0
+
+
+class HugePage(Record):
+    """`<page>` of `<hugepages>`: KiB (None: the host's default) and the cells it is for (None: those without own)."""
+
+    size: int | None
+    cells: CpuSet | None
+
+
+class Reference(Record):
+    """A device, other than memory, that names cells of the guest: what it is, as in a message, and which cells."""
+
+    device: str
+    cells: CpuSet
+
+
+class Cell(Record):
+    """A cell of the guest, as its domain XML has it or will have it."""
+
+    vcpus: CpuSet
+    """Those that can be plugged in, too."""
+    memory: int
+    """KiB"""
+    nodes: CpuSet | None = None
+    """The host nodes that back it; None: it follows the policy of the whole guest."""
+    mode: str = DEFAULT_MODE
+    """The memory mode on these nodes."""
+    distances: Mapping[int, int] = MappingProxyType({})
+    """Cell to the distance from here; empty: the guest is told none."""
+    mem_access: str | None = None
+    discard: str | None = None
+    """libvirt's memAccess and discard; None where the XML does not say."""
+
+
+class Policy(Record):
+    """The memory policy of the whole guest; nodeset None: numad chooses, empty: the XML names none."""
+
+    mode: str
+    nodeset: CpuSet | None
+
+    def __str__(self) -> str:
+        return f"memory {self.mode} on " + (
+            "the nodes that numad advises" if self.nodeset is None else f"host {name_ids('node', self.nodeset)}"
+        )
+
+
+class Pins(Record):
+    """Who may run on which host CPUs."""
+
+    vcpus: Mapping[int, CpuSet] = MappingProxyType({})
+    iothreads: Mapping[int, CpuSet] = MappingProxyType({})
+    emulator: CpuSet | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anybody is pinned."""
+        return bool(self.vcpus or self.iothreads or self.emulator)
+
+    def __str__(self) -> str:
+        pinned = [plural(len(self.vcpus), "vCPU")] if self.vcpus else []
+        pinned += [plural(len(self.iothreads), "iothread")] if self.iothreads else []
+        pinned += ["the emulator"] if self.emulator else []
+        return f"{', '.join(pinned)} pinned"
+
+    def by_name(self) -> Iterator[tuple[str, CpuSet]]:
+        """Who is pinned, by libvirt's names, and where: `vcpu0`, `emulator`, `iothread1`."""
+        for vcpu, cpus in sorted(self.vcpus.items()):
+            yield f"vcpu{vcpu}", cpus
+        if self.emulator is not None:
+            yield "emulator", self.emulator
+        for number, cpus in sorted(self.iothreads.items()):
+            yield f"iothread{number}", cpus
+
+    def without(self, names: Container[str]) -> Pins:
+        """All but those of these names."""
+        return Pins(
+            {vcpu: cpus for vcpu, cpus in self.vcpus.items() if f"vcpu{vcpu}" not in names},
+            {number: cpus for number, cpus in self.iothreads.items() if f"iothread{number}" not in names},
+            None if "emulator" in names else self.emulator,
+        )
+
+    def cpus(self) -> CpuSet:
+        """The host CPUs that anybody is pinned to."""
+        return CpuSet.union(cpus for _, cpus in self.by_name())
+
+
+class Guest(Record):
+    """What the domain XML says about the VM."""
+
+    max_vcpus: int
+    """vCPUs that the VM can have, those that are not plugged in included."""
+    memory: int
+    """KiB that the cells hold: all but the memory devices."""
+    plugged: CpuSet | None = None
+    """vCPUs that are plugged in; None: all."""
+    devices: tuple[MemoryDevice, ...] = ()
+    pages: tuple[HugePage, ...] = ()
+    topology: Topology | None = None
+    """None where the XML has none: every vCPU is a socket then."""
+    cells: tuple[Cell, ...] = ()
+    policy: Policy | None = None
+    pins: Pins = Pins()
+    iothreads: CpuSet = CpuSet()
+    references: tuple[Reference, ...] = ()
+    arch: str | None = None
+    cpu_policy: str | None = None
+    """oVirt's CPU pinning policy; None: an engine that knows none."""
+
+    @property
+    def all_vcpus(self) -> CpuSet:
+        return CpuSet.span(0, self.max_vcpus - 1)
+
+    @property
+    def plugged_vcpus(self) -> CpuSet:
+        return self.all_vcpus if self.plugged is None else self.plugged
+
+    @property
+    def total_memory(self) -> int:
+        """KiB, the memory devices included."""
+        return self.memory + sum(device.size for device in self.devices)
+
+    @property
+    def vcpus_per_socket(self) -> int:
+        return 1 if self.topology is None else self.topology.vcpus_per_socket
+
+    def page_of(self, cell: int) -> HugePage | None:
+        """The huge page that backs a cell; None for the base pages."""
+        for page in self.pages:
+            if page.cells is not None and cell in page.cells:
+                return page
+        return next((page for page in self.pages if page.cells is None), None)
+
+
+class Placement(Record):
+    """Where everything is on the host; None for what was not asked for."""
+
+    pins: Pins | None = None
+    policy: Policy | None = None
+    cells: tuple[Cell, ...] | None = None
+    """Every vCPU that the VM can have is in one of them."""
+    warnings: tuple[Problem, ...] = ()
+
+    def __str__(self) -> str:
+        """What the placement does, in counts and nodesets: `cputune: 2 vCPUs pinned; numatune: ...`."""
+        parts = []
+        if self.pins is not None:
+            parts.append(f"cputune: {self.pins}")
+        if self.policy is not None:
+            parts.append(f"numatune: {self.policy}")
+        if self.cells is not None:
+            vcpus = sum(len(cell.vcpus) for cell in self.cells)
+            memory = sum(cell.memory for cell in self.cells)
+            nodes = CpuSet.union(cell.nodes for cell in self.cells if cell.nodes is not None)
+            where = f" on host {name_ids('node', nodes)}" if nodes else ""
+            parts.append(f"guestnuma: {plural(len(self.cells), 'cell')}{where}, {plural(vcpus, 'vCPU')}, {memory} KiB")
+        return "; ".join(parts) or "nothing asked for"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A placement seen from the host: which vCPUs may run on each CPU, core by core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..record import Record, replace
+from ..values import Cell, Guest, Pins, Placement
+
+
+class Seat(Record):
+    """A CPU of the host."""
+
+    cpu: int
+    vcpus: CpuSet
+    """Those that may run on it."""
+    cells: CpuSet
+    """The cells of these vCPUs."""
+    alone: bool
+    """It has one vCPU, which has no other CPU."""
+    others: tuple[str, ...]
+    """Other threads that are pinned to it, by libvirt's names: emulator, iothread1."""
+
+
+class Core(Record):
+    """A core of a node, with its online threads."""
+
+    node: int
+    socket: int
+    number: int
+    seats: tuple[Seat, ...]
+
+
+class Layout(Record):
+    """A host, and the guest on it."""
+
+    host: Host
+    cores: Mapping[int, tuple[Core, ...]]
+    """Node to its cores."""
+    cells: tuple[Cell, ...]
+    vcpus: CpuSet
+    """Those that are plugged in; none: the picture is of the bare host."""
+    unpinned: CpuSet
+    """Those of them that may run anywhere."""
+    memory: int | None
+    """KiB of the guest; None: it is unknown, or the picture is of the bare host."""
+    shares: CpuSet = CpuSet()
+    """The cells whose share of the memory is unknown."""
+
+    def memory_of(self, cell: int) -> int | None:
+        """KiB of a cell; None where that is unknown."""
+        return None if cell in self.shares else self.cells[cell].memory
+
+    def cells_on(self, node: int) -> list[int]:
+        """The cells that have memory on a node for themselves, or vCPUs there."""
+        near = {cell for core in self.cores[node] for seat in core.seats for cell in seat.cells}
+        near |= {number for number, cell in enumerate(self.cells) if cell.nodes is not None and node in cell.nodes}
+        return sorted(near)
+
+
+def lay_out(
+    host: Host, placement: Placement | None = None, guest: Guest | None = None, shares: Iterable[int] = ()
+) -> Layout:
+    """The guest on the host: as in the placement, and where that leaves a thing open, as in its XML.
+
+    Without a placement or a guest: the bare host. `shares` are cells whose memory, like the guest's, is unknown.
+    """
+    if placement is None or guest is None:
+        return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), None)
+    cells = guest.cells if placement.cells is None else placement.cells
+    old, new = guest.pins, placement.pins or Pins()
+    vcpus = {**old.vcpus, **new.vcpus}
+    pins = Pins(
+        {vcpu: vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in vcpus},
+        {**old.iothreads, **new.iothreads},
+        new.emulator or old.emulator,
+    )
+    unpinned = guest.plugged_vcpus - CpuSet(pins.vcpus)
+    memory = None if shares else guest.total_memory
+    return Layout(host, _cores(host, pins, cells), cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares))
+
+
+def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...]) -> dict[int, tuple[Core, ...]]:
+    cell_of = {vcpu: number for number, cell in enumerate(cells) for vcpu in cell.vcpus}
+    vcpus: dict[int, list[int]] = {}
+    for vcpu, cpus in pins.vcpus.items():
+        for cpu in cpus:
+            vcpus.setdefault(cpu, []).append(vcpu)
+    others = list(replace(pins, vcpus={}).by_name())
+
+    def seat(cpu: int) -> Seat:
+        here = vcpus.get(cpu, [])
+        return Seat(
+            cpu,
+            CpuSet(here),
+            CpuSet(cell_of[vcpu] for vcpu in here if vcpu in cell_of),
+            len(here) == 1 and len(pins.vcpus[here[0]]) == 1,
+            tuple(name for name, cpus in others if cpu in cpus),
+        )
+
+    def core(node: int, threads: list[int]) -> Core:
+        first = host.cpus[threads[0]]
+        return Core(node, first.socket, first.core, tuple(map(seat, threads)))
+
+    return {
+        number: tuple(core(number, threads) for threads in host.cores(node.cpus)) for number, node in host.nodes.items()
+    }
+
+
+def cores_by_socket(host: Host) -> dict[int, list[CpuSet]]:
+    """Socket to the threads of each of its cores."""
+    sockets: dict[int, dict[CpuSet, None]] = {}
+    for cpu in host.cpus.values():
+        sockets.setdefault(cpu.socket, {})[cpu.siblings] = None
+    return {number: list(sockets[number]) for number in sorted(sockets)}

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A host, a guest on it, a plan and the pins of running VMs, as tables for people."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..properties import MAX_LENGTH
+from ..wording import amount, plural, printable
+from .layout import Core, Layout, cores_by_socket
+
+if TYPE_CHECKING:
+    from ..planner import Plan
+    from ..running.pins import Running
+
+FOLD_FROM = 64
+"""CPUs of a host from which on cores that are used alike share a line."""
+
+_COLOURS = (214, 75, 36, 227, 33, 202, 176, 250)
+"""Of a terminal's 256, near to those of the pictures."""
+
+
+def host_table(host: Host) -> str:
+    """The nodes and the sockets of the host, a line each."""
+    sockets = cores_by_socket(host)
+    count = sum(len(cores) for cores in sockets.values())
+    counts = [(host.nodes, "node"), (sockets, "socket"), (range(count), "core"), (host.cpus, "CPU")]
+    nodes = [["node", "CPUs", "memory", "free", "huge pages (free of all)", "distance to " + _ids(host.nodes)]]
+    for number, node in host.nodes.items():
+        pages = [f"{amount(size)}: {_known(page.free)} of {_known(page.total)}" for size, page in node.pages.items()]
+        distances = " ".join(str(node.distances.get(other, "?")) for other in host.nodes)
+        cells = [amount(node.memory), amount(node.free), ", ".join(pages) or "-", distances]
+        nodes.append([str(number), str(node.cpus) or "-", *cells])
+    lines = [["socket", "CPUs", "cores", "threads of a core", "the first core"]]
+    for number, cores in sockets.items():
+        cpus = CpuSet(cpu for core in cores for cpu in core)
+        threads = "-".join(map(str, sorted({min(map(len, cores)), max(map(len, cores))})))
+        lines.append([str(number), str(cpus), str(len(cores)), threads, str(cores[0])])
+    head = ", ".join(plural(len(things), noun) for things, noun in counts) + " online"
+    return "\n".join([head, "", *_columns(nodes), "", *_columns(lines)])
+
+
+def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
+    """The properties to type, the guest's topology to set, what to know, and the picture."""
+    topology = plan.topology
+    dies = [plural(topology.dies, "die") + " each"] if topology.dies > 1 else []
+    shape = ", ".join(
+        [
+            plural(topology.sockets, "socket"),
+            *dies,
+            f"{plural(topology.cores, 'core')} each",
+            f"{plural(topology.threads, 'thread')} each",
+        ]
+    )
+    lines = [f"{name:<10} {value}" for name, value in plan.values.items()]
+    lines += ["", f"{'topology':<10} {shape}", f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
+    lines += [f"{'note':<10} {note}" for note in plan.notes]
+    return "\n".join([*lines, "", layout_table(layout, colour)])
+
+
+def layout_table(layout: Layout, colour: bool = False) -> str:
+    """Each core with the cell and the vCPUs on its threads, and then each cell; on a large host cores share lines."""
+    rows = [["node", "free", "socket", "cores", "CPUs", "cell", "vCPUs", "also here"]]
+    cells: list[int | None] = [None]
+    fold = len(layout.host.cpus) >= FOLD_FROM
+    for numbers in _node_groups(layout, fold):
+        cores = [core for number in numbers for core in layout.cores[number]]
+        free = {layout.host.nodes[number].free for number in numbers}
+        name = [str(CpuSet(numbers)), amount(free.pop()) if len(free) == 1 else "-"]
+        for group in _core_groups(cores, fold):
+            rows.append([*name, *_core_row(group)])
+            cells.append(group[0].seats[0].cells.last if len(group[0].seats[0].cells) == 1 else None)
+            name = ["", ""]
+        if not cores:
+            rows.append([*name, "-", "-", "-", "-", "-", ""])
+            cells.append(None)
+    lines = [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), cells)]
+    if layout.unpinned:
+        lines += ["", f"vCPUs not pinned: {layout.unpinned}"]
+    if layout.cells:
+        lines += ["", *_cell_lines(layout, colour)]
+    return "\n".join(lines)
+
+
+def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:
+    """The nodes; those in a row on which there is nothing of the guest together, on a large host."""
+
+    def used(number: int) -> int | None:
+        others = any(seat.others for core in layout.cores[number] for seat in core.seats)
+        return number if layout.cells_on(number) or others or not fold or not layout.vcpus else None
+
+    for _, group in itertools.groupby(layout.host.nodes, used):
+        yield list(group)
+
+
+def _core_groups(cores: Iterable[Core], fold: bool) -> Iterator[list[Core]]:
+    def alike(core: Core) -> object:
+        seats = [(str(seat.cells), seat.alone or str(seat.vcpus), seat.others) for seat in core.seats]
+        return (core.socket, seats) if fold else core
+
+    for _, group in itertools.groupby(cores, alike):
+        yield list(group)
+
+
+def _core_row(cores: list[Core]) -> list[str]:
+    seats = [seat for core in cores for seat in core.seats]
+    vcpus = CpuSet(vcpu for seat in seats for vcpu in seat.vcpus)
+    floating = " floating" if vcpus and not all(seat.alone or not seat.vcpus for seat in seats) else ""
+    return [
+        str(cores[0].socket),
+        str(CpuSet(core.number for core in cores)),
+        str(CpuSet(seat.cpu for seat in seats)),
+        str(CpuSet(cell for seat in seats for cell in seat.cells)) or "-",
+        str(vcpus) + floating or "-",
+        " ".join(dict.fromkeys(other for seat in seats for other in seat.others)),
+    ]
+
+
+def _cell_lines(layout: Layout, colour: bool) -> list[str]:
+    with_distances = any(cell.distances for cell in layout.cells)
+    heads = ["distance to " + _ids(range(len(layout.cells)))] if with_distances else []
+    rows = [["cell", "vCPUs", "memory", "on nodes", *heads]]
+    for number, cell in enumerate(layout.cells):
+        plugged = cell.vcpus & layout.vcpus
+        nodes = "any of numatune" if cell.nodes is None else str(cell.nodes)
+        distances = [" ".join(map(str, cell.distances.values()))] if with_distances else []
+        rows.append([str(number), str(plugged) or "-", amount(layout.memory_of(number)), nodes, *distances])
+    numbers: list[int | None] = [None, *range(len(layout.cells))]
+    return [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), numbers)]
+
+
+def _coloured(line: str, cell: int | None) -> str:
+    return line if cell is None else f"\x1b[38;5;{_COLOURS[cell % len(_COLOURS)]}m{line}\x1b[0m"
+
+
+def pins_table(vms: Sequence[Running]) -> str:
+    """Who of each VM should be on which CPUs, and is."""
+    rows = [["VM", "who", "wanted", "is", ""]]
+    for vm in vms:
+        for who, target, real in vm.rows():
+            is_now = "not pinned" if real is None else str(real)
+            rows.append([printable(vm.name), who, str(target), is_now, "" if target == real else "moved"])
+    moved = sum(row[-1] == "moved" for row in rows)
+    return "\n".join([*_columns(rows), "", f"{moved} of {len(rows) - 1} have moved"])
+
+
+def _ids(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
+def _known(number: int | None) -> str:
+    return "?" if number is None else str(number)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]

@@ -1,0 +1,788 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from largeguest import cli, planner
+from largeguest.engine import expressions
+from largeguest.host import sysfs
+from largeguest.rewrite import rewrite
+from tests import DATA, ROOT, hosts
+from tests.hosts import FOUR_NODES
+from tests.refusals import THREE_REFUSALS
+from tests.running import fake_libvirt
+
+PLAIN = DATA / "plain.xml"
+VALUES = {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"}
+
+
+def options(values: dict[str, str]) -> list[str]:
+    return [word for name, value in values.items() for word in (f"--{name}", value)]
+
+
+@pytest.fixture
+def caps(tmp_path: Path) -> str:
+    path = tmp_path / "caps.xml"
+    path.write_bytes(hosts.capabilities(FOUR_NODES))
+    return str(path)
+
+
+def test_apply_prints_what_the_hook_writes(four_nodes: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert cli.main(["apply", "--host", four_nodes, *options(VALUES), str(PLAIN)]) == 0
+    out, err = capfdbinary.readouterr()
+    new, told = rewrite(VALUES, PLAIN.read_bytes(), None)
+    assert (out, err.decode()) == (new, f"{told}\n")
+
+
+def test_apply_reads_stdin(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PLAIN.read_bytes())))
+    assert cli.main(["apply", "--host", "none", *options(VALUES), "-"]) == 0
+    assert capfdbinary.readouterr().out == rewrite(VALUES, PLAIN.read_bytes(), None)[0]
+
+
+def test_apply_diff_shows_the_change_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["apply", "--host", "none", "--diff", "--cputune", "0#1", str(PLAIN)]) == 0
+    changed = [line for line in capsys.readouterr().out.splitlines() if line[0] in "+-"]
+    assert changed == [f"--- {PLAIN}", "+++ rewritten", '+    <vcpupin vcpu="0" cpuset="1"/>']
+
+
+def test_apply_without_properties_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["apply", "--diff", str(PLAIN)]) == 0
+    assert capsys.readouterr() == ("", "largeguest: nothing asked for\n")
+
+
+@pytest.mark.parametrize(("values", "message"), THREE_REFUSALS, ids=lambda value: repr(value)[:60])
+def test_apply_refuses_as_the_hook_does(
+    values: dict[str, str], message: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["apply", "--host", four_nodes, *options(values), str(PLAIN)]) == 1
+    assert capsys.readouterr() == ("", f"largeguest: {message}\n")
+
+
+@pytest.mark.parametrize("command", ["apply", "check"])
+def test_a_file_that_is_not_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "/nowhere.xml"]) == 2
+    assert capsys.readouterr() == ("", 'largeguest: "/nowhere.xml": No such file or directory\n')
+
+
+@pytest.mark.parametrize("arguments", [[], ["apply"], ["frobnicate"], ["check", "--frobnicate"]])
+def test_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: largeguest ")
+
+
+@pytest.mark.parametrize(("values", "message"), THREE_REFUSALS, ids=lambda value: repr(value)[:60])
+def test_check_finds_what_the_hook_refuses(
+    values: dict[str, str], message: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--host", four_nodes, *options(values), str(PLAIN)]) == 1
+    *problems, last = capsys.readouterr().out.splitlines()
+    assert "; ".join(problems) == f"largeguest: {message}"
+    assert last == f"{len(problems)} error{'s'[: len(problems) > 1]}, 0 warnings"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out"),
+    [
+        ([], 0, "0 errors, 0 warnings\n"),
+        (["--cputune", "0#0,9000#15", "--guestnuma", "0-7#1024,8-99#2048"], 0, "0 errors, 0 warnings\n"),
+        (
+            ["--cputune", "0#0,0#16", "--guestnuma", "0-7#1024,9#2048"],
+            1,
+            "largeguest: cputune: vCPU 0 is pinned more than once: write one pin for each vCPU\n"
+            "largeguest: guestnuma: vCPU 8 is in no cell: name all of 0-9\n"
+            "largeguest: cputune: CPU 16 is not online on this host, which has 0-15: pin to CPUs that are online\n"
+            "3 errors, 0 warnings\n",
+        ),
+        (
+            ["--numatune", "strict#1", "--guestnuma", "0-7#3145728"],
+            0,
+            "largeguest: warning: numatune: 3145728 KiB are bound to node 1, where 2097152 KiB are free now: "
+            "free memory there, or the VM may be killed when it uses all of its own\n"
+            "0 errors, 1 warning\n",
+        ),
+    ],
+)
+def test_check_without_a_vm(
+    arguments: list[str], code: int, out: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--host", four_nodes, *arguments]) == code
+    assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize(
+    ("values", "document", "lines"),
+    [
+        ({"cputune": "x"}, b"<domain", ['cputune: "x" at 0: "x" names no vCPU', "domain XML: not well-formed"]),
+        ({"cputune": "x", "numatune": "0"}, b"<a/>", ["cputune: ", "domain XML: the outermost element is not"]),
+    ],
+)
+def test_check_reports_both_properties_and_xml(
+    values: dict[str, str], document: bytes, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "vm.xml").write_bytes(document)
+    assert cli.main(["check", *options(values), str(tmp_path / "vm.xml")]) == 2
+    reported = capsys.readouterr().err.split("; largeguest: ")
+    assert len(reported) == len(lines)
+    assert all(line in text for line, text in zip(lines, reported))
+
+
+@pytest.mark.parametrize("name", ["--exclude", "--reserve"])
+def test_a_list_of_cpus_goes_on_where_its_option_is_repeated(
+    name: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+    for typed in ([name, "0,4", name, "node2,node3,^15"], [name, "0,4,node2,node3,^15"]):
+        assert cli.main(["plan", "--vcpus", "4", "--memory", "1G", "--host", four_nodes, *typed]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize("version", ["foo", "", "4", "4.7.1", "\u0664.7"])
+def test_a_version_that_is_none(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["engine-config", "--cver", version])
+    assert caught.value.code == 2
+    assert "is not a cluster compatibility version such as 4.7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["capabilities", "uname"])
+def test_a_plan_for_power_has_its_steps(
+    how: str, four_nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = "local"
+    if how == "capabilities":
+        document = hosts.capabilities(FOUR_NODES)
+        power = document.replace(b"<host>", b"<host><cpu><arch>ppc64le</arch></cpu>")
+        assert power != document
+        (tmp_path / "caps.xml").write_bytes(power)
+        where = str(tmp_path / "caps.xml")
+    else:
+        monkeypatch.setattr(sysfs, "SYS", four_nodes)
+        monkeypatch.setattr(os, "uname", lambda: argparse.Namespace(machine="ppc64le"))
+    assert cli.main(["plan", "--vcpus", "7", "--memory", "1536M", "--host", where, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)["properties"]
+    document = DATA.joinpath("plain.xml").read_bytes().replace(b'arch="x86_64"', b'arch="ppc64le"')
+    document = document.replace(b'<vcpu current="4">4<', b"<vcpu>7<").replace(b"<memory>524288", b"<memory>1572864")
+    (tmp_path / "vm.xml").write_bytes(document)
+    assert cli.main(["check", "--host", where, *options(values), str(tmp_path / "vm.xml")]) == 0
+    assert cli.main(["check", "--host", where, "--guestnuma", "0-3#100M,4-6#*"]) == 1
+    assert "no multiple of 262144 KiB" in capsys.readouterr().out
+    assert cli.main(["check", "--host", where, "--guestnuma", "0-3#256M,4-6#*,7#*"]) == 0
+
+
+def test_no_host_here_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sysfs, "SYS", str(tmp_path))
+    assert cli.main(["host"]) == 2
+    assert "--host caps.xml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["sys", "folder with sys", "capabilities"])
+def test_the_host_can_be_given_as(kind: str, four_nodes: str, caps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    where = {"sys": four_nodes, "folder with sys": str(Path(four_nodes).parent), "capabilities": caps}[kind]
+    assert cli.main(["check", "--host", where, "--cputune", "0#16"]) == 1
+    assert "which has 0-15" in capsys.readouterr().out
+
+
+def test_host_none_checks_no_host(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--host", "none", "--cputune", "0#16000"]) == 0
+    assert cli.main(["host", "--host", "none"]) == 2
+    assert capsys.readouterr().err == "largeguest: no host is given: write --host local, DIR or CAPS.xml\n"
+
+
+TABLE = """\
+4 nodes, 2 sockets, 8 cores, 16 CPUs online
+
+node  CPUs   memory  free   huge pages (free of all)      distance to 0 1 2 3
+0     0-3    4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  10 12 21 21
+1     4-7    4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  12 10 21 21
+2     8-11   4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  21 21 10 12
+3     12-15  4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  21 21 12 10
+
+socket  CPUs  cores  threads of a core  the first core
+0       0-7   4      2                  0-1
+1       8-15  4      2                  8-9
+"""
+
+
+def test_host_prints_a_table(four_nodes: str, caps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["host", "--host", four_nodes]) == 0
+    assert capsys.readouterr().out == TABLE
+    assert cli.main(["host", "--host", caps]) == 0
+    unknown = (
+        TABLE.replace("4 GiB   2 GiB", "4 GiB   ?   ").replace(": 0 of", ": ? of").replace("free   huge", "free  huge")
+    )
+    assert capsys.readouterr().out == unknown
+
+
+def test_host_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["host", "--json", "--host", four_nodes]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["nodes"][2] == {
+        "id": 2,
+        "cpus": "8-11",
+        "memory_kib": 4194304,
+        "free_kib": 2097152,
+        "hugepages": {"2048": {"total": 0, "free": 0}, "1048576": {"total": 0, "free": 0}},
+        "distances": {"0": 21, "1": 21, "2": 10, "3": 12},
+    }
+    assert printed["sockets"][1] == {"id": 1, "cores": ["8-9", "10-11", "12-13", "14-15"]}
+    assert (len(printed["nodes"]), len(printed["sockets"])) == (4, 2)
+
+
+PLAN = ["plan", "--vcpus", "8", "--memory", "2G"]
+PROPERTIES_OF_PLAN = {
+    "cputune": "0-3#=node0,4-7#=node1,emulator#node0,node1",
+    "numatune": "strict#0-1",
+    "guestnuma": "0-3#*@0,4-7#*@1",
+}
+
+
+def test_plan_prints_what_to_type_what_to_set_and_a_picture(
+    four_nodes: str, caps: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        """\
+cputune    0-3#=node0,4-7#=node1,emulator#node0,node1
+numatune   strict#0-1
+guestnuma  0-3#*@0,4-7#*@1
+
+topology   2 sockets, 2 cores each, 2 threads each
+length     96 of 4000 characters
+
+node  free   socket  cores  CPUs   cell  vCPUs  also here
+0     2 GiB  0       0      0-1    0     0-1    emulator
+"""
+    )
+    assert "\x1b" not in out
+    assert cli.main([*PLAN, "--host", caps]) == 0
+    assert "\nnote       how much memory of the host is free is not known" in capsys.readouterr().out
+
+
+def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {
+        "properties": PROPERTIES_OF_PLAN,
+        "topology": {"sockets": 2, "dies": 1, "cores": 2, "threads": 2},
+        "nodes": [
+            {
+                "id": node,
+                "cell": node,
+                "vcpus": f"{4 * node}-{4 * node + 3}",
+                "cpus": {str(vcpu): str(vcpu) for vcpu in range(4 * node, 4 * node + 4)},
+                "memory_kib": hosts.GIB,
+                "free_kib": 2 * hosts.GIB,
+            }
+            for node in (0, 1)
+        ],
+        "length": 96,
+        "notes": [],
+    }
+
+
+def test_plan_json_of_interleaved_memory(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes, "--json", "--mode", "interleave"]) == 0
+    nodes = json.loads(capsys.readouterr().out)["nodes"]
+    assert [(node["cell"], node["vcpus"], node["memory_kib"]) for node in nodes] == [(0, "0-3", None), (0, "4-7", None)]
+
+
+def test_what_plan_prints_for_a_vm_passes_check(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for domain in map(str, (PLAIN, DATA / "hotplug.xml")):
+        assert cli.main(["plan", "--domain", domain, "--host", four_nodes, "--json"]) == 0
+        values = json.loads(capsys.readouterr().out)["properties"]
+        assert cli.main(["check", *options(values), "--host", four_nodes, domain]) == 0
+        capsys.readouterr()
+
+
+def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = tmp_path / "sys"
+    shutil.copytree(four_nodes, tree)
+    for address, node in (("0000:3b:00.1", "2"), ("0001:00:1f.0", "-1"), ("0000:04:00.0", "0")):
+        (tree / "bus/pci/devices" / address).mkdir(parents=True)
+        (tree / "bus/pci/devices" / address / "numa_node").write_text(f"{node}\n")
+    address = "<source><address {} domain='{}' bus='{}' slot='{}' function='{}'/></source>"
+    devices = [
+        "<hostdev type='pci'>" + address.format("", "0x0000", "0x3b", "0x00", "0x1") + "</hostdev>",
+        "<hostdev type='pci'>" + address.format("", "1", "0", "31", "0") + "</hostdev>",
+        "<hostdev type='usb'><source><address bus='4' device='0'/></source></hostdev>",
+        "<interface type='hostdev'>" + address.format("type='pci'", "0x0", "0x3b", "0x0", "0x1") + "</interface>",
+        "<interface type='bridge'><source bridge='a'/></interface>",
+    ]
+    domain = tmp_path / "vm.xml"
+    domain.write_text(f"<domain><memory>1048576</memory><vcpu>4</vcpu><devices>{''.join(devices)}</devices></domain>")
+    assert cli.main(["plan", "--domain", str(domain), "--host", str(tree), "--json"]) == 0
+    assert [node["id"] for node in json.loads(capsys.readouterr().out)["nodes"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "write --vcpus, or --domain"),
+        (["--vcpus", "4"], "write --memory, or --domain"),
+        (["--vcpus", "0", "--memory", "1G"], '--vcpus: "0" is not a number from 1 to 16384'),
+        (["--vcpus", "16385", "--memory", "1G"], '--vcpus: "16385" is not a number from 1 to 16384'),
+        (["--vcpus", "\u0664", "--memory", "1G"], '--vcpus: "\\u0664" is not a number from 1 to 16384'),
+        (["--vcpus", "4", "--memory", "1GB"], '--memory: "1GB" at 0: "1GB" is not an amount of memory'),
+        (["--vcpus", "4", "--memory", "*"], '--memory: "*" at 0: "*" is not an amount of memory'),
+        (
+            ["--vcpus", "4", "--memory", "1G", "--reserve", "x"],
+            '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0)\n',
+        ),
+        (["--vcpus", "4", "--memory", "1G", "--nodes", "2", "--spread"], "not allowed with argument --nodes"),
+        (["--vcpus", "4", "--memory", "1G", "--svg", "-"], "--svg: name a file, the text goes to the standard output"),
+        (["--vcpus", "4", "--memory", "1G", "--svg", ""], "--svg: name a file, the text goes to the standard output"),
+        (["--vcpus", "4", "--memory", "1G", "--mode", "restrictive"], "invalid choice: 'restrictive'"),
+        (["--domain", str(PLAIN), "--memory", "1G"], "--memory does not go with --domain, which says it"),
+    ],
+)
+def test_plan_and_a_wrong_command_line(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["plan", *arguments])
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_no_plan_is_one_line_and_code_1(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--vcpus", "17", "--memory", "1G", "--host", four_nodes]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "largeguest: plan: 17 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of "
+        "free memory: the nearest that fits is 16 vCPUs and 1048576 KiB, on 4 nodes\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        PLAN,
+        ["host"],
+        ["check", "--cputune", "0-3#=node0"],
+        ["check", *options(VALUES), str(PLAIN)],
+        ["check", str(PLAIN)],
+    ],
+)
+def test_a_picture_is_written(arguments: list[str], four_nodes: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    assert cli.main([*arguments, "--host", four_nodes, "--svg", str(picture)]) == 0
+    root = etree.parse(str(picture)).getroot()
+    assert len({title.text for title in root.iter("{*}title")}) == 16
+    assert cli.main([*arguments, "--host", four_nodes, "--svg", "/nowhere/picture.svg"]) == 2
+
+
+def test_a_picture_without_a_vm_says_no_more_than_is_known(four_nodes: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    arguments = ["check", "--guestnuma", "0-3#*@0,4-7#1G@1", "--host", four_nodes, "--svg", str(picture)]
+    assert cli.main(arguments) == 0
+    texts = {element.text for element in etree.parse(str(picture)).getroot().iter("{*}text")}
+    assert {
+        "8 vCPUs on a host with 4 nodes and 16 CPUs",
+        "cell 0: ?",
+        "cell 0: vCPUs 0-3, ?, node 0",
+        "cell 1: vCPUs 4-7, 1 GiB, node 1",
+    } <= texts
+
+
+def test_no_picture_of_what_is_refused(four_nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "picture.svg"
+    assert cli.main(["check", "--cputune", "0#99", "--host", four_nodes, "--svg", str(picture)]) == 1
+    assert not picture.exists()
+    assert capsys.readouterr().err == "largeguest: no picture of what is refused\n"
+
+
+@pytest.mark.parametrize("command", ["plan", "host", "check"])
+def test_a_picture_needs_a_host(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = PLAN if command == "plan" else [command]
+    assert cli.main([*arguments, "--host", "none", "--svg", str(tmp_path / "a")]) == 2
+    assert "write --host local, DIR or CAPS.xml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environ", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colour_on_a_terminal_alone(environ: dict[str, str], coloured: bool, four_nodes: str) -> None:
+    terminal, inside = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm", **environ}
+    if "NO_COLOR" not in environ:
+        environ.pop("NO_COLOR", None)
+    command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
+    subprocess.run(command, cwd=ROOT, stdout=inside, env=environ, check=True)
+    os.close(inside)
+    out = b""
+    with contextlib.suppress(OSError):  # EIO: nobody can write to it any more
+        while True:
+            out += os.read(terminal, 65536)
+    os.close(terminal)
+    assert b"cputune" in out
+    assert (b"\x1b[38;5;" in out) is coloured
+
+
+def test_it_ends_quietly_when_nobody_reads_on(four_nodes: str) -> None:
+    command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_it_ends_quietly_when_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "largeguest", "check", "--host", "none", "-"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        # more than a pipe holds: when this is written, it reads, and so is beyond its imports
+        process.stdin.write(b" " * 2**20)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (-signal.SIGINT, b"")
+
+
+def test_a_full_disk_is_one_line(four_nodes: str) -> None:
+    command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().splitlines()[0] == 'largeguest: "output": No space left on device'
+    assert b"Traceback" not in ended.stderr
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.World:
+    """Running VMs on a libvirt that is a stand-in."""
+    world = fake_libvirt.World()
+    monkeypatch.setitem(sys.modules, "libvirt", world.module())
+    its_host = sysfs.from_sys(four_nodes)
+    monkeypatch.setattr(sysfs, "from_sys", lambda *_: its_host)
+    for name, cputune, policy, cpus in (
+        ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none", "4-7"),
+        ("db02", "", "none", "4-7"),
+        ("db03", "0#0", "dedicated", "8"),
+    ):
+        world.domains.append(fake_libvirt.Domain(world, name, cputune, policy, pins={"vcpu0": cpus, "iothread1": "1"}))
+    return world
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["host", "--host", str(DATA / "README-is-not-here")], 'README-is-not-here": No such file or directory'),
+        (["host", "--host", ""], '"": No such file or directory'),
+        (
+            ["host", "--host", "/dev/null"],
+            "host: not well-formed at line 1, column 1: take them from virsh capabilities",
+        ),
+        (["host", "--host", str(PLAIN)], "host: the outermost element is not <capabilities>"),
+        (["host", "--host", "/proc/self/mem"], '"/proc/self/mem": Input/output error'),
+        (["host", "--host", "/usr"], 'host: "/usr" is not the /sys of a Linux host'),
+        (["plan", "--domain", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+        (["check", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+        (["apply", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+    ],
+)
+def test_a_file_that_cannot_be_used(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "told"),
+    [
+        (["host"], ">&-", "the standard output is closed"),
+        (["check", "-"], "<&-", "the standard input is closed"),
+        (["plan", *PLAN[1:]], ">&- 2>&-", ""),
+    ],
+)
+def test_closed_streams(arguments: list[str], closed: str, told: str, four_nodes: str) -> None:
+    command = [sys.executable, "-m", "largeguest", *arguments, "--host", four_nodes]
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("arguments", "code", "out"),
+    [
+        (
+            ["db01"],
+            1,
+            "VM    who        wanted  is\n"
+            "db01  vcpu0      4-7     4-7\n"
+            "db01  vcpu1      3       not pinned  moved\n"
+            "db01  emulator   0       not pinned  moved\n"
+            "db01  iothread1  2       1           moved\n\n"
+            "3 of 4 have moved\n",
+        ),
+        (["db02"], 0, "VM  who  wanted  is\n\n0 of 0 have moved\n"),
+        (
+            ["db03"],
+            1,
+            "VM  who  wanted  is\n\n0 of 0 have moved\n"
+            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the layout is '
+            "the engine's: choose the policy none or manual, or take the property away\n",
+        ),
+    ],
+)
+def test_pins_of_a_vm(arguments: list[str], code: int, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pins", *arguments]) == code
+    assert capsys.readouterr().out == out
+
+
+def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pins"]) == 1
+    assert "3 of 4 have moved" in capsys.readouterr().out
+    del world.domains[2]
+    world.domains[0].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
+    assert cli.main(["pins"]) == 0
+    world.domains[0].UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"  # type: ignore[method-assign]
+    assert cli.main(["pins", "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["db01"], ["db03"]])
+def test_pins_warn_of_cpus_that_another_vm_has_for_itself_alone(
+    arguments: list[str], world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, _, exclusive = world.domains
+    held.pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
+    exclusive.cputune, exclusive.pins = "", {"vcpu0": "2", "vcpu1": "3", "vcpu2": "9"}
+    assert cli.main(["pins", *arguments]) == 1
+    moved, *lines = capsys.readouterr().out.partition("\n\n")[2].splitlines()
+    assert moved.startswith("0 of ")
+    assert lines == [
+        'largeguest: warning: cputune: VM "db01" is pinned to CPUs 2-3, which VM "db03" has for itself alone: migrate '
+        'one of them, or name other CPUs in cputune of "db01" and start it again'
+    ]
+    assert cli.main(["pins", "db02"]) == 0
+
+
+def test_pins_of_the_others_when_some_vms_cannot_be_read(
+    world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(code: str) -> Callable[[], str]:
+        def read() -> str:
+            raise fake_libvirt.libvirtError("no luck", fake_libvirt.CONSTANTS[code])
+
+        return read
+
+    for name, read in (
+        ("stopped", fail("VIR_ERR_NO_DOMAIN")),
+        ("shut off", lambda: "<domain/>"),
+        ("broken", lambda: "<domain id='1'><vcpu>x</vcpu></domain>"),
+        ("failing", fail("VIR_ERR_INTERNAL_ERROR")),
+    ):
+        world.domains.insert(0, fake_libvirt.Domain(world, name))
+        world.domains[0].XMLDesc = read  # type: ignore[method-assign]
+    world.domains[2].status = (fake_libvirt.CONSTANTS["VIR_DOMAIN_SHUTOFF"], 0)
+    del world.domains[-1]  # whose property is refused
+    assert cli.main(["pins"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("VM    who        wanted  is\ndb01  vcpu0      4-7     4-7\n")
+    assert out.splitlines()[6:] == [
+        "3 of 4 have moved",
+        '"failing": libvirt: "no luck"',
+        '"broken": largeguest: domain XML: <vcpu> holds no whole number: give the XML that the engine made',
+        '"shut off": not running',
+        '"stopped": not running',
+    ]
+    # what has stopped has not moved, but of what cannot be read nobody knows
+    world.domains[4].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
+    assert cli.main(["pins"]) == 1
+    del world.domains[:2]
+    assert cli.main(["pins"]) == 0
+
+
+def test_pins_when_libvirt_ends(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
+    def end() -> str:
+        world.crash()
+        raise fake_libvirt.libvirtError("end of file while reading data")
+
+    world.domains[1].XMLDesc = end  # type: ignore[method-assign]
+    assert cli.main(["pins"]) == 2
+    assert capsys.readouterr() == ("", 'largeguest: libvirt: "end of file while reading data"\n')
+
+
+RAC = "rac-production-frankfurt-database-node-number-"
+
+
+@pytest.mark.parametrize(("encoding", "third"), [("utf-8", "größe"), ("ascii", "gr\\xf6\\xdfe")])
+def test_names_of_vms_are_whole_and_harmless(
+    encoding: str, third: str, world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        f"{RAC}1",
+        f"{RAC}2",
+        "größe",
+        "a\x9b31mb\u202e",
+    ]  # the first control character that XML can hold is U+0080
+    shown = [f"{RAC}1", f"{RAC}2", third, "a\\x9b31mb\\u202e"]
+    world.domains[:] = [fake_libvirt.Domain(world, name, cputune) for name in names for cputune in ("0#0", "0#x")]
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding))
+    assert cli.main(["pins"]) == 1
+    lines = output.getvalue().decode(encoding).splitlines()
+    assert [line.partition("  ")[0] for line in lines[1:5]] == shown
+    assert [line.partition(": largeguest: ")[0] for line in lines[7:]] == [f'"{name}"' for name in shown]
+
+
+@pytest.mark.parametrize(
+    ("uri", "node1"),
+    [
+        ("qemu:///system", "4-7"),
+        ("qemu:///session", "4-7"),
+        ("qemu+unix:///system?socket=/run/other/libvirt-sock", "4-7"),
+        ("qemu+ssh://host2/system", "1"),
+        ("qemu+ssh://root@host2:22/system", "1"),
+        ("qemu+tcp://[2001:db8::1]/system", "1"),
+        ("test:///default", "1"),
+        ("an-alias", "1"),
+    ],
+)
+def test_pins_and_keeper_on_the_host_that_the_uri_names(
+    uri: str,
+    node1: str,
+    world: fake_libvirt.World,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    world.capabilities = hosts.capabilities(hosts.build(sockets=4, cores_per_node=1, threads=1)).decode()
+    assert cli.main(["pins", "--connect", uri, "db01"]) == 1
+    (row,) = re.findall("^db01  vcpu0 +([^ ]+)", capsys.readouterr().out, re.MULTILINE)
+    assert row == node1
+    code = 0 if node1 == "4-7" else 2
+    world.stop_after(1)
+    with world.keeper():
+        assert cli.main(["keeper", "--connect", uri]) == code
+    refusal = f'largeguest: "{uri}" is not this host\'s libvirt: write qemu:///system, and run a keeper on each host\n'
+    assert (capsys.readouterr().err == refusal) == bool(code)
+
+
+def test_pins_without_a_vm_or_libvirt(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pins", "db99"]) == 2
+    assert capsys.readouterr().err == 'largeguest: libvirt: "Domain not found"\n'
+    world.unreachable = True
+    assert cli.main(["pins"]) == 2
+    assert capsys.readouterr().err == 'largeguest: libvirt: "Failed to connect socket"\n'
+
+
+@pytest.mark.parametrize("command", ["pins", "keeper"])
+def test_without_libvirts_binding(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    assert cli.main([command]) == 2
+    assert capsys.readouterr().err == "largeguest: libvirt's Python binding is missing: install python3-libvirt\n"
+
+
+def test_the_keeper_is_started(world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    world.stop_after(1)
+    with world.keeper():
+        assert cli.main(["keeper", "--connect", "qemu:///system"]) == 0
+    assert len(world.connections) == 1
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = [action.choices for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return found
+
+
+def long_options(parser: argparse.ArgumentParser) -> set[str]:
+    return {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+
+
+def test_help_has_an_example_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, parser in {"": cli.parser(), **commands()}.items():
+        parser.print_help()
+        assert f"largeguest {name}".strip() + " " in capsys.readouterr().out.partition("example")[2], name
+
+
+def test_the_manual_page_has_every_command_and_option() -> None:
+    page = (ROOT / "largeguest/largeguest.1").read_text().replace("\\-", "-")
+    documented = set(re.findall(r"--[a-z]+", page))
+    assert documented == set.union(*map(long_options, commands().values()))
+    assert set(re.findall(r"^\.B largeguest ([a-z-]+)$", page, re.MULTILINE)) == set(commands())
+    assert set(re.findall(r"^\.TP\n\.B ([a-z-]+)$", page.partition(".SH OPTIONS")[0], re.MULTILINE)) == set(commands())
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["largeguest", ""], {*commands(), "--help"}),
+        (["largeguest", "pl"], {"plan"}),
+        *((["largeguest", name, "--"], long_options(parser)) for name, parser in commands().items()),
+        (["largeguest", "plan", "--mode", ""], set(planner.MODES)),
+        (["largeguest", "plan", "--vcpus", ""], set()),
+        (["largeguest", "check", "--host", "lo"], {"local"}),
+        (["largeguest", "check", "larg"], {"largeguest"}),
+        (["largeguest", "plan", "--svg", "larg"], {"largeguest"}),
+    ],
+    ids=str,
+)
+def test_completion(words: list[str], offered: set[str]) -> None:
+    quoted = " ".join(map(shlex.quote, words))
+    script = f"""
+        . largeguest/largeguest.bash
+        COMP_WORDS=({quoted}) COMP_CWORD={len(words) - 1}
+        _largeguest largeguest {shlex.quote(words[-1])} {shlex.quote(words[-2])}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+        complete -p largeguest >/dev/null
+    """
+    ended = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (set(filter(None, ended.stdout.splitlines())), ended.stderr) == (offered, "")
+
+
+@pytest.mark.parametrize(("arguments", "version"), [([], "4.7"), (["--cver", "4.6"], "4.6")])
+def test_engine_config_is_ready_for_the_shell(
+    arguments: list[str], version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["engine-config", *arguments]) == 0
+    words = subprocess.run(
+        ["bash", "-c", f'engine-config() {{ printf "%s\\n" "$@"; }}; {capsys.readouterr().out}'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert words.stdout.splitlines() == [
+        "-m",
+        f"UserDefinedVMProperties={expressions.user_defined_vm_properties()}",
+        f"--cver={version}",
+    ]
+
+
+def test_as_a_module(tmp_path: Path) -> None:
+    output = tmp_path / "new.xml"
+    command = [sys.executable, "-m", "largeguest", "apply", "--host", "none", *options(VALUES), str(PLAIN)]
+    with output.open("wb") as file:
+        subprocess.run(command, cwd=ROOT, stdout=file, check=True)
+    assert output.read_bytes() == rewrite(VALUES, PLAIN.read_bytes(), None)[0]

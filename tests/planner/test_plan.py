@@ -1,0 +1,639 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plans and refusals, word by word, and for any host and guest."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from largeguest import properties
+from largeguest.cpuset import CpuSet
+from largeguest.host.topology import Cpu, Host, Node, Pages
+from largeguest.placement import lookup
+from largeguest.placement.place import place
+from largeguest.planner import MODES, Plan, Request, plan
+from largeguest.problem import Refused
+from largeguest.properties import cpulist
+from largeguest.record import replace
+from largeguest.values import Guest, HugePage, MemoryDevice, Topology
+from tests import hosts
+from tests.hosts import FOUR_NODES, GIB
+
+MIB = 1024
+APART = hosts.build(cores_per_node=4, siblings_apart=True)
+NO_SMT = hosts.build(cores_per_node=4, threads=1)
+
+
+def cpus(text: str) -> cpulist.CpuList:
+    return cpulist.parse(text, 0, len(text))
+
+
+def guest(most: int, memory: int, devices: tuple[MemoryDevice, ...] = (), **more: object) -> Guest:
+    """`memory` is all that the VM has, in KiB, its memory devices included."""
+    cells = memory - sum(device.size for device in devices)
+    return replace(Guest(max_vcpus=most, memory=cells, devices=devices), **more)
+
+
+PLANS = [
+    # what one node holds stays on it, threads of a core next to each other
+    (FOUR_NODES, Request(guest(4, GIB)), ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"), (1, 2, 2)),
+    # more CPUs than a node has: the nearest two
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB)),
+        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
+        (2, 2, 2),
+    ),
+    # more memory than a node has
+    (
+        FOUR_NODES,
+        Request(guest(4, 3 * GIB)),
+        ("0-1#=node0,2-3#=node1,emulator#node0,node1", "strict#0-1", "0-1#*@0,2-3#*@1"),
+        (2, 1, 2),
+    ),
+    # reserved CPUs are for the emulator, and a node that has too few is not among the fewest
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB), reserve=cpus("0-1,node3")),
+        ("0-3#=node1,4-7#=node2,emulator#0-1,node3", "strict#1-2", "0-3#*@1,4-7#*@2"),
+        (2, 2, 2),
+    ),
+    # half a core that is left over stays free
+    (
+        FOUR_NODES,
+        Request(guest(2, GIB), reserve=cpus("0,4-15")),
+        ("0-1#=node0,^0-1,emulator#0,4-15", "strict#0", "0-1#*@0"),
+        (1, 1, 2),
+    ),
+    # unless all is needed: then the guest's cores have one thread
+    (
+        FOUR_NODES,
+        Request(guest(3, GIB), reserve=cpus("0,4-15")),
+        ("0-2#=node0,^0,emulator#0,4-15", "strict#0", "0-2#*@0"),
+        (1, 3, 1),
+    ),
+    # siblings that the kernel numbers apart
+    (APART, Request(guest(4, GIB)), ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"), (1, 2, 2)),
+    (
+        APART,
+        Request(guest(4, GIB), reserve=cpus("0,16")),
+        ("0-3#=node0,^0,^16,emulator#0,16", "strict#0", "0-3#*@0"),
+        (1, 2, 2),
+    ),
+    # uneven: memory goes with the vCPUs, the last cell takes what is added to the VM later
+    (
+        NO_SMT,
+        Request(guest(10, 10 * 64 * MIB)),
+        ("0-3#=node0,4-6#=node1,7-9#=node2,emulator#node0,node1,node2", "strict#0-2", "0-3#256M@0,4-6#192M@1,7-9#*@2"),
+        (10, 1, 1),
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB), nodes=4),
+        (
+            "0-1#=node0,2-3#=node1,4-5#=node2,6-7#=node3,emulator#node0,node1,node2,node3",
+            "strict#0-3",
+            "0-1#*@0,2-3#*@1,4-5#*@2,6-7#*@3",
+        ),
+        (4, 1, 2),
+    ),
+    # as many nodes as there are cores for
+    (
+        FOUR_NODES,
+        Request(guest(4, GIB), spread=True),
+        ("0-1#=node0,2-3#=node1,emulator#node0,node1", "strict#0-1", "0-1#*@0,2-3#*@1"),
+        (2, 1, 2),
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB), mode="preferred"),
+        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "preferred#0", "0-3#*@0,4-7#*@1"),
+        (2, 2, 2),
+    ),
+    # memory is everywhere alike: a cell for each node would tell the guest otherwise
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB), mode="interleave"),
+        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "interleave#0-1", "0-7#*"),
+        (2, 2, 2),
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(4, GIB), threads=1),
+        ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"),
+        (1, 4, 1),
+    ),
+    (
+        NO_SMT,
+        Request(guest(4, GIB), threads=2),
+        ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"),
+        (1, 2, 2),
+    ),
+    # of a VM that exists: its sockets stay whole, what can be plugged in is not pinned, iothreads are
+    (
+        FOUR_NODES,
+        Request(guest(64, GIB, plugged=CpuSet(range(6)), topology=Topology(32, 1, 1, 2), iothreads=CpuSet([1, 2]))),
+        (
+            "0-3#=node0,4-5#=node1,emulator#node0,node1,iothread1#node0,node1,iothread2#node0,node1",
+            "strict#0-1",
+            "0-3#682M@0,4-5#*@1",
+        ),
+        (3, 1, 2),
+    ),
+    # where its sockets do not fit, a topology that does
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB, topology=Topology(1, 1, 4, 2))),
+        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
+        (2, 2, 2),
+    ),
+    # as many nodes as there are guest cores for, though its socket would stay whole on one
+    (
+        FOUR_NODES,
+        Request(guest(8, GIB, topology=Topology(1, 1, 4, 2)), spread=True),
+        (
+            "0-1#=node0,2-3#=node1,4-5#=node2,6-7#=node3,emulator#node0,node1,node2,node3",
+            "strict#0-3",
+            "0-1#*@0,2-3#*@1,4-5#*@2,6-7#*@3",
+        ),
+        (4, 1, 2),
+    ),
+    # nothing runs on CPUs of others, also not the emulator
+    (
+        FOUR_NODES,
+        Request(guest(2, GIB), exclude=cpus("2,node1,node2,node3")),
+        ("0-1#=node0,emulator#node0,^2", "strict#0", "0-1#*@0"),
+        (1, 1, 2),
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(2, GIB), reserve=cpus("4,7"), exclude=cpus("node0,5-6,node2,14-15")),
+        ("0-1#=node3,emulator#4,7", "strict#3", "0-1#*@3"),
+        (1, 1, 2),
+    ),
+    # one cell is cut by no socket, so the guest keeps its own
+    (
+        FOUR_NODES,
+        Request(guest(6, GIB, topology=Topology(1, 1, 3, 2)), mode="interleave", nodes=2),
+        ("0-3#=node0,4-5#=node1,emulator#node0,node1", "interleave#0-1", "0-5#*"),
+        (1, 3, 2),
+    ),
+    # memory that is interleaved need not be whole steps of a cell on each node
+    (
+        replace(FOUR_NODES, nodes={n: replace(node, free=200 * MIB) for n, node in FOUR_NODES.nodes.items()}),
+        Request(guest(4, 512 * MIB, arch="ppc64"), mode="interleave"),
+        ("0-1#=node0,2#=node1,3#=node2,emulator#node0,node1,node2", "interleave#0-2", "0-3#*"),
+        (4, 1, 1),
+    ),
+    # memory devices are on the node of their cell
+    (
+        FOUR_NODES,
+        Request(guest(8, 3 * GIB, devices=(MemoryDevice("dimm", GIB, 1), MemoryDevice("nvdimm", 9 * GIB, 0)))),
+        None,
+        None,
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(8, 3 * GIB, devices=(MemoryDevice("dimm", GIB, 1),))),
+        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
+        (2, 2, 2),
+    ),
+]
+
+
+@pytest.mark.parametrize(("host", "request_", "typed", "shape"), PLANS)
+def test_plans(
+    host: Host, request_: Request, typed: tuple[str, str, str] | None, shape: tuple[int, int, int] | None
+) -> None:
+    if typed is None or shape is None:
+        with pytest.raises(Refused):
+            plan(request_, host)
+        return
+    result = plan(request_, host)
+    assert tuple(result.values.values()) == typed
+    assert result.topology == Topology(shape[0], 1, shape[1], shape[2])
+
+
+def with_pages(free: tuple[int, ...]) -> Host:
+    nodes = {
+        number: replace(node, pages={GIB: Pages(free[number] + 1, free[number])})
+        for number, node in FOUR_NODES.nodes.items()
+    }
+    return replace(FOUR_NODES, nodes=nodes)
+
+
+def test_huge_pages_are_what_counts() -> None:
+    vm = guest(4, 2 * GIB, pages=(HugePage(GIB, None),))
+    result = plan(Request(vm), with_pages((1, 1, 1, 2)))
+    assert (result.nodes, result.values["guestnuma"]) == ((3,), "0-3#*@3")
+    result = plan(Request(vm), with_pages((1, 0, 1, 1)))
+    assert (result.nodes, result.values["guestnuma"]) == ((2, 3), "0-1#*@2,2-3#*@3")
+
+
+def test_a_device_draws_the_guest_to_its_node() -> None:
+    host = replace(FOUR_NODES, pci_node={"0000:3b:00.0": 2, "0000:3b:00.1": 2, "0000:01:00.0": 0}.get)
+    vm = guest(4, GIB)
+    assert plan(Request(vm), host).nodes == (0,)
+    assert plan(Request(vm, pci=("0000:3b:00.0",)), host).nodes == (2,)
+    assert plan(Request(vm, pci=("0000:01:00.0", "0000:3b:00.0", "0000:3b:00.1")), host).nodes == (2,)
+    # but not to more nodes than it needs, nor to where there is no room
+    assert plan(Request(vm, pci=("0000:3b:00.0",), reserve=cpus("node2")), host).nodes == (0,)
+    assert plan(Request(guest(8, GIB), pci=("0000:01:00.0", "0000:3b:00.0")), host).nodes == (0, 2)
+
+
+NO_PLAN = [
+    (
+        Request(guest(17, GIB)),
+        "17 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory: "
+        "the nearest that fits is 16 vCPUs and 1048576 KiB, on 4 nodes",
+    ),
+    (
+        Request(guest(16, 9 * GIB)),
+        "16 vCPUs and 9437184 KiB do not fit: the host has 4 nodes with 16 CPUs and "
+        "8388608 KiB of free memory: the nearest that fits is 16 vCPUs and 8388608 KiB, on 4 nodes",
+    ),
+    (
+        Request(guest(8, GIB), nodes=1),
+        "8 vCPUs and 1048576 KiB do not fit on 1 node: the host has 4 nodes with 16 CPUs "
+        "and 8388608 KiB of free memory: it fits on 2 nodes",
+    ),
+    (
+        Request(guest(4, GIB), nodes=3, threads=2),
+        "4 vCPUs and 1048576 KiB do not fit on 3 nodes: the host has 4 nodes with 16 CPUs in whole cores of 2 "
+        "threads and 8388608 KiB of free memory: it fits on 2 nodes",
+    ),
+    (
+        Request(guest(16, GIB), reserve=cpus("0")),
+        "16 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 15 CPUs "
+        "(1 reserved) and 8388608 KiB of free memory: "
+        "the nearest that fits is 15 vCPUs and 1048576 KiB, on 4 nodes",
+    ),
+    (
+        Request(guest(14, GIB), threads=2, reserve=cpus("0,2")),
+        "14 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 12 CPUs in whole cores of 2 threads "
+        "(2 reserved) and 8388608 KiB of free memory, 3 nodes with both: it fits with --threads 1",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("node0,node1,node2,node3")),
+        "4 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 0 CPUs "
+        "(16 reserved) and 8388608 KiB of free memory, 0 nodes with both: choose another host",
+    ),
+    (
+        Request(guest(4, 2 * GIB, pages=(HugePage(2048, None),))),
+        "4 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs "
+        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits when they are reserved on the "
+        "nodes, or without huge pages",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("node9")),
+        "--reserve node9: node9 is not on this host, which has nodes 0-3: name CPUs that are there",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("node0,^node0")),
+        "--reserve node0,^node0 leaves no CPU on this host: name one that no later ^ takes out",
+    ),
+    (
+        Request(guest(4, GIB), exclude=cpus("16")),
+        "--exclude 16: CPU 16 cannot be had: name CPUs that are online, which are 0-15",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("0-3"), exclude=cpus("2-5")),
+        "--reserve and --exclude both name CPUs 2-3: name each in one of them",
+    ),
+    (
+        Request(guest(16, GIB), reserve=cpus("0"), exclude=cpus("2-3")),
+        "16 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 13 CPUs (1 reserved, 2 excluded) and 8388608 "
+        "KiB of free memory: the nearest that fits is 13 vCPUs and 1048576 KiB, on 4 nodes",
+    ),
+    (
+        Request(guest(64, GIB), threads=64),
+        "64 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 0 CPUs in whole cores of 64 threads and "
+        "8388608 KiB of free memory, 0 nodes with both: the nearest that fits is 16 vCPUs and 1048576 KiB and "
+        "--threads 1, on 4 nodes",
+    ),
+    (
+        Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 5),))),
+        "8 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory, but a "
+        "memory device in guest node 5 takes 6 nodes: choose another host",
+    ),
+    (
+        Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 1),)), mode="interleave"),
+        "with interleave the guest has one cell, but a memory device is in guest node 1: unplug it, or plan with "
+        "another mode",
+    ),
+    (
+        Request(guest(4, GIB), reserve=cpus("14-17")),
+        "--reserve 14-17: CPUs 16-17 cannot be had: name CPUs that are online, which are 0-15",
+    ),
+    (
+        Request(guest(4, GIB + 1)),
+        "1048577 KiB of memory are no multiple of 1024 KiB: give the VM 1048576 or 1049600",
+    ),
+    (Request(guest(4, 1)), "1 KiB of memory are no multiple of 1024 KiB: give the VM more"),
+    (Request(guest(5, GIB), threads=2), "5 vCPUs cannot be divided into cores of 2 threads: change one of them"),
+    (
+        Request(guest(4, GIB, pages=(HugePage(2048, CpuSet([0])),))),
+        "the VM has huge pages for single cells, but a plan makes new cells: write one <page>",
+    ),
+    (
+        Request(guest(4, GIB, pages=(HugePage(None, None),))),
+        "the VM's <hugepages> does not say how large they are: write <page size=...>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "message"), NO_PLAN)
+def test_no_plan(request_: Request, message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        plan(request_, FOUR_NODES)
+    assert str(caught.value) == f"largeguest: plan: {message}"
+
+
+EIGHT_NODES = hosts.build(sockets=4, cores_per_node=16, memory=512 * GIB, siblings_apart=True)
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "nodes", "shape"),
+    [
+        # 13 + 13 + 12 + 12 cores would be 50 sockets, of which the engine takes 16
+        (100, 4, (10, 5, 2)),
+        # even where that goes
+        (96, 3, (3, 16, 2)),
+        (122, 4, None),
+    ],
+)
+def test_sockets_are_no_more_than_the_engine_takes(vcpus: int, nodes: int, shape: tuple[int, int, int] | None) -> None:
+    result = plan(Request(guest(vcpus, 64 * GIB)), EIGHT_NODES)
+    topology = result.topology
+    assert len(result.nodes) == nodes
+    if shape is not None:
+        assert (topology.sockets, topology.cores, topology.threads) == shape
+    assert (topology.sockets <= 16) == (not any("the engine allows 16 sockets" in note for note in result.notes))
+    assert all(len(own) % (topology.cores * topology.threads) == 0 for own in result.vcpus)
+
+
+def test_a_plan_with_interleave_needs_few_sockets_too() -> None:
+    result = plan(Request(guest(122, 64 * GIB), mode="interleave"), EIGHT_NODES)
+    assert (result.topology.sockets, result.topology.cores, result.notes) == (1, 61, ())
+
+
+def test_fewer_nodes_can_cost_whole_cores() -> None:
+    result = plan(Request(guest(6, GIB), reserve=cpus("0,4,8,12")), FOUR_NODES)
+    assert (len(result.nodes), result.topology.threads) == (2, 1)
+    assert [note for note in result.notes if note.startswith("with --threads 2, on 3 nodes, the guest would know")]
+    assert plan(Request(guest(6, GIB), reserve=cpus("0,4,8,12"), threads=1), FOUR_NODES).notes == ()
+
+
+def test_a_lone_number_to_reserve_is_no_vcpu() -> None:
+    request_ = Request(guest(16, GIB, plugged=CpuSet(range(4))), reserve=cpus("0,9"))
+    assert not any("lone number" in note for note in plan(request_, FOUR_NODES).notes)
+
+
+NODE_AND_DEVICE = Request(guest(8, 5 * GIB // 2, devices=(MemoryDevice("dimm", 2 * GIB, 0),)))
+
+
+def test_a_memory_device_finds_the_node_that_holds_it() -> None:
+    small, large = (replace(FOUR_NODES.nodes[0], free=size * GIB // 2) for size in (3, 5))
+    nodes = {n: replace(node, free=(large if n == 3 else small).free) for n, node in FOUR_NODES.nodes.items()}
+    result = plan(NODE_AND_DEVICE, replace(FOUR_NODES, nodes=nodes))
+    assert (len(result.nodes), result.nodes[0]) == (2, 3)
+
+
+def test_memory_of_gpus_is_not_counted() -> None:
+    gpu = Node(CpuSet(), 96 * GIB, 90 * GIB, {}, dict.fromkeys(range(5), 80))
+    with pytest.raises(Refused, match="the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory"):
+        plan(Request(guest(4, 20 * GIB)), replace(FOUR_NODES, nodes={**FOUR_NODES.nodes, 4: gpu}))
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            Request(guest(1, 3 * GIB)),
+            "free memory, but each node that is used takes 1 vCPU or more: the nearest that fits is 1 vCPU and 2097152 "
+            "KiB, on 1 node",
+        ),
+        (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4194304 KiB, on 2 nodes"),
+        # what is in files is neither missing nor in the way
+        (
+            Request(guest(4, 20 * GIB, devices=(MemoryDevice("nvdimm", 9 * GIB, 0),))),
+            "4 vCPUs and 11534336 KiB do not fit: .*: the nearest that fits is 4 vCPUs and 8388608 KiB, on 4 nodes",
+        ),
+        (Request(guest(4, GIB, arch="s390x")), "a guest on s390x has no NUMA: pin its vCPUs by hand"),
+    ],
+)
+def test_what_would_fit_is_found_where_the_totals_are_enough(request_: Request, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        plan(request_, FOUR_NODES)
+
+
+def test_long_lists_are_written_shorter() -> None:
+    host = hosts.build(sockets=16, nodes_per_socket=4, cores_per_node=8)
+    result = plan(Request(guest(1024, 64 * GIB, iothreads=CpuSet(range(1, 11)))), host)
+    assert result.length <= 4000
+    assert "iothread10#0-1023" in result.values["cputune"]
+
+
+def test_what_the_engine_cannot_store_is_no_plan() -> None:
+    host = hosts.build(sockets=16, nodes_per_socket=8, cores_per_node=16, siblings_apart=True)
+    first_of_each = ",".join(f"{node * 16},{2048 + node * 16}" for node in range(128))
+    with pytest.raises(Refused) as caught:
+        plan(Request(guest(3840, 128 * GIB), reserve=cpus(first_of_each)), host)
+    assert re.search(r"the properties have \d+ characters, and the engine stores 4000", str(caught.value))
+
+
+def test_cpu_policies_of_the_engine() -> None:
+    with pytest.raises(Refused, match="the VM has the CPU pinning policy dedicated"):
+        plan(Request(guest(4, GIB, cpu_policy="dedicated")), FOUR_NODES)
+
+
+@pytest.mark.parametrize(
+    ("host", "request_", "note"),
+    [
+        (FOUR_NODES, Request(guest(8, GIB, topology=Topology(1, 1, 4, 2))), "the VM has another topology"),
+        (
+            FOUR_NODES,
+            Request(guest(8, GIB, topology=Topology(8, 1, 1, 1))),
+            "with --threads 2, on 2 nodes, the guest would",
+        ),
+        (NO_SMT, Request(guest(8, GIB), threads=2), "the threads of a guest core run on different cores"),
+        (hosts.build(sockets=9), Request(guest(34, GIB), threads=2, nodes=9), "the engine allows 16 sockets"),
+        (
+            with_pages((0, 0, 0, 2)),
+            Request(guest(4, 2 * GIB, pages=(HugePage(GIB, None),)), reserve=cpus("0")),
+            "libvirt before 9.3",
+        ),
+        (
+            replace(FOUR_NODES, nodes={n: replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}),
+            Request(guest(4, 4 * GIB)),
+            "how much memory of the host is free is not known",
+        ),
+    ],
+)
+def test_notes(host: Host, request_: Request, note: str) -> None:
+    (told,) = [text for text in plan(request_, host).notes if text.startswith(note)]
+    assert told.isascii()
+
+
+# hosts and guests of all kinds: the plan holds what it says, or there is none
+
+
+@st.composite
+def random_hosts(draw: st.DrawFn) -> Host:
+    numbers = sorted(draw(st.lists(st.integers(0, 9), min_size=1, max_size=6, unique=True)))
+    free_ids = iter(draw(st.permutations(range(96))))
+    nodes, all_cpus = {}, {}
+    threads = draw(st.sampled_from([1, 2, 2, 4]))
+    for socket, number in enumerate(numbers):
+        own: list[int] = []
+        for core in range(draw(st.integers(0, 4))):
+            siblings = CpuSet(itertools.islice(free_ids, draw(st.integers(max(1, threads - 1), threads))))
+            all_cpus.update({cpu: Cpu(socket, 0, core, siblings) for cpu in siblings})
+            own += siblings
+        memory = draw(st.integers(0, 40)) * 100
+        free = draw(st.integers(0, memory)) if memory else 0
+        distances = {other: 10 if other == number else draw(st.integers(11, 14)) for other in numbers}
+        nodes[number] = Node(CpuSet(own), memory * MIB, free * MIB, {}, distances)
+    assume(all_cpus)
+    return Host(nodes, dict(sorted(all_cpus.items())))
+
+
+@st.composite
+def random_requests(draw: st.DrawFn, host: Host) -> Request:
+    vcpus = draw(st.integers(1, len(host.cpus) + 1))
+    free = sum(node.free or 0 for node in host.nodes.values()) // MIB
+    memory = draw(st.integers(1, max(1, free + 1))) * MIB
+    threads = draw(st.sampled_from([None, None, *(number for number in (1, 2, 4) if vcpus % number == 0)]))
+    reserved, excluded = (draw(st.lists(st.sampled_from(sorted(host.cpus)), max_size=4, unique=True)) for _ in range(2))
+    excluded = [cpu for cpu in excluded if cpu not in reserved]
+    nodes = draw(st.sampled_from([None, None, None, 1, 2, 3]))
+    return Request(
+        guest(vcpus, memory),
+        threads=threads,
+        nodes=nodes,
+        spread=nodes is None and draw(st.booleans()),
+        mode=draw(st.sampled_from(MODES)),
+        reserve=cpus(",".join(map(str, reserved))) if reserved else None,
+        exclude=cpus(",".join(map(str, excluded))) if excluded else None,
+    )
+
+
+def taken(request_: Request, host: Host) -> CpuSet:
+    """CPUs that are not for vCPUs."""
+    return CpuSet.union(
+        lookup.cpuset(these, host) for these in (request_.reserve, request_.exclude) if these is not None
+    )
+
+
+def cores_on(host: Host, node: int, reserved: CpuSet, threads: int) -> int:
+    """How many guest cores of so many threads a node can take, counted afresh."""
+    cores = {host.cpus[cpu].siblings & host.nodes[node].cpus for cpu in host.nodes[node].cpus}
+    if threads > max(len(cpu.siblings) for cpu in host.cpus.values()):
+        return len(host.nodes[node].cpus - reserved) // threads
+    return sum(len(core - reserved) // threads for core in cores)
+
+
+def holding(request_: Request, host: Host, threads: int) -> Iterator[tuple[int, ...]]:
+    """All sets of nodes that hold the guest with so many threads a core, by their size."""
+    reserved = taken(request_, host)
+    wanted, memory = request_.guest.max_vcpus // threads, request_.guest.total_memory // MIB
+    cores = {node: cores_on(host, node, reserved, threads) for node in host.nodes}
+    mebibytes = {number: (node.free or 0) // MIB for number, node in host.nodes.items()}
+    usable = [node for node in host.nodes if cores[node] and mebibytes[node]]
+    cells = memory if request_.mode != "interleave" else len(usable)  # each has a step of memory at least
+    for size in range(1, min(len(usable), wanted, cells) + 1):
+        for nodes in itertools.combinations(usable, size):
+            enough = sum(mebibytes[node] for node in nodes) >= memory
+            if request_.mode == "interleave":
+                enough = all(mebibytes[node] * MIB * size >= request_.guest.total_memory for node in nodes)
+            if enough and sum(cores[node] for node in nodes) >= wanted:
+                yield nodes
+
+
+def all_plans(request_: Request, host: Host) -> dict[int, dict[int, list[tuple[int, ...]]]]:
+    """How many nodes -> threads of a core -> the sets of nodes."""
+    vcpus = request_.guest.max_vcpus
+    most = max(len(cpu.siblings) for cpu in host.cpus.values())
+    threads = [number for number in range(most, 0, -1) if vcpus % number == 0]
+    found: dict[int, dict[int, list[tuple[int, ...]]]] = {}
+    for number in threads if request_.threads is None else [request_.threads]:
+        for nodes in holding(request_, host, number):
+            if request_.nodes in (None, len(nodes)):
+                found.setdefault(len(nodes), {}).setdefault(number, []).append(nodes)
+    return found
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_any_host_and_any_guest(data: st.DataObject) -> None:
+    host = data.draw(random_hosts())
+    request_ = data.draw(random_requests(host))
+    possible = all_plans(request_, host)
+    try:
+        result = plan(request_, host)
+    except Refused as refused:
+        assert possible == {}
+        check_nearest(str(refused), request_, host)
+        return
+    threads, size = max((threads, size) for size, by_threads in possible.items() for threads in by_threads)
+    if not request_.spread:
+        size = min(possible)
+        threads = max(possible[size])
+    assert (len(result.nodes), result.topology.threads) == (size, threads)
+    assert tuple(sorted(result.nodes)) in possible[size][threads]
+
+    def apart(nodes: tuple[int, ...]) -> int:
+        return sum(host.nodes[one].distances[two] for one, two in itertools.permutations(nodes, 2))
+
+    assert apart(result.nodes) == min(map(apart, possible[size][threads]))
+    check_what_is_printed(result, request_, host)
+
+
+def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
+    wanted, problems = properties.parse(result.values)
+    assert problems == ()
+    fitting = replace(request_.guest, topology=result.topology)
+    placed = place(wanted, fitting, host)
+    assert placed.warnings == ()
+    assert placed.pins is not None
+    assert placed.cells is not None
+    used = [cpu for cpus_of_one in placed.pins.vcpus.values() for cpu in cpus_of_one]
+    assert sorted(placed.pins.vcpus) == list(range(request_.guest.max_vcpus))
+    assert (len(set(used)), len(used)) == (len(placed.pins.vcpus), len(placed.pins.vcpus))
+    assert not CpuSet(used) & taken(request_, host)
+    assert placed.pins.emulator
+    if request_.exclude is not None:
+        assert not placed.pins.emulator & lookup.cpuset(request_.exclude, host)
+    if request_.reserve is not None:
+        assert placed.pins.emulator == lookup.cpuset(request_.reserve, host)
+    threads = result.topology.threads
+    if threads <= max(len(cpu.siblings) for cpu in host.cpus.values()):
+        for first in range(0, request_.guest.max_vcpus, threads):
+            core = {placed.pins.vcpus[vcpu].last for vcpu in range(first, first + threads)}
+            assert core <= set(host.cpus[min(core)].siblings)
+    if request_.mode != "interleave":
+        for cell, node in zip(placed.cells, result.nodes):
+            assert cell.nodes == CpuSet([node])
+            assert cell.memory <= (host.nodes[node].free or 0)
+            assert all(placed.pins.vcpus[vcpu].last in host.nodes[node].cpus for vcpu in cell.vcpus)
+    assert result.topology.sockets * result.topology.cores * threads == request_.guest.max_vcpus
+
+
+def check_nearest(told: str, request_: Request, host: Host) -> None:
+    """What is said to fit does."""
+    if match := re.search(r"it fits on (\d+) node", told):
+        assert len(plan(replace(request_, nodes=int(match[1])), host).nodes) == int(match[1])
+    elif told.endswith("it fits with --threads 1"):
+        plan(replace(request_, threads=1), host)
+    elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) KiB", told):
+        smaller = guest(int(match[1]), int(match[2]))
+        threads = 1 if "and --threads 1, on" in told else request_.threads
+        assert (smaller, threads) != (request_.guest, request_.threads)
+        plan(replace(request_, nodes=None, guest=smaller, threads=threads), host)
+    else:
+        assert told.endswith("choose another host")
