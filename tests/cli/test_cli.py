@@ -8,7 +8,6 @@ import json
 import os
 import pty
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest import cli, planner
+from largeguest import cli
 from largeguest.engine import expressions
 from largeguest.host import sysfs
 from largeguest.rewrite import rewrite
@@ -733,33 +732,6 @@ def test_the_manual_page_has_every_command_and_option() -> None:
     assert documented == set.union(*map(long_options, commands().values()))
     assert set(re.findall(r"^\.B largeguest ([a-z-]+)$", page, re.MULTILINE)) == set(commands())
     assert set(re.findall(r"^\.TP\n\.B ([a-z-]+)$", page.partition(".SH OPTIONS")[0], re.MULTILINE)) == set(commands())
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["largeguest", ""], {*commands(), "--help"}),
-        (["largeguest", "pl"], {"plan"}),
-        *((["largeguest", name, "--"], long_options(parser)) for name, parser in commands().items()),
-        (["largeguest", "plan", "--mode", ""], set(planner.MODES)),
-        (["largeguest", "plan", "--vcpus", ""], set()),
-        (["largeguest", "check", "--host", "lo"], {"local"}),
-        (["largeguest", "check", "larg"], {"largeguest"}),
-        (["largeguest", "plan", "--svg", "larg"], {"largeguest"}),
-    ],
-    ids=str,
-)
-def test_completion(words: list[str], offered: set[str]) -> None:
-    quoted = " ".join(map(shlex.quote, words))
-    script = f"""
-        . largeguest/largeguest.bash
-        COMP_WORDS=({quoted}) COMP_CWORD={len(words) - 1}
-        _largeguest largeguest {shlex.quote(words[-1])} {shlex.quote(words[-2])}
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-        complete -p largeguest >/dev/null
-    """
-    ended = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (set(filter(None, ended.stdout.splitlines())), ended.stderr) == (offered, "")
 
 
 @pytest.mark.parametrize(("arguments", "version"), [([], "4.7"), (["--cver", "4.6"], "4.6")])

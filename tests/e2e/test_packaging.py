@@ -25,6 +25,11 @@ POINTS = (
     "before_vm_migrate_destination",
     "before_vm_start",
 )
+COMPLETIONS = (
+    "bash-completion/completions/largeguest",
+    "fish/vendor_completions.d/largeguest.fish",
+    "zsh/site-functions/_largeguest",
+)
 SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point in POINTS)}
 
 
@@ -64,7 +69,7 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
         *SCRIPTS,
         f"/usr/share/doc/vdsm-hook-largeguest-{version}/README",
         f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
-        "/usr/share/bash-completion/completions/largeguest",
+        *(f"/usr/share/{path}" for path in COMPLETIONS),
         "/usr/share/man/man1/largeguest.1",
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
@@ -113,7 +118,8 @@ def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # n
     project = {path for path in tracked.stdout.split() if not path.startswith(".") and (ROOT / path).exists()}
     assert project - inside == set()
     made = {path for path in inside - project if not path.startswith("build-aux/")}
-    assert {Path(path).name for path in made} == {"Makefile.in", "configure", "aclocal.m4"}
+    completions = {Path(path).name for path in COMPLETIONS}
+    assert {Path(path).name for path in made} == {"Makefile.in", "configure", "aclocal.m4", *completions}
 
 
 def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001 (configured)
@@ -123,11 +129,16 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
         "/bin/largeguest",
         *(f"/hooks/{point}/50_largeguest" for point in POINTS),
         *modules_below("/py"),
-        "/usr/local/share/bash-completion/completions/largeguest",
+        *(f"/usr/local/share/{path}" for path in COMPLETIONS),
         "/usr/local/share/man/man1/largeguest.1",
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/local/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
     }
+    for path in COMPLETIONS:
+        shell = path.partition("/")[0].removesuffix("-completion")
+        command = [sys.executable, "-m", "largeguest.cli.completion", shell]
+        generated = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+        assert (tmp_path / "usr/local/share" / path).read_bytes() == generated
     make(sources, "uninstall", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
     assert files_below(tmp_path) == set()
 
