@@ -525,6 +525,18 @@ def test_a_host_takes_over_only_what_the_keeper_will_carry_out(
     assert [str(problem) for problem in kept.problems] == ([] if told is None else [f"largeguest: {told}"])
 
 
+@pytest.mark.parametrize(("policy", "code"), [(b"none", 2), (b"dedicated", 0), (b"isolate-threads", 0)])
+def test_under_an_exclusive_policy_vdsm_rewrites_what_travels(
+    run_hook: Hook, domxml: Path, policy: bytes, code: int
+) -> None:
+    elsewhere = (
+        b"<cputune><emulatorpin cpuset='99'/></cputune><cpu><numa><cell id='0' cpus='0-3' memory='1024'/></numa></cpu>"
+        b"<numatune><memnode cellid='0' mode='strict' nodeset='9'/></numatune><devices>"
+    )
+    domxml.write_bytes(RAN.replace(b"cpuPolicy>none<", b"cpuPolicy>%s<" % policy).replace(b"<devices>", elsewhere))
+    assert run_hook(domxml, {"cputune": "0#0"}, point="before_vm_migrate_destination").returncode == code
+
+
 @pytest.mark.parametrize(
     ("policy", "code"),
     [

@@ -43,11 +43,13 @@ def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
 
     What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
     vCPUs under the CPU pinning policy manual, which is also what VDSM infers where there is none; under others VDSM
-    removes these. On arrival the keeper carries cputune out again, under each policy that leaves the layout to the
-    properties: so what it would refuse is refused here. Nothing else about the guest is checked: that was settled at
-    its start, and memory may have been plugged in since.
+    removes these. On arrival the keeper carries cputune out again, so what it would refuse is refused here. Nothing
+    else about the guest is checked: that was settled at its start, and memory may have been plugged in since. Under an
+    exclusive policy nothing is checked: the layout is the engine's, and VDSM rewrites it for this host.
     """
-    cputune = properties.cputune if check_guest.engines_layout(guest) is None else None
+    if check_guest.engines_layout(guest) is not None:
+        return Placement()
+    cputune = properties.cputune
     held = Resolution(Placement(Pins()), ()) if cputune is None else _resolve_to_hold(cputune, guest, host)
     problems = [problem for problem in held.problems if not problem.warning]  # which its start has reported
     travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
