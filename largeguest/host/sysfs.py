@@ -100,10 +100,10 @@ class _Tree:
 
     def cpu(self, number: int) -> Cpu:
         folder = os.path.join(self._system, "cpu", f"cpu{number}", "topology")
-        core = _number(os.path.join(folder, "core_id"))
+        core = _id(os.path.join(folder, "core_id"))
         return Cpu(
-            socket=_number(os.path.join(folder, "physical_package_id")) or 0,
-            die=_number(os.path.join(folder, "die_id")) or 0,
+            socket=_id(os.path.join(folder, "physical_package_id")) or 0,
+            die=_id(os.path.join(folder, "die_id")) or 0,
             core=number if core is None else core,
             siblings=CpuSet(self.siblings(number)),
         )
@@ -231,6 +231,12 @@ def _number(path: str) -> int | None:
     """The number in a file; None where there is none, or the kernel says -1 for "not known"."""
     text = _read(path) or ""
     return int(text) if text.isdigit() else None
+
+
+def _id(path: str) -> int | None:
+    """The id in a file; None also for one above MAX_ID, of which no set can be made."""
+    number = _number(path)
+    return None if number is None or number > MAX_ID else number
 
 
 def _unusable(what: str, fix: str) -> Refused:

@@ -101,7 +101,10 @@ def test_what_is_not_known_is_none(tmp_path: Path) -> None:
     assert (node.memory, node.free) == (None, None)
 
 
-@pytest.mark.parametrize(("name", "text"), [("physical_package_id", "-1"), ("die_id", "-1"), ("die_id", None)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("physical_package_id", "-1"), ("die_id", "-1"), ("die_id", None), ("physical_package_id", "2147483647")],
+)
 def test_a_number_that_the_kernel_does_not_know_is_0(tmp_path: Path, name: str, text: str | None) -> None:
     root = Path(hosts.save(HOSTS["one node"], tmp_path))
     path = root / "devices/system/cpu/cpu0/topology" / name
