@@ -87,7 +87,7 @@ class Ram:
 class Libvirt:
     """A connection to a libvirt daemon through virsh, with the files of its guests in the folder `home`."""
 
-    def __init__(self, home: Path, uri: str, user: int = 0, boot_seconds: float = 60) -> None:
+    def __init__(self, home: Path, uri: str, user: int = 0, boot_seconds: float = 180) -> None:
         self.home, self._uri, self._user, self._boot_seconds = home, uri, user, boot_seconds
         self.console = home / "console"
         self.more_cmdline = ""
