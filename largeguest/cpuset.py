@@ -133,7 +133,7 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuSet:
         span = CpuSet.span(*parse_range(source, max(at, caret + 1), stop))
         ids = ids | span if caret < 0 else ids - span
     if not ids:
-        raise ParseError(source, start, end, "leaves nothing", "name at least one id that no later ^ takes out")
+        raise ParseError(source, start, end, "leaves nothing", "name at least one id that no later ^ removes")
     return ids
 
 
@@ -167,13 +167,13 @@ def not_an_item(
     source: str,
     start: int,
     end: int,
-    missing: tuple[str, str] = ("an id", "write an id or take the comma out"),
+    missing: tuple[str, str] = ("an id", "write one or remove the comma"),
     strange: tuple[str, str] = ("is not an id or a range", "write for example 3, 2-5 or ^3"),
 ) -> ParseError:
     """The error for `source[start:end]`, a piece between commas: nothing is there, or no item."""
     start, end = strip(source, start, end)
     if start == end:
-        return ParseError(source, start, end, f"stands where {missing[0]} is missing", missing[1])
+        return ParseError(source, start, end, f"is empty, {missing[0]} is missing here", missing[1])
     return ParseError(source, start, end, *strange)
 
 

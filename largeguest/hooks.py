@@ -98,7 +98,7 @@ def _put_back(uuid: str) -> int:
         _tell(str(refused))
         return 1
     except libvirt.libvirtError as error:
-        _tell(str(Problem("cputune", f"libvirt did not pin: {quote(str(error), 200)}", mend)))
+        _tell(str(Problem("cputune", f"libvirt could not pin the VM: {quote(str(error), 200)}", mend)))
         return 1
     if not_pinned:
         what, mend = f"libvirt: {pins.refused_text(not_pinned)}", f"the VM runs without these pins; {start}"
@@ -224,7 +224,7 @@ def _replace(path: str, content: bytes) -> None:
     try:
         _replace_whole(path, content)
     except OSError as error:
-        raise _cannot("replace", path, error, "make its folder writable, with space left") from None
+        raise _cannot("replace", path, error, "its folder must be writable, with free space") from None
 
 
 def _cannot(do: str, path: str, error: OSError, fix: str) -> Exception:
@@ -259,7 +259,7 @@ def describe(error: BaseException) -> str:
     import traceback
 
     frames = "".join(traceback.format_tb(error.__traceback__))
-    return f"largeguest: not foreseen, please report this:\n{frames}{type(error).__name__}"
+    return f"largeguest: unexpected error, please report it:\n{frames}{type(error).__name__}"
 
 
 def _tell(text: str) -> None:

@@ -202,4 +202,4 @@ class Placement(Record):
             nodes = CpuSet.union(cell.nodes for cell in self.cells if cell.nodes is not None)
             where = f" on host {name_ids('node', nodes)}" if nodes else ""
             parts.append(f"guestnuma: {plural(len(self.cells), 'cell')}{where}, {plural(vcpus, 'vCPU')}, {memory} KiB")
-        return "; ".join(parts) or "nothing asked for"
+        return "; ".join(parts) or "nothing requested"

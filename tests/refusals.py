@@ -5,20 +5,20 @@ from __future__ import annotations
 
 REFUSALS = [
     ({"cputune": "0"}, 'cputune: "0" at 0: "0" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3'),
-    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write its number, a range, emulator or iothread1'),
+    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write a number, a range, emulator or iothread1'),
     ({"cputune": "0#b"}, 'cputune: "0#b" at 2: "b" is not a CPU, a range or a place (node0, socket0, socket0.core0)'),
     (
         {"cputune": "0#0,,1"},
-        'cputune: "0#0,,1" at 4: "" stands where a CPU is missing: write one or take the comma out',
+        'cputune: "0#0,,1" at 4: "" is empty, a CPU is missing here: write one or remove the comma',
     ),
     ({"cputune": "0#3-1"}, 'cputune: "0#3-1" at 2: "3-1" runs backwards: write 1-3'),
     ({"cputune": "0#99999"}, 'cputune: "0#99999" at 2: "99999" is too large: ids go from 0 to 16383'),
     (
         {"cputune": "0#1,^1"},
-        'cputune: "0#1,^1" at 2: "1,^1" leaves nothing: name at least one id that no later ^ takes out',
+        'cputune: "0#1,^1" at 2: "1,^1" leaves nothing: name at least one id that no later ^ removes',
     ),
-    ({"cputune": "0#0#0"}, 'cputune: "0#0#0" at 3: "#" is one too many: put a comma between two entries'),
-    ({"cputune": "4#0"}, "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out"),
+    ({"cputune": "0#0#0"}, 'cputune: "0#0#0" at 3: "#" is an unexpected second "#": put a comma between two entries'),
+    ({"cputune": "4#0"}, "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: remove its pin"),
     ({"cputune": "0#0,0#1"}, "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
     (
         {"numatune": "local#0"},
@@ -31,11 +31,11 @@ REFUSALS = [
     ),
     (
         {"numatune": "strict#"},
-        'numatune: "strict#" at 7: "" stands where a node is missing: write one or take the comma out',
+        'numatune: "strict#" at 7: "" is empty, a node is missing here: write one or remove the comma',
     ),
     (
         {"numatune": "preferred#0-1"},
-        "numatune: preferred names nodes 0-1, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
+        "numatune: preferred names nodes 0-1, but older QEMU (7.2) silently uses only the first: name one node, or write interleave#",
     ),
     ({"guestnuma": "0-3"}, 'guestnuma: "0-3" at 0: "0-3" has no memory: write <vcpus>#<memory>, for example 0-3#4G'),
     (
@@ -49,7 +49,7 @@ REFUSALS = [
     ),
     (
         {"guestnuma": "0-7#524288"},
-        "guestnuma: vCPUs 4-7 do not exist, the VM has vCPUs 0-3: let the cells end with vCPU 3",
+        "guestnuma: vCPUs 4-7 do not exist, the VM has vCPUs 0-3: name no vCPU above 3",
     ),
     ({"guestnuma": "0,3#524288"}, "guestnuma: vCPUs 1-2 are in no cell: name all of 0-3"),
     ({"cputune": "0#16"}, "cputune: CPU 16 is not online on this host, which has 0-15: pin to CPUs that are online"),
@@ -63,18 +63,18 @@ REFUSALS = [
     ),
     (
         {"guestnuma": "0-1#262144,2-3#262145"},
-        "guestnuma: cell 1 has 262145 KiB, which is no multiple of 1024 KiB: write 262144 or 263168; largeguest: "
-        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away, or write * for one "
+        "guestnuma: cell 1 has 262145 KiB, which is not a multiple of 1024 KiB: write 262144 or 263168; largeguest: "
+        "guestnuma: the cells have 524289 KiB, but the VM has 524288 KiB: remove 1 KiB, or write * for one "
         "cell's memory",
     ),
     (
         {"guestnuma": "0-3#524289"},
-        "guestnuma: cell 0 has 524289 KiB, which is no multiple of 1024 KiB: write 524288 or 525312; largeguest: "
-        "guestnuma: the cells hold 524289 KiB but the VM has 524288 KiB: take 1 KiB away, or write * for one cell's memory",
+        "guestnuma: cell 0 has 524289 KiB, which is not a multiple of 1024 KiB: write 524288 or 525312; largeguest: "
+        "guestnuma: the cells have 524289 KiB, but the VM has 524288 KiB: remove 1 KiB, or write * for one cell's memory",
     ),
     (
         {"guestnuma": "0-3#262144"},
-        "guestnuma: the cells hold 262144 KiB but the VM has 524288 KiB: add 262144 KiB, or write * for one cell's memory",
+        "guestnuma: the cells have 262144 KiB, but the VM has 524288 KiB: add 262144 KiB, or write * for one cell's memory",
     ),
     (
         {"cputune": "0#\u00e9", "numatune": "strict#\x07"},
@@ -84,9 +84,9 @@ REFUSALS = [
     (
         {"cputune": "x", "numatune": "preferred#0-1", "guestnuma": "0-3#1048576"},
         'cputune: "x" at 0: "x" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3; largeguest: '
-        "guestnuma: the cells hold 1048576 KiB but the VM has 524288 KiB: take 524288 KiB away, or write * for one "
+        "guestnuma: the cells have 1048576 KiB, but the VM has 524288 KiB: remove 524288 KiB, or write * for one "
         "cell's memory; largeguest: "
-        "numatune: preferred names nodes 0-1, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
+        "numatune: preferred names nodes 0-1, but older QEMU (7.2) silently uses only the first: name one node, or write interleave#",
     ),
 ]
 

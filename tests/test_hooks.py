@@ -127,7 +127,7 @@ NOT_PINNED = "the VM runs without its pins; start the keeper: systemctl enable -
     ("cputune", "more", "code", "calls", "told"),
     [
         ("0#node1,1#3", "", 0, "[('vcpu0', '4,5,6,7'), ('vcpu1', '3')]", ""),
-        ("0#node9", "", 1, "[]", "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that are there"),
+        ("0#node9", "", 1, "[]", "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that exist"),
         (
             "0#1",
             "domain.broken = fake_libvirt.libvirtError('no luck')",
@@ -135,7 +135,13 @@ NOT_PINNED = "the VM runs without its pins; start the keeper: systemctl enable -
             "[]",
             f'cputune: libvirt: vcpu0 cannot be pinned: "no luck": {NOT_PINNED.replace("its pins", "these pins")}',
         ),
-        ("0#1", "world.domains.clear()", 1, "[]", f'cputune: libvirt did not pin: "Domain not found": {NOT_PINNED}'),
+        (
+            "0#1",
+            "world.domains.clear()",
+            1,
+            "[]",
+            f'cputune: libvirt could not pin the VM: "Domain not found": {NOT_PINNED}',
+        ),
         (
             "0#1",
             "sys.modules['libvirt'] = None",
@@ -347,7 +353,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_hook: Hook,
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert result.stderr == (
         f'largeguest: _hook_domxml: cannot replace the file "{domxml}": File too large: '
-        "make its folder writable, with space left\n"
+        "its folder must be writable, with free space\n"
     )
     assert domxml.read_bytes() == PLAIN
     assert list(domxml.parent.iterdir()) == [domxml]
@@ -360,7 +366,7 @@ def test_not_foreseen_is_a_traceback_without_the_xml(run_hook: Hook, domxml: Pat
     )
     result = run_hook(domxml, {"cputune": "0#0"}, first=broken)
     assert result.returncode == 2
-    assert result.stderr.startswith("largeguest: not foreseen, please report this:\n  File ")
+    assert result.stderr.startswith("largeguest: unexpected error, please report it:\n  File ")
     assert result.stderr.endswith("\nValueError\n")
     assert "hidden-word" not in result.stderr
     assert domxml.read_bytes() == PLAIN
@@ -379,7 +385,7 @@ def test_a_warning_does_not_stop_the_vm(run_hook: Hook, domxml: Path) -> None:
     assert (result.returncode, result.stderr) == (
         0,
         "largeguest: guestnuma: 2 cells, 4 vCPUs, 524288 KiB; largeguest: warning: guestnuma: guest socket 0 is cut by "
-        "a cell boundary (a socket has 2 vCPUs): let each cell have whole sockets, or change the VM's sockets\n",
+        "a cell boundary (a socket has 2 vCPUs): give each cell whole sockets, or change the VM's sockets\n",
     )
 
 
@@ -417,7 +423,7 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
         (
             {"cputune": "0#node4"},
             "",
-            "largeguest: cputune: node4 is not on this host, which has nodes 0-3: name CPUs that are there\n",
+            "largeguest: cputune: node4 is not on this host, which has nodes 0-3: name CPUs that exist\n",
         ),
         (
             {"cputune": "0#16,1#99"},
@@ -455,7 +461,7 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
             {"cputune": "0#0"},
             "<cpu><numa><cell id='0' cpus='0-3' memory='5242880'/></numa></cpu>"
             "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
-            "largeguest: domain XML: the engine's NUMA pinning: 5242880 KiB are bound to node 1, where 4194304 KiB fit: "
+            "largeguest: domain XML: the engine's NUMA pinning: 5242880 KiB are bound to node 1, where only 4194304 KiB fit: "
             "choose another host, or change it in the engine\n",
         ),
         (
@@ -490,7 +496,7 @@ def test_a_host_that_takes_over_a_vm(
     assert (domxml.read_bytes(), domxml.stat().st_ino) == (ran, before.st_ino)
 
 
-NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that are there"
+NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that exist"
 
 
 @pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])
@@ -500,9 +506,9 @@ NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs tha
     [
         ("0#node9", NODE_9),
         ("emulator#node9", NODE_9),
-        ("9#0", "cputune: vCPU 9 does not exist, the VM has vCPUs 0-3: take their pins out"),
+        ("9#0", "cputune: vCPU 9 does not exist, the VM has vCPUs 0-3: remove its pin"),
         ("0#0,0#1", "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
-        ("0-3#=0,1", "cputune: 0-3#=0,1 wants 4 CPUs, but 2 can be had: name more CPUs, or write # without ="),
+        ("0-3#=0,1", "cputune: 0-3#=0,1 needs 4 CPUs, only 2 are available: name more CPUs, or write # without ="),
         ("0#0,3,1#2", None),  # doubtful, but its start has reported that
     ],
 )
@@ -639,8 +645,8 @@ def test_memory_hotplug_concerns_guestnuma_only(run_hook: Hook, domxml: Path, en
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        (b"<disk/>", "the outermost element is not <memory>: give libvirt's XML of that kind"),
-        (b"", "not well-formed at line 1, column 1: look for who wrote it, maybe another hook"),
+        (b"<disk/>", "the root element is not <memory>: give libvirt's <memory> XML"),
+        (b"", "not well-formed at line 1, column 1: find out what wrote it, perhaps another hook"),
     ],
 )
 def test_memory_hotplug_of_something_else(run_hook: Hook, domxml: Path, device: bytes, message: str) -> None:

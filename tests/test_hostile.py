@@ -52,7 +52,7 @@ def hook(tmp_path: Path, four_nodes: str) -> Measured:
     return run
 
 
-LOOK = ": look for who wrote it, maybe another hook"
+LOOK = ": find out what wrote it, perhaps another hook"
 DOCUMENTS = [
     (b"", f"not well-formed at line 1, column 1{LOOK}"),
     (b"\0" * 1000, f"not well-formed at line 1, column 1{LOOK}"),
@@ -62,19 +62,19 @@ DOCUMENTS = [
     (b"<domain>&undefined;</domain>", f"not well-formed at line 1, column 20{LOOK}"),
     (b"<domain>" * 100_000, "not well-formed at line 1, column 205"),
     (b"<domain>" + b"<a>" * 250_000 + b"</a>" * 250_000 + b"</domain>", "not well-formed at line 1, column 77"),
-    (b"<a/>", "the outermost element is not <domain>: give libvirt's XML of that kind"),
-    (b"<o:domain xmlns:o='o'/>", "the outermost element is not <domain>: give libvirt's XML of that kind"),
+    (b"<a/>", "the root element is not <domain>: give libvirt's <domain> XML"),
+    (b"<o:domain xmlns:o='o'/>", "the root element is not <domain>: give libvirt's <domain> XML"),
     (PLAIN.decode().encode("utf-16"), f"not well-formed at line 1, column 1{LOOK}"),
     (b"<?xml version='1.0' encoding='UTF-7'?><domain>+ADw-/domain>", None),
     (
         b"<!DOCTYPE domain [<!ENTITY a 'aaaaaaaaaa'>"
         + b"".join(b"<!ENTITY %c '%s'>" % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9))
         + b"]><domain><memory>&j;</memory></domain>",
-        "has a document type declaration, which libvirt needs not",
+        "has a document type declaration, which libvirt does not need",
     ),
     (
         b"<!DOCTYPE domain SYSTEM 'http://192.0.2.1/a.dtd'><domain/>",
-        "has a document type declaration, which libvirt needs not",
+        "has a document type declaration, which libvirt does not need",
     ),
     (b"<domain>" + b"<a/>" * 1_000_000 + b"</domain>", f"has more than 600000 tags{LOOK}"),
     (
@@ -92,7 +92,7 @@ def test_documents(hook: Measured, tmp_path: Path, document: bytes, told: str | 
     code, mebibytes, said = hook(path, numatune="0")
     assert code == 2
     assert said.startswith(f"largeguest: domain XML: {told or ''}")
-    assert (said.count("\n"), said.isascii(), "not foreseen" in said) == (1, True, False)
+    assert (said.count("\n"), said.isascii(), "unexpected error" in said) == (1, True, False)
     assert path.read_bytes() == document
     assert mebibytes < 100
 
@@ -135,7 +135,7 @@ def test_properties(hook: Measured, tmp_path: Path, name: str, value: str) -> No
     path.write_bytes(PLAIN)
     code, mebibytes, said = hook(path, **{name: value})
     assert (code, path.read_bytes()) == (2, PLAIN)
-    assert (said.startswith(f"largeguest: {name}: "), said.count("\n"), "not foreseen" in said) == (True, 1, False)
+    assert (said.startswith(f"largeguest: {name}: "), said.count("\n"), "unexpected error" in said) == (True, 1, False)
     assert all(32 <= ord(character) < 127 for character in said.rstrip("\n"))
     assert len(said) < 4000
     assert mebibytes < 100
@@ -198,5 +198,5 @@ def test_file_systems(tmp_path: Path, four_nodes: str, options: str, why: str) -
     )
     assert (ended.returncode, ended.stderr) == (
         2,
-        CANNOT.format(do="replace", path=path, why=why, fix="make its folder writable, with space left"),
+        CANNOT.format(do="replace", path=path, why=why, fix="its folder must be writable, with free space"),
     )

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if sys.stdout is None:
-            raise Refused([Problem("", "the standard output is closed", "leave it open", kind=USAGE)])
+            raise Refused([Problem("", "standard output is closed", "leave it open", kind=USAGE)])
         code = int(options.run(options))
         sys.stdout.flush()
         return code
@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
   largeguest plan --vcpus 64 --memory 512G
   largeguest plan --domain vm.xml --host caps.xml --svg plan.svg
   largeguest check --cputune 0-3#=node0 --guestnuma '0-3#*@0' vm.xml
-exit code: 0 done; 1 the hook would refuse, there is no plan, or pins are not as cputune says; 2 wrong command line, or
-a file cannot be used""",
+exit code: 0 done; 1 the hook would refuse, there is no plan, or pins differ from cputune; 2 wrong command line, or a
+file cannot be used""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)

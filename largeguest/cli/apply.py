@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
     command = options.add_command(
         commands,
         "apply",
-        "print what the hook would make of a domain XML",
-        "Print what the hook would make of a domain XML; nothing is changed or started.",
+        "print a domain XML as the hook would rewrite it",
+        "Print a domain XML as the hook would rewrite it; nothing is changed or started.",
         "largeguest apply --diff --cputune 0#0,1#1 --numatune strict#0 vm.xml",
     )
     options.add_properties(command)

@@ -29,8 +29,8 @@ def add(commands: Commands) -> None:
     check = options.add_command(
         commands,
         "check",
-        "check properties against a host, and a VM",
-        "Run all checks of the hook, without a VM those that need none.",
+        "check properties against a host and a VM",
+        "Run all of the hook's checks; without a VM, those that do not need one.",
         "largeguest check --cputune 0#0,1#1 --numatune strict#0 --host caps.xml vm.xml",
     )
     options.add_properties(check)
@@ -63,7 +63,7 @@ def _run(typed: argparse.Namespace) -> int:
     print(f"{plural(fatal, 'error')}, {plural(len(found) - fatal, 'warning')}")
     if typed.svg is not None and host is not None:
         if fatal:
-            print("largeguest: no picture of what is refused", file=sys.stderr)
+            print("largeguest: no picture written: the layout is refused", file=sys.stderr)
         else:
             files.draw(typed.svg, layout.lay_out(host, placement, drawn, shares))
     return 1 if fatal else 0

@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
     config = options.add_command(
         commands,
         "engine-config",
-        "print the command that tells the engine of the properties",
-        "Print the engine-config command for the engine's machine, quoted for the shell.",
+        "print the command that defines the properties in the engine",
+        "Print the engine-config command to run on the engine's machine, quoted for the shell.",
         "largeguest engine-config --cver 4.6",
     )
     config.add_argument(

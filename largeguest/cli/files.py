@@ -26,7 +26,7 @@ def document(path: str) -> bytes:
     """The content of a file, or of the standard input; of one that is too large a byte more than is allowed."""
     if path == "-":
         if sys.stdin is None:
-            raise unusable("the standard input is closed", "write a file's name instead of -")
+            raise unusable("standard input is closed", "name a file instead of -")
         return sys.stdin.buffer.read(MAX_DOCUMENT + 1)
     with open(path, "rb") as file:
         try:

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         commands,
         "keeper",
         "hold the pins of running VMs",
-        "Put the pins of running VMs back whenever they are moved, until it is stopped. The service\n"
+        "Put the pins of running VMs back whenever something moves them, until stopped. The service\n"
         "vdsm-largeguest-keeper runs this.",
         "systemctl enable --now vdsm-largeguest-keeper",
         "largeguest keeper --connect qemu:///system",

@@ -29,7 +29,9 @@ def add_command(commands: Commands, name: str, short: str, text: str, *examples:
 
 
 def add_connect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--connect", default=SYSTEM, metavar="URI", help="the libvirt to ask (default: %(default)s)")
+    parser.add_argument(
+        "--connect", default=SYSTEM, metavar="URI", help="the libvirt to connect to (default: %(default)s)"
+    )
 
 
 def add_properties(parser: argparse.ArgumentParser) -> None:
@@ -48,13 +50,13 @@ def add_host(parser: argparse.ArgumentParser, none: bool = False) -> None:
 
 
 def add_svg(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--svg", type=picture, metavar="FILE", help="write a picture to FILE, too")
+    parser.add_argument("--svg", type=picture, metavar="FILE", help="also write a picture to FILE")
 
 
 def picture(name: str) -> str:
     """The name of a file for a picture."""
     if name in ("", "-"):
-        raise argparse.ArgumentTypeError("name a file, the text goes to the standard output")
+        raise argparse.ArgumentTypeError("name a file: the text goes to standard output")
     return name
 
 
@@ -82,7 +84,7 @@ def amount(text: str) -> int:
     except ParseError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if not kib:
-        raise argparse.ArgumentTypeError("0 is too little")
+        raise argparse.ArgumentTypeError("must be more than 0")
     return kib
 
 

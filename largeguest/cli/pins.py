@@ -32,8 +32,8 @@ def add(commands: Commands) -> None:
         commands,
         "pins",
         "print the pins of running VMs",
-        "Print where the vCPUs, emulators and iothreads of running VMs should be by their cputune, and where they\n"
-        "are. The exit code is 1 if some are elsewhere, or if that cannot be determined.",
+        "Print the CPUs that the vCPUs, emulators and iothreads of running VMs should run on by their cputune, and\n"
+        "those that they may run on. The exit code is 1 if any differ, or if that cannot be determined.",
         "largeguest pins db01",
         "largeguest pins --connect qemu+ssh://host2/system",
     )

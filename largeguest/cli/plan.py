@@ -24,9 +24,9 @@ def add(commands: Commands) -> None:
     plan = options.add_command(
         commands,
         "plan",
-        "write the properties for a VM on a host",
-        "Choose the host's nodes and CPUs for a VM, and print the three properties to type, the topology to give it,\n"
-        "and who then runs where.",
+        "work out the properties for a VM on a host",
+        "Choose the host's nodes and CPUs for a VM, and print the three properties to enter, the topology to set,\n"
+        "and which vCPU then runs on which CPU.",
         "largeguest plan --vcpus 64 --memory 512G",
         "largeguest plan --vcpus 64 --memory 512G --hugepages 1G --reserve 0-1,64-65 --nodes 2",
         "largeguest plan --domain vm.xml --svg plan.svg",
@@ -35,21 +35,21 @@ def add(commands: Commands) -> None:
     )
     _add_vm(plan)
     plan.add_argument(
-        "--threads", type=options.positive, metavar="T", help="threads of a guest core (default: the host's)"
+        "--threads", type=options.positive, metavar="T", help="threads per guest core (default: the host's)"
     )
     plan.add_argument(
         "--reserve",
         type=options.cpus,
         action=options.Longer,
         metavar="CPUSET",
-        help="leave CPUs to the host, emulator and iothreads: 0-1,node3",
+        help="leave these CPUs to the host, emulator and iothreads: 0-1,node3",
     )
     plan.add_argument(
         "--exclude",
         type=options.cpus,
         action=options.Longer,
         metavar="CPUSET",
-        help="do not use these CPUs: those of other VMs",
+        help="do not use these CPUs, such as those of other VMs",
     )
     plan.add_argument(
         "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
@@ -57,7 +57,9 @@ def add(commands: Commands) -> None:
     size = plan.add_mutually_exclusive_group()
     size.add_argument("--nodes", type=options.positive, metavar="K", help="use K nodes of the host")
     size.add_argument("--pack", action="store_true", help="use the fewest nodes that hold the VM (the default)")
-    size.add_argument("--spread", action="store_true", help="use as many nodes as there are guest cores for")
+    size.add_argument(
+        "--spread", action="store_true", help="use as many nodes as possible, each with a guest core or more"
+    )
     options.add_host(plan)
     plan.add_argument("--json", action="store_true", help="print JSON")
     options.add_svg(plan)
@@ -67,15 +69,18 @@ def add(commands: Commands) -> None:
 def _add_vm(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("--vcpus", type=options.positive, metavar="N", help="vCPUs of the VM")
     plan.add_argument(
-        "--memory", type=options.amount, metavar="SIZE", help="memory of the VM: 512G; without a unit KiB"
+        "--memory", type=options.amount, metavar="SIZE", help="memory of the VM: 512G; in KiB without a unit"
     )
     plan.add_argument(
-        "--hugepages", type=options.amount, metavar="SIZE", help="the VM's memory is in huge pages: 2M, 1G"
+        "--hugepages",
+        type=options.amount,
+        metavar="SIZE",
+        help="size of the huge pages that back the VM's memory: 2M, 1G",
     )
     plan.add_argument(
         "--domain",
         metavar="DOMAIN.xml",
-        help="a libvirt domain XML that says vCPUs, memory, huge pages, topology and more, - for standard input",
+        help="a libvirt domain XML that gives vCPUs, memory, huge pages, topology and more, - for standard input",
     )
 
 
@@ -108,7 +113,7 @@ def _guest_to_plan_for(typed: argparse.Namespace) -> tuple[Guest, tuple[str, ...
     if typed.domain is not None:
         for name in ("vcpus", "memory", "hugepages"):
             if getattr(typed, name) is not None:
-                typed.parser.error(f"--{name} does not go with --domain, which says it")
+                typed.parser.error(f"--{name} cannot be combined with --domain, which sets it")
         tree = parse.domain(files.document(typed.domain))
         return read.guest(tree), tuple(read.pci_devices(tree))
     for name in ("vcpus", "memory"):

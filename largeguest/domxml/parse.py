@@ -30,7 +30,7 @@ def device(document: bytes) -> etree._ElementTree:
 
 
 def xml(
-    document: bytes, subject: str, outermost: str, fix: str = "look for who wrote it, maybe another hook"
+    document: bytes, subject: str, outermost: str, fix: str = "find out what wrote it, perhaps another hook"
 ) -> etree._ElementTree:
     """Parse `document`, whose outermost element must be `outermost`.
 
@@ -55,8 +55,8 @@ def xml(
         what = f"not well-formed at line {line}, column {column}"
         raise Refused([Problem(subject, what, fix, kind=INPUT)]) from None
     if root.tag != outermost:
-        what = f"the outermost element is not <{outermost}>"
-        raise Refused([Problem(subject, what, "give libvirt's XML of that kind", kind=INPUT)])
+        what = f"the root element is not <{outermost}>"
+        raise Refused([Problem(subject, what, f"give libvirt's <{outermost}> XML", kind=INPUT)])
     return root.getroottree()
 
 
@@ -69,7 +69,7 @@ def _hostile(document: bytes) -> str | None:
     if any(document.count(b"=", *bounds) > MAX_ATTRIBUTES for bounds in _long_tags(document)):
         return f"has an element with more than {MAX_ATTRIBUTES} attributes"
     if b"<!DOCTYPE" in document:
-        return "has a document type declaration, which libvirt needs not"
+        return "has a document type declaration, which libvirt does not need"
     return None
 
 

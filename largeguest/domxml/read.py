@@ -86,7 +86,7 @@ def _hexadecimal(element: Element, name: str) -> int:
     """libvirt takes decimal numbers, too, but writes these."""
     text = element.get(name, "0")
     if not re.fullmatch(r"0x[0-9A-Fa-f]{1,8}|[0-9]{1,8}", text):
-        raise refused(f"<{element.tag}> holds no PCI address", "give the XML that the engine made")
+        raise refused(f"<{element.tag}> contains no PCI address", "use the XML that the engine wrote")
     return int(text, 16 if text.startswith("0x") else 10)
 
 

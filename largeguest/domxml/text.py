@@ -28,7 +28,7 @@ _BYTES_IN_UNIT = {
 def memory(parent: Element, element: Element | None) -> int:
     """KiB that a child such as `<memory unit='GiB'>4</memory>` says."""
     if element is None:
-        raise refused(f"<{parent.tag}> does not say how much memory", "give the XML that the engine made")
+        raise refused(f"<{parent.tag}> gives no amount of memory", "use the XML that the engine wrote")
     return kib(element, element.text)
 
 
@@ -44,7 +44,7 @@ def count(element: Element, text: str | None) -> int:
     """A number of things that have ids, at least 1."""
     number = integer(element, text)
     if not 0 < number <= MAX_ID + 1:
-        raise refused(f"<{element.tag}> says {number}", f"use a number from 1 to {MAX_ID + 1}")
+        raise refused(f"<{element.tag}> has the value {number}", f"use a number from 1 to {MAX_ID + 1}")
     return number
 
 
@@ -52,14 +52,14 @@ def id_of(element: Element, text: str | None) -> int:
     """A number from 0 to MAX_ID."""
     number = integer(element, text)
     if number > MAX_ID:
-        raise refused(f"<{element.tag}> says {number}", f"use a number from 0 to {MAX_ID}")
+        raise refused(f"<{element.tag}> has the value {number}", f"use a number from 0 to {MAX_ID}")
     return number
 
 
 def integer(element: Element, text: str | None) -> int:
     """A number from 0, in a form that libvirt reads, too."""
     if not re.fullmatch(r"\s*\+?[0-9]{1,18}\s*", text or "", re.ASCII):
-        raise refused(f"<{element.tag}> holds no whole number", "give the XML that the engine made")
+        raise refused(f"<{element.tag}> contains no whole number", "use the XML that the engine wrote")
     return int(text or "")
 
 
@@ -76,7 +76,7 @@ def ids(element: Element, text: str) -> CpuSet:
     try:
         return cpuset.parse(text)
     except ParseError:
-        raise refused(f"<{element.tag}> holds no list of ids", "give the XML that the engine made") from None
+        raise refused(f"<{element.tag}> contains no list of ids", "use the XML that the engine wrote") from None
 
 
 def refused(what: str, fix: str) -> Refused:

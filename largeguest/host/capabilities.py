@@ -10,7 +10,7 @@ from ..problem import INPUT, Problem, Refused
 from .topology import BASE_PAGES, UNKNOWN_MEMORY, Cpu, Host, Node, Pages
 
 _NO_TOPOLOGY = Problem(
-    "host", "the capabilities hold no topology that can be read", "take them from virsh capabilities", kind=INPUT
+    "host", "the capabilities contain no readable topology", "use the output of virsh capabilities", kind=INPUT
 )
 
 

@@ -80,7 +80,7 @@ class _Tree:
         self._online_ids = frozenset(self.online)
         self.nodes = _online_nodes(os.path.join(self._system, "node"))
         if self.nodes and not os.path.isdir(os.path.join(self._system, "node", f"node{self.nodes.first}")):
-            what = f"{quote(root, 200)} has no node{self.nodes.first}, which it says is online"
+            what = f"{quote(root, 200)} has no node{self.nodes.first}, although it lists it as online"
             raise _unusable(what, "save the whole tree again")
 
     def node(self, number: int) -> Node:
@@ -209,7 +209,7 @@ def _list(path: str) -> list[int] | None:
                 raise ValueError(high)
             ids += range(low, high + 1)
     except ValueError:
-        what, fix = f"{quote(path, 200)} holds no list of ids", "take the tree from a Linux host again"
+        what, fix = f"{quote(path, 200)} contains no list of ids", "save the tree of the host again"
         raise _unusable(what, fix) from None
     return ids
 

@@ -113,7 +113,7 @@ class Host(Record):
             for cpu in node.cpus:
                 if seen.setdefault(cpu, number) != number:
                     what = f"CPU {cpu} is in node {seen[cpu]} and in node {number}"
-                    fix = "start the host without numa=fake, or update its firmware"
+                    fix = "boot the host without numa=fake, or update its firmware"
                     raise Refused([Problem("host", what, fix, kind=INPUT)])
 
     def cores(self, cpus: CpuSet) -> Iterator[list[int]]:

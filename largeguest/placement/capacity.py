@@ -10,7 +10,7 @@ from ..host.topology import NO_HUGE_PAGE, Host
 from ..problem import Problem
 from ..record import Record, replace
 from ..values import Guest, Placement
-from ..wording import name_ids
+from ..wording import name_ids, plural
 
 LIMITING_MODES = ("strict", "restrictive")
 """The modes under which memory can come from no other nodes."""
@@ -105,16 +105,17 @@ class _Flow:
 def _too_much(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _bound_to(parts, size, full)
     if size == NO_HUGE_PAGE:
-        return Problem(name, f"{what} {room} KiB fit", "name more nodes, or write interleave# or preferred#")
-    return Problem(name, f"{what} there are {room // size}", "reserve them on these nodes, or name others")
+        return Problem(name, f"{what} only {room} KiB fit", "name more nodes, or write interleave# or preferred#")
+    return Problem(name, f"{what} the pool has only {room // size}", "reserve more on these nodes, or name others")
 
 
 def _too_much_now(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _bound_to(parts, size, full)
     if size == NO_HUGE_PAGE:
-        fix = "free memory there, or the VM may be killed when it uses all of its own"
-        return Problem(name, f"{what} {room} KiB are free now", fix, warning=True)
-    return Problem(name, f"{what} {room // size} are free now", "free them, or the VM will not start", warning=True)
+        fix = "free memory there, or the VM may be killed when it uses all of its memory"
+        return Problem(name, f"{what} only {room} KiB are free now", fix, warning=True)
+    fix = "free more there, or the VM will not start"
+    return Problem(name, f"{what} only {room // size} are free now", fix, warning=True)
 
 
 def _bound_to(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
@@ -122,8 +123,9 @@ def _bound_to(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
     inside = [part for part in parts if not part.nodeset - full]
     name = next((part.name for part in inside if part.nodeset == full), inside[0].name)
     need = sum(part.memory for part in inside)
-    amount = f"{need} KiB" if size == NO_HUGE_PAGE else f"{-(-need // size)} huge pages of {size} KiB"
-    return name, f"{amount} are bound to {name_ids('node', full)}, where"
+    pages = 0 if size == NO_HUGE_PAGE else -(-need // size)
+    amount = f"{plural(pages, 'huge page')} of {size} KiB" if pages else f"{need} KiB"
+    return name, f"{amount} {'is' if pages == 1 else 'are'} bound to {name_ids('node', full)}, where"
 
 
 def _bound_memory(placement: Placement, guest: Guest) -> Iterator[Bound]:

@@ -33,7 +33,7 @@ def engines_layout(guest: Guest) -> str | None:
     """A sentence where the CPU pinning policy makes pins and nodes the engine's; None where the properties say them."""
     if guest.cpu_policy not in _EXCLUSIVE_POLICIES:
         return None
-    return f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the layout is the engine's"
+    return f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the engine sets the layout"
 
 
 def check(properties: Properties, guest: Guest, placement: Placement) -> Iterator[Problem]:
@@ -61,13 +61,14 @@ def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
     if what is not None:
         for name in PROPERTIES:
             if getattr(properties, name) is not None:
-                yield Problem(name, what, "choose the policy none or manual, or take the property away")
+                yield Problem(name, what, "choose the policy none or manual, or remove the property")
 
 
 def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     """What is wrong with the pins on this VM, which libvirt would drop, or carry out in part."""
     sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
-    yield from _check_vcpus_exist("cputune", CpuSet.union(sets), guest, "take their pins out")
+    vcpus = CpuSet.union(sets)
+    yield from _check_vcpus_exist("cputune", vcpus, guest, _remove_pins(vcpus - guest.all_vcpus))
     twice = _named_twice(sets)
     if twice:
         yield Problem("cputune", f"{ids_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
@@ -76,12 +77,16 @@ def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     if unknown:
         has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
         what = f"{name_ids('iothread', unknown)} {verb(unknown)} not exist, the VM has {has}"
-        yield Problem("cputune", what, "take their pins out")
+        yield Problem("cputune", what, _remove_pins(unknown))
     others = [str(Emulator())] * (sum(isinstance(pin.who, Emulator) for pin in cputune.pins) > 1)
     others += [str(Iothread(number)) for number in _named_twice(iothreads)]
     for other in others:
         yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
-    yield from _check_lone_numbers(cputune, CpuSet.union(sets), guest)
+    yield from _check_lone_numbers(cputune, vcpus, guest)
+
+
+def _remove_pins(ids: CpuSet) -> str:
+    return f"remove {verb(ids, 'its pin', 'their pins')}"
 
 
 def _check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
@@ -90,7 +95,7 @@ def _check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
     QEMU 10 with libvirt 11.3 honours it (both measured); which QEMU a host has is not known here.
     """
     if mode == "preferred" and len(nodeset) > 1:
-        what = f"preferred names {name_ids('node', nodeset)}, of which older QEMU (7.2) silently uses the first alone"
+        what = f"preferred names {name_ids('node', nodeset)}, but older QEMU (7.2) silently uses only the first"
         yield Problem("numatune", what, "name one node, or write interleave#")
 
 
@@ -101,8 +106,8 @@ def _check_cells_in_policy(cells: Iterable[Cell], policy: Policy) -> Iterator[Pr
     for number, cell in enumerate(cells):
         if cell.nodes is not None and cell.nodes - policy.nodeset:
             allowed = shorten(str(policy.nodeset))
-            what = f"cell {number} is on {name_ids('node', cell.nodes)} but numatune allows {allowed} only"
-            yield Problem("guestnuma", what, "name these nodes in numatune, too")
+            what = f"cell {number} is on {name_ids('node', cell.nodes)}, but numatune allows only {allowed}"
+            yield Problem("guestnuma", what, "name these nodes in numatune too")
 
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
@@ -112,16 +117,17 @@ def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Itera
     numbers = CpuSet(what.first for what in behind_a_comma if isinstance(what, Span) and what.first == what.last)
     doubtful = numbers & (guest.all_vcpus - pinned)
     if doubtful:
-        what = f"{ids_are('lone number', doubtful)} read as CPU, but there are such vCPUs without a pin, too"
-        yield Problem("cputune", what, f"write {doubtful.first}#... if that is meant", warning=True)
+        taken = verb(doubtful, "is taken as a host CPU", "are taken as host CPUs")
+        what = f"{shorten(str(doubtful))} {taken}, but {ids_are('vCPU', doubtful)} unpinned"
+        yield Problem("cputune", what, f"write {doubtful.first}#... if the vCPU is meant", warning=True)
 
 
 def _check_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell, ...]) -> Iterator[Problem]:
     if guest.arch == "s390x":
-        yield Problem("guestnuma", "a guest on s390x has no NUMA", "take the property away")
+        yield Problem("guestnuma", "a guest on s390x has no NUMA", "remove the property")
         return
     if len(guestnuma.cells) > MAX_CELLS:
-        yield Problem("guestnuma", f"there are {len(guestnuma.cells)} cells, QEMU takes {MAX_CELLS}", "write fewer")
+        yield Problem("guestnuma", f"there are {len(guestnuma.cells)} cells, QEMU allows {MAX_CELLS}", "write fewer")
     yield from _check_vcpus_of_cells(guestnuma, guest)
     yield from _check_memory_of_cells(guestnuma, guest, cells)
     yield from _check_references_to_cells(guestnuma, guest)
@@ -131,7 +137,7 @@ def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Proble
     sets = [cell.vcpus for cell in guestnuma.cells]
     all_named = CpuSet.union(sets)
     last = all_named.last
-    yield from _check_vcpus_exist("guestnuma", all_named, guest, f"let the cells end with vCPU {guest.max_vcpus - 1}")
+    yield from _check_vcpus_exist("guestnuma", all_named, guest, f"name no vCPU above {guest.max_vcpus - 1}")
     twice = _named_twice(sets)
     if twice:
         yield Problem("guestnuma", f"{ids_are('vCPU', twice)} in more than one cell", "name each vCPU once")
@@ -140,8 +146,8 @@ def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Proble
         yield Problem("guestnuma", f"{ids_are('vCPU', left_out)} in no cell", f"name all of 0-{last}")
     unnamed = guest.plugged_vcpus - CpuSet.span(0, last)
     if unnamed:
-        what = f"{ids_are('vCPU', unnamed)} plugged in but not named, and dealt to the cells by guest sockets"
-        yield Problem("guestnuma", what, "name them, if they should be elsewhere", warning=True)
+        what = f"{ids_are('vCPU', unnamed)} plugged in but not named, and distributed over the cells by guest socket"
+        yield Problem("guestnuma", what, "name them if they should be elsewhere", warning=True)
     if not twice:
         yield from _check_sockets(sets, guest.vcpus_per_socket)
 
@@ -150,7 +156,7 @@ def _check_sockets(sets: list[CpuSet], size: int) -> Iterator[Problem]:
     cut = _named_twice(CpuSet(vcpu // size for vcpu in vcpus) for vcpus in sets)
     if cut:
         what = f"{ids_are('guest socket', cut)} cut by a cell boundary (a socket has {size} vCPUs)"
-        yield Problem("guestnuma", what, "let each cell have whole sockets, or change the VM's sockets", warning=True)
+        yield Problem("guestnuma", what, "give each cell whole sockets, or change the VM's sockets", warning=True)
 
 
 def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell, ...]) -> Iterator[Problem]:
@@ -163,8 +169,8 @@ def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell
         memory = [cell.memory or deal.memory_step(guest, n) for n, cell in enumerate(guestnuma.cells)]
     yield from _check_steps(memory, shares, guest)
     if not shares and total != guest.memory:
-        fix = f"take {total - guest.memory} KiB away" if total > guest.memory else f"add {guest.memory - total} KiB"
-        what = f"the cells hold {total} KiB but the VM has {guest.memory} KiB{devices}"
+        fix = f"remove {total - guest.memory} KiB" if total > guest.memory else f"add {guest.memory - total} KiB"
+        what = f"the cells have {total} KiB, but the VM has {guest.memory} KiB{devices}"
         yield Problem("guestnuma", what, f"{fix}, or write * for one cell's memory")
 
 
@@ -194,10 +200,10 @@ def _check_steps(memory: list[int], shares: list[int], guest: Guest) -> Iterator
         if amount == 0:
             yield Problem("guestnuma", f"{cells} {has} 0 KiB", nearest)
         elif shared:
-            what = f"{cells} would have {amount} KiB for *, which is no multiple of {step} KiB"
-            yield Problem("guestnuma", what, "give the VM other memory, or write the amounts out")
+            what = f"{cells} would have {amount} KiB for *, which is not a multiple of {step} KiB"
+            yield Problem("guestnuma", what, "change the VM's memory, or write the amounts out")
         else:
-            yield Problem("guestnuma", f"{cells} {has} {amount} KiB, which is no multiple of {step} KiB", nearest)
+            yield Problem("guestnuma", f"{cells} {has} {amount} KiB, which is not a multiple of {step} KiB", nearest)
 
 
 def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest) -> Iterator[Problem]:
@@ -207,34 +213,36 @@ def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest
     policy = guest.policy
     if numatune is None and policy is not None and (policy.nodeset is None or policy.mode == "restrictive"):
         name = "auto" if policy.nodeset is None else policy.mode
-        what = f"@ does not go with the memory policy {name} that the VM has already"
-        yield Problem("guestnuma", what, "set numatune, too")
+        what = f"@ cannot be combined with the memory policy {name} that the VM already has"
+        yield Problem("guestnuma", what, "set numatune too")
     if numatune is None:
         return
     if numatune.nodeset is None:
-        yield Problem("guestnuma", "@ does not go with numatune's auto, where numad chooses", "take one of them away")
+        what = "@ cannot be combined with numatune's auto, where numad chooses"
+        yield Problem("guestnuma", what, "remove one of them")
     several = CpuSet(number for number, own in nodes.items() if len(own) > 1)
     if numatune.mode == "preferred" and several:
         has = verb(several, "has", "have")
-        what = f"{name_ids('cell', several)} {has} several nodes, of which older QEMU (7.2) silently prefers the first"
-        yield Problem("guestnuma", what, "name one node behind @, or write interleave# in numatune")
+        what = f"{name_ids('cell', several)} {has} several nodes, but older QEMU (7.2) silently prefers only the first"
+        yield Problem("guestnuma", what, "name one node after @, or write interleave# in numatune")
 
 
 def _check_references_to_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Problem]:
     cells = CpuSet.span(0, len(guestnuma.cells) - 1)
+    only = f"but only {name_ids('cell', cells)} {verb(cells, 'exists', 'exist')}"
     plugged = CpuSet(device.node for device in guest.devices if device.node is not None) - cells
     if plugged:
-        what = f"the VM has a memory device in {name_ids('guest node', plugged)}, but the cells are {cells}"
+        what = f"the VM has a memory device in {name_ids('guest node', plugged)}, {only}"
         yield Problem("guestnuma", what, "write more cells, or unplug the device")
     for reference in guest.references:
         absent = reference.cells - cells
         if absent:
-            what = f"the VM has {reference.device} in {name_ids('guest node', absent)}, but the cells are {cells}"
+            what = f"the VM has {reference.device} in {name_ids('guest node', absent)}, {only}"
             yield Problem("guestnuma", what, "write more cells, or remove the device")
     for page in guest.pages:
         strange = (page.cells or cells) - cells
         if strange:
-            what = f"the VM has huge pages for {name_ids('cell', strange)}, but the cells are {cells}"
+            what = f"the VM has huge pages for {name_ids('cell', strange)}, {only}"
             yield Problem("guestnuma", what, "write more cells")
 
 

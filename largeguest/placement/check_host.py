@@ -40,19 +40,20 @@ def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, ho
 
     What `cputune` does not pin, the engine has pinned. Of the rest, what is `held` on this host is checked by itself.
     """
-    names = set() if cputune is None else set(_names(cputune))
-    engines = dict(travel.without(names).by_name())
+    named = set() if cputune is None else set(_names(cputune))
+    engines = dict(travel.without(named).by_name())
     resolved = dict(held.by_name())
-    ours = {who: cpus for who, cpus in travel.by_name() if who in names and resolved.get(who) != cpus}
+    ours = {who: cpus for who, cpus in travel.by_name() if who in named and resolved.get(who) != cpus}
     for subject, pins, until, fix in (
         ("cputune", ours, "until the VM runs here", "choose another host, or shut the VM down and start it here"),
         (DOMAIN_XML, engines, "by the engine", "choose another host, or change the VM's CPU pinning in the engine"),
     ):
         absent = CpuSet.union(pins.values()) - host.online
         if absent:
-            who = shorten(", ".join(name for name, cpus in pins.items() if cpus & absent))
+            names = [name for name, cpus in pins.items() if cpus & absent]
             what = f"{ids_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
-            yield Problem(subject, f"{what}, but {who} {verb(absent, 'is', 'are')} pinned there {until}", fix)
+            pinned = f"{shorten(', '.join(names))} {verb(names, 'is', 'are')} pinned there {until}"
+            yield Problem(subject, f"{what}, but {pinned}", fix)
 
 
 def _names(cputune: Cputune) -> Iterator[str]:
@@ -78,4 +79,5 @@ def _check_nodes_exist(name: str, nodeset: CpuSet, host: Host) -> Iterator[Probl
         yield Problem(name, what, "name nodes of this host")
     empty = CpuSet(number for number in nodeset - absent if host.nodes[number].memory == 0)
     if empty:
-        yield Problem(name, f"{ids_are('node', empty)} without memory on this host", "name nodes with memory")
+        what = f"{name_ids('node', empty)} {verb(empty, 'has', 'have')} no memory on this host"
+        yield Problem(name, what, "name nodes with memory")

@@ -80,7 +80,7 @@ def _cpus_of_node(place: NodePlace, host: Host) -> CpuSet:
     if place.node not in host.nodes:
         raise NotThereError(f"{place} is not on this host, which has nodes {CpuSet(host.nodes)}")
     if not host.nodes[place.node].cpus:
-        raise NotThereError(f"{place} has no CPUs that are online")
+        raise NotThereError(f"{place} has no online CPUs")
     return host.nodes[place.node].cpus
 
 
@@ -100,5 +100,5 @@ def _cpus_of_socket(place: SocketPlace, host: Host) -> CpuSet:
 
 def _needed(host: Host | None, what: object) -> Host:
     if host is None:
-        raise NotThereError(f"{what} is to be looked up on a host, but none is given")
+        raise NotThereError(f"{what} must be looked up on a host, but none is given")
     return host

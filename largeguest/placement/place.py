@@ -15,7 +15,7 @@ from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Numatune
 from ..record import Record, replace
 from ..values import DEFAULT_MODE, Cell, Guest, Pins, Placement, Policy
-from ..wording import plural, shorten
+from ..wording import plural, shorten, verb
 from . import check_guest, check_host, deal, lookup
 from .lookup import NotThereError
 
@@ -175,16 +175,17 @@ class _Pinning:
         if not cpus:
             self._leaves_nothing(pin)
             return
-        others = " that no other #= has taken" if free < len(cpus) else ""
-        what = f"{shorten(str(pin))} wants {plural(pin.count, 'CPU')}, but {free} can be had{others}"
+        others = " (another #= has taken the others)" if free < len(cpus) else ""
+        available = f"{free} {'is' if free == 1 else 'are'} available"
+        what = f"{shorten(str(pin))} needs {plural(pin.count, 'CPU')}, only {available}{others}"
         self.problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
 
     def _is_not_there(self, error: NotThereError) -> None:
-        self.problems.append(Problem("cputune", shorten(str(error), 100), "name CPUs that are there"))
+        self.problems.append(Problem("cputune", shorten(str(error), 100), "name CPUs that exist"))
 
     def _leaves_nothing(self, pin: Pin) -> None:
         what = f"{shorten(str(pin))} leaves no CPU on this host"
-        self.problems.append(Problem("cputune", what, "name one that no later ^ takes out"))
+        self.problems.append(Problem("cputune", what, "name one that no later ^ removes"))
 
     def _warn_of_idle(self, pin: Pin) -> None:
         """What takes nothing out is often copied from a host whose CPUs have other numbers."""
@@ -193,8 +194,9 @@ class _Pinning:
         except NotThereError:
             return  # which is reported anyway
         if idle:
-            what = f"{shorten(','.join(map(str, idle)))} takes nothing out in {shorten(str(pin))}"
-            self.problems.append(Problem("cputune", what, "name CPUs that stand before it", warning=True))
+            removes = f"{shorten(','.join(map(str, idle)))} {verb(idle, 'removes', 'remove')}"
+            what, fix = f"{removes} nothing in {shorten(str(pin))}", "name CPUs that come earlier in the list"
+            self.problems.append(Problem("cputune", what, fix, warning=True))
 
 
 def _resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list[Problem]]:
@@ -204,10 +206,10 @@ def _resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list
     if not nodeset.all_but:
         return Policy(numatune.mode, nodeset.nodes), []
     if host is None:
-        what = f"{nodeset} is to be looked up on a host, but none is given"
-        return Policy(numatune.mode, CpuSet()), [Problem("numatune", what, "name nodes that are there")]
+        what = f"{nodeset} must be looked up on a host, but none is given"
+        return Policy(numatune.mode, CpuSet()), [Problem("numatune", what, "name nodes that exist")]
     nodes = host.local_nodes - nodeset.nodes
-    empty = Problem("numatune", f"{nodeset} leaves no node on this host", "take out fewer")
+    empty = Problem("numatune", f"{nodeset} leaves no node on this host", "remove fewer")
     return Policy(numatune.mode, nodes), [] if nodes else [empty]
 
 

@@ -21,17 +21,18 @@ def notes(choice: Choice) -> Iterator[str]:
     need, topology, threads = choice.need, choice.topology, choice.candidate.shape.threads
     own = need.guest.topology
     if own is not None and replace(own, sockets=0) != replace(topology, sockets=0):
-        yield "the VM has another topology: give it this one, so that each cell is whole sockets"
+        yield "the VM has a different topology: give it this one, so that each cell has whole sockets"
     if topology.sockets > MAX_SOCKETS:
         yield f"the engine allows {MAX_SOCKETS} sockets (MaxNumOfVmSockets): other sizes may divide evenly"
     if threads > need.host_threads:
-        yield f"the threads of a guest core run on different cores: the host's have {need.host_threads}"
+        host_threads = plural(need.host_threads, "thread")
+        yield f"the threads of a guest core run on different cores: those of the host have {host_threads}"
     if threads < need.host_threads and need.request.threads is None:
         yield from _whole_cores(need)
     if need.page and need.request.mode == "strict" and need.reserved - need.cpus(choice.nodes):
-        yield "libvirt before 9.3 starts no VM with strict huge pages whose emulator is elsewhere (rhbz#2185039)"
+        yield "libvirt before 9.3 cannot start a VM with strict huge pages and its emulator elsewhere (rhbz#2185039)"
     if any(need.host.nodes[node].free is None for node in choice.nodes):
-        yield "how much memory of the host is free is not known: all was taken for free"
+        yield "the host's free memory is not known: all of it was assumed to be free"
 
 
 def missing(need: Need) -> Refused:
@@ -72,7 +73,7 @@ def _shortage(candidate: Candidate) -> str:
     with_both = f", {plural(both, 'node')} with both" if both < nodes else ""
     return (
         f"{plural(need.vcpus, 'vCPU')} and {need.memory} KiB do not fit{limit}: "
-        f"the host has {plural(nodes, 'node')} with {cpus} CPUs{cores}{without} "
+        f"the host has {plural(nodes, 'node')} with {plural(cpus, 'CPU')}{cores}{without} "
         f"and {memory} KiB of free {kind}{with_both}{_obstacle(candidate)}"
     )
 
@@ -88,11 +89,11 @@ def _obstacle(candidate: Candidate) -> str:
     """What is in the way besides the totals."""
     need, nodes = candidate.need, len(candidate.need.host.local_nodes)
     if need.min_cells > min(nodes, need.request.nodes or nodes):
-        return f", but a memory device in guest node {need.min_cells - 1} takes {need.min_cells} nodes"
+        return f", but a memory device in guest node {need.min_cells - 1} needs {need.min_cells} nodes"
     cpus, memory = _supply(candidate)
     if cpus >= need.vcpus and memory >= need.memory and need.request.nodes is None:
         vcpus = plural(candidate.shape.vcpus, "vCPU")
-        return f", but each node that is used takes {vcpus} or more{candidate.layout.also_needed}"
+        return f", but each node used needs {vcpus} or more{candidate.layout.also_needed}"
     return ""
 
 
@@ -105,7 +106,7 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
     if smallest.shape.threads > 1 and _try(one_thread, host):
         yield "it fits with --threads 1"
     if need.page and _try(replace(request, guest=replace(need.guest, pages=())), host):
-        yield "it fits when they are reserved on the nodes, or without huge pages"
+        yield "it fits if they are reserved on the nodes, or without huge pages"
     yield from _smaller_guests(smallest, "")
     if smallest.shape.threads > 1:
         yield from _smaller_guests(candidates(resolve(one_thread, host))[-1], " and --threads 1")

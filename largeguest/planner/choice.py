@@ -87,7 +87,7 @@ class Choice(Record):
         warnings = place(self.properties, replace(guest, topology=self.topology), host).warnings
         length = stored_length(self.properties)
         if length > MAX_LENGTH:
-            what = f"the properties have {length} characters, and the engine stores {MAX_LENGTH}"
+            what = f"the properties have {length} characters, but the engine stores {MAX_LENGTH}"
             raise refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
         return placement, warnings
 

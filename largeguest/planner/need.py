@@ -17,7 +17,7 @@ from ..problem import Problem, Refused
 from ..properties.cpulist import CpuList
 from ..record import Record
 from ..values import Guest
-from ..wording import name_ids, shorten
+from ..wording import ids_are, name_ids, shorten
 
 MODES = ("strict", "preferred", "interleave")
 """The memory modes that a plan can be made for."""
@@ -140,7 +140,7 @@ def resolve(request: Request, host: Host) -> Need:
     reserved = _look_up("--reserve", request.reserve, host)
     both = reserved & excluded
     if both:
-        raise refused(f"--reserve and --exclude both name {name_ids('CPU', both)}", "name each in one of them")
+        raise refused(f"--reserve and --exclude both name {name_ids('CPU', both)}", "name each in only one of them")
     _check_memory(guest.memory, step)
     devices: Counter[int] = Counter()
     for device in guest.devices:
@@ -159,22 +159,22 @@ def _check_guest(guest: Guest) -> None:
     if what is not None:
         raise refused(what, "choose the policy none or manual")
     if guest.arch == "s390x":
-        raise refused("a guest on s390x has no NUMA", "pin its vCPUs by hand, and leave guestnuma away")
+        raise refused("a guest on s390x has no NUMA", "pin its vCPUs by hand, and omit guestnuma")
 
 
 def _check_memory(memory: int, step: int) -> None:
     if memory <= 0 or memory % step:
         below = memory // step * step
-        what = f"{memory} KiB of memory are no multiple of {step} KiB"
+        what = f"{memory} KiB of memory is not a multiple of {step} KiB"
         raise refused(what, f"give the VM {below} or {below + step}" if below > 0 else "give the VM more")
 
 
 def _page_size(guest: Guest, host: Host) -> int:
     if any(page.cells is not None for page in guest.pages):
-        raise refused("the VM has huge pages for single cells, but a plan makes new cells", "write one <page>")
+        raise refused("the VM has huge pages for individual cells, but a plan makes new ones", "write one <page>")
     size = guest.pages[0].size if guest.pages else NO_HUGE_PAGE
     if size is None:
-        raise refused("the VM's <hugepages> does not say how large they are", "write <page size=...>")
+        raise refused("the VM's <hugepages> does not give their size", "write <page size=...>")
     return host.huge_page(size, host.nodes)
 
 
@@ -186,11 +186,11 @@ def _look_up(option: str, cpus: CpuList | None, host: Host) -> CpuSet:
     try:
         cpuset = lookup.cpuset(cpus, host)
     except NotThereError as error:
-        raise refused(f"{text}: {error}", "name CPUs that are there") from None
+        raise refused(f"{text}: {error}", "name CPUs that exist") from None
     if not cpuset:
-        raise refused(f"{text} leaves no CPU on this host", "name one that no later ^ takes out")
+        raise refused(f"{text} leaves no CPU on this host", "name one that no later ^ removes")
     offline = cpuset - host.online
     if offline:
         fix = f"name CPUs that are online, which are {shorten(str(host.online))}"
-        raise refused(f"{text}: {name_ids('CPU', offline)} cannot be had", fix)
+        raise refused(f"{text}: {ids_are('CPU', offline)} not available", fix)
     return cpuset

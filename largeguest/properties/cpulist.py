@@ -92,7 +92,7 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuList:
 
 def not_an_item(source: str, start: int, end: int) -> ParseError:
     """The error for `source[start:end]`, a piece between commas that is no item."""
-    missing = ("a CPU", "write one or take the comma out")
+    missing = ("a CPU", "write one or remove the comma")
     return cpuset.not_an_item(
         source, start, end, missing, ("is not a CPU, a range or a place (node0, socket0, socket0.core0)", "")
     )

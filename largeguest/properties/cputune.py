@@ -113,5 +113,5 @@ def _explain(text: str, start: int, end: int) -> ParseError:
     if re.fullmatch(f" *{_WHO}", text[start:sign]):
         begin, stop = cpuset.strip(text, sign + 1, end)
         return cpulist.not_an_item(text, begin + text[begin:stop].startswith("="), end)
-    fix = "write its number, a range, emulator or iothread1"
+    fix = "write a number, a range, emulator or iothread1"
     return ParseError(text, *cpuset.strip(text, start, sign), "is not a vCPU", fix)

@@ -94,7 +94,7 @@ def _explain(text: str, start: int, end: int) -> ParseError:
         return not_joined(text, at + 1, end)
     if re.fullmatch(r"[0-9]+ *[KMGTkmgt][Bb]", text[begin:stop]):
         unit = text[stop - 2].upper()
-        return ParseError(text, begin, stop, "may be meant decimal", f"write {unit} or {unit}iB, units are binary")
+        return ParseError(text, begin, stop, "may be meant as decimal", f"write {unit} or {unit}iB, units are binary")
     fix = "write for example 4194304 (KiB), 4096M, 4G or *"
     return ParseError(text, begin, stop, "is not an amount of memory", fix)
 

@@ -69,10 +69,10 @@ def _explain(text: str, start: int, end: int) -> ParseError:
         return ParseError(text, begin, stop, "names no nodes", f"write {text[begin:stop]}#<nodeset>, as in strict#0")
     if text[begin:stop] == "auto":
         return _not_alone(text, begin, stop)
-    missing = ("a node", "write one or take the comma out")
+    missing = ("a node", "write one or remove the comma")
     strange = ("is not a node or a range of nodes", "write for example 3, 2-5, ^3 or auto")
     return cpuset.not_an_item(text, begin, stop, missing, strange)
 
 
 def _not_alone(text: str, start: int, end: int) -> ParseError:
-    return ParseError(text, start, end, "stands beside nodes", "write nodes, or auto alone")
+    return ParseError(text, start, end, "cannot be combined with nodes", "write nodes, or auto alone")

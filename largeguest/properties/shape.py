@@ -61,7 +61,7 @@ def not_joined(text: str, start: int, end: int) -> ParseError:
 def second_sign(text: str, start: int, end: int) -> ParseError:
     """The error for a second `#` in `text[start:end]`."""
     second = text.index("#", text.index("#", start, end) + 1)
-    return ParseError(text, second, second + 1, "is one too many", "put a comma between two entries")
+    return ParseError(text, second, second + 1, 'is an unexpected second "#"', "put a comma between two entries")
 
 
 def union(text: str, start: int, end: int, separator: str) -> cpuset.CpuSet:

@@ -83,7 +83,7 @@ class Holder:
     def trouble(self, vm: Vm, trouble: str, what: str) -> None:
         """Report what is in the way, unless it was reported and is so still."""
         if self.said.is_new((vm.uuid, "trouble"), trouble):
-            report.problem(Problem("cputune", what, "it is tried again until it can be pinned", warning=True))
+            report.problem(Problem("cputune", what, "this is retried until it succeeds", warning=True))
 
     def _report_problems(self, vm: Vm, running: pins.Running) -> None:
         for problem in running.problems:

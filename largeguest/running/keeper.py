@@ -47,7 +47,7 @@ def _only_one() -> Iterator[None]:
             if time.monotonic() < end:
                 time.sleep(0.05)
             else:
-                what, fix = "another one runs on this host", "this one waits until it ends"
+                what, fix = "another keeper runs on this host", "this one waits until it ends"
                 report.problem(Problem("keeper", what, fix, warning=True))
                 _lock(lock)
                 break

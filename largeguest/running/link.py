@@ -69,7 +69,7 @@ class Link:
         except libvirt.libvirtError as error:
             if not self._unreachable:
                 what = f"libvirt cannot be reached: {quote(str(error), 200)}"
-                report.problem(Problem("keeper", what, "it is tried again until it can", warning=True))
+                report.problem(Problem("keeper", what, "this is retried until it succeeds", warning=True))
             self._unreachable = True
             self._close(opened)
             return
@@ -97,7 +97,7 @@ class Link:
         if time.monotonic() - self._connected_at > RECONNECT_SECONDS[1]:
             self._pause = RECONNECT_SECONDS[0]
         libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
-        report.line("largeguest: keeper: libvirt has closed the connection", report.NOTICE)
+        report.line("largeguest: keeper: libvirt closed the connection", report.NOTICE)
         self._leave(which)
 
     def _close(self, opened: Any) -> None:

@@ -91,10 +91,8 @@ def check_shared(held: Running, exclusive: Running) -> Problem | None:
     if not shared:
         return None
     name = quote_name(held.name)
-    what = (
-        f"VM {name} is pinned to {name_ids('CPU', shared)}, which VM {quote_name(exclusive.name)} has for itself alone"
-    )
-    fix = f"migrate one of them, or name other CPUs in cputune of {name} and start it again"
+    what = f"VM {name} is pinned to {name_ids('CPU', shared)}, which VM {quote_name(exclusive.name)} has exclusively"
+    fix = f"migrate one of them, or name other CPUs in the cputune of {name} and start it again"
     return Problem("cputune", what, fix, warning=True)
 
 

@@ -10,7 +10,7 @@ from typing import Union
 from ..cpuset import CpuSet
 from ..host.topology import Node
 from ..record import Record
-from ..wording import amount, plural, shorten
+from ..wording import amount, name_ids, plural, shorten, verb
 from .layout import Core, Layout, Seat
 
 # Okabe and Ito's palette, which people can tell apart however they see colours: with black or white text on each
@@ -147,7 +147,7 @@ def _head(layout: Layout, number: int) -> list[str]:
         cell = layout.cells[cells[0]]
         memory = [amount(layout.memory_of(cells[0]))] if cell.nodes is not None and number in cell.nodes else []
         here = cell.vcpus & CpuSet(vcpu for core in layout.cores[number] for seat in core.seats for vcpu in seat.vcpus)
-        vcpus = [f"vCPUs {here}"] if here else []
+        vcpus = [_vcpus(here)] if here else []
         lines.append(shorten(f"cell {cells[0]}: {', '.join(memory + vcpus)}", 36))
     elif cells:
         lines.append(shorten(f"cells {CpuSet(cells)}", 36))
@@ -197,7 +197,7 @@ def _core(core: Core, x: float, y: float) -> Iterator[Item]:
 def _seat(seat: Seat, x: float, y: float) -> Iterator[Item]:
     fill, ink = _colours(seat.cells) if seat.vcpus else _EMPTY
     stroke, dash = (_INK, "3 2") if seat.vcpus and not seat.alone else (_LINE, "")
-    vcpus = [f"vCPUs {seat.vcpus}"] if seat.vcpus else []
+    vcpus = [_vcpus(seat.vcpus)] if seat.vcpus else []
     tooltip = ", ".join([f"CPU {seat.cpu}", *vcpus, *seat.others])
     yield Box(x + 1, y, _SEAT_WIDTH - 2, _SEAT_HEIGHT, fill, stroke, 2, dash, tooltip)
     yield Text(x + 4, y + 10, str(seat.cpu), 8, ink)
@@ -232,13 +232,18 @@ def _legend(layout: Layout, top: float, right: float) -> _Section:
 def _entries(layout: Layout, seats: Sequence[Seat]) -> Iterator[tuple[str, str]]:
     """Each colour and what it is for."""
     for number, cell in enumerate(layout.cells):
-        nodes = "" if cell.nodes is None else f", node {cell.nodes}"
+        nodes = "" if cell.nodes is None else f", {verb(cell.nodes, 'node', 'nodes')} {cell.nodes}"
         vcpus = cell.vcpus & layout.vcpus
         fill, _ = _colours(CpuSet([number]))
-        yield fill, f"cell {number}: vCPUs {vcpus or '-'}, {amount(layout.memory_of(number))}{nodes}"
+        yield fill, f"cell {number}: {_vcpus(vcpus)}, {amount(layout.memory_of(number))}{nodes}"
     if any(seat.vcpus and len(seat.cells) != 1 for seat in seats):
         yield _SEVERAL[0], "vCPUs of several cells, or of none"
-    yield _EMPTY[0], "nobody of the guest"
+    yield _EMPTY[0], "no thread of the guest"
+
+
+def _vcpus(vcpus: CpuSet) -> str:
+    """`vCPU 2`, `vCPUs 2-3`, `vCPUs -`."""
+    return f"{verb(vcpus, 'vCPU', 'vCPUs')} {vcpus or '-'}"
 
 
 def _hints(layout: Layout, seats: Sequence[Seat]) -> Iterator[str]:
@@ -251,7 +256,7 @@ def _hints(layout: Layout, seats: Sequence[Seat]) -> Iterator[str]:
     if others:
         yield "; ".join(marks[mark] for mark in sorted(others))
     if layout.unpinned:
-        yield f"Not pinned: vCPUs {shorten(str(layout.unpinned))}"
+        yield f"Not pinned: {name_ids('vCPU', layout.unpinned)}"
 
 
 def _distances(nodes: Mapping[int, Node], top: float) -> _Section:

@@ -29,13 +29,13 @@ def host_table(host: Host) -> str:
     sockets = cores_by_socket(host)
     count = sum(len(cores) for cores in sockets.values())
     counts = [(host.nodes, "node"), (sockets, "socket"), (range(count), "core"), (host.cpus, "CPU")]
-    nodes = [["node", "CPUs", "memory", "free", "huge pages (free of all)", "distance to " + _ids(host.nodes)]]
+    nodes = [["node", "CPUs", "memory", "free", "huge pages (free of total)", "distance to " + _ids(host.nodes)]]
     for number, node in host.nodes.items():
         pages = [f"{amount(size)}: {_known(page.free)} of {_known(page.total)}" for size, page in node.pages.items()]
         distances = " ".join(str(node.distances.get(other, "?")) for other in host.nodes)
         cells = [amount(node.memory), amount(node.free), ", ".join(pages) or "-", distances]
         nodes.append([str(number), str(node.cpus) or "-", *cells])
-    lines = [["socket", "CPUs", "cores", "threads of a core", "the first core"]]
+    lines = [["socket", "CPUs", "cores", "threads per core", "first core"]]
     for number, cores in sockets.items():
         cpus = CpuSet(cpu for core in cores for cpu in core)
         threads = "-".join(map(str, sorted({min(map(len, cores)), max(map(len, cores))})))
@@ -126,7 +126,7 @@ def _cell_lines(layout: Layout, colour: bool) -> list[str]:
     rows = [["cell", "vCPUs", "memory", "on nodes", *heads]]
     for number, cell in enumerate(layout.cells):
         plugged = cell.vcpus & layout.vcpus
-        nodes = "any of numatune" if cell.nodes is None else str(cell.nodes)
+        nodes = "by numatune" if cell.nodes is None else str(cell.nodes)
         distances = [" ".join(map(str, cell.distances.values()))] if with_distances else []
         rows.append([str(number), str(plugged) or "-", amount(layout.memory_of(number)), nodes, *distances])
     numbers: list[int | None] = [None, *range(len(layout.cells))]
@@ -139,13 +139,13 @@ def _coloured(line: str, cell: int | None) -> str:
 
 def pins_table(vms: Sequence[Running]) -> str:
     """Who of each VM should be on which CPUs, and is."""
-    rows = [["VM", "who", "wanted", "is", ""]]
+    rows = [["VM", "thread", "expected", "actual", ""]]
     for vm in vms:
         for who, target, real in vm.rows():
             is_now = "not pinned" if real is None else str(real)
             rows.append([printable(vm.name), who, str(target), is_now, "" if target == real else "moved"])
     moved = sum(row[-1] == "moved" for row in rows)
-    return "\n".join([*_columns(rows), "", f"{moved} of {len(rows) - 1} have moved"])
+    return "\n".join([*_columns(rows), "", f"moved: {moved} of {len(rows) - 1}"])
 
 
 def _ids(numbers: Iterable[int]) -> str:

@@ -63,7 +63,7 @@ def test_apply_diff_shows_the_change_and_no_more(capsys: pytest.CaptureFixture[s
 
 def test_apply_without_properties_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["apply", "--diff", str(PLAIN)]) == 0
-    assert capsys.readouterr() == ("", "largeguest: nothing asked for\n")
+    assert capsys.readouterr() == ("", "largeguest: nothing requested\n")
 
 
 @pytest.mark.parametrize(("values", "message"), THREE_REFUSALS, ids=lambda value: repr(value)[:60])
@@ -114,8 +114,8 @@ def test_check_finds_what_the_hook_refuses(
         (
             ["--numatune", "strict#1", "--guestnuma", "0-7#3145728"],
             0,
-            "largeguest: warning: numatune: 3145728 KiB are bound to node 1, where 2097152 KiB are free now: "
-            "free memory there, or the VM may be killed when it uses all of its own\n"
+            "largeguest: warning: numatune: 3145728 KiB are bound to node 1, where only 2097152 KiB are free now: "
+            "free memory there, or the VM may be killed when it uses all of its memory\n"
             "0 errors, 1 warning\n",
         ),
     ],
@@ -131,7 +131,7 @@ def test_check_without_a_vm(
     ("values", "document", "lines"),
     [
         ({"cputune": "x"}, b"<domain", ['cputune: "x" at 0: "x" names no vCPU', "domain XML: not well-formed"]),
-        ({"cputune": "x", "numatune": "0"}, b"<a/>", ["cputune: ", "domain XML: the outermost element is not"]),
+        ({"cputune": "x", "numatune": "0"}, b"<a/>", ["cputune: ", "domain XML: the root element is not"]),
     ],
 )
 def test_check_reports_both_properties_and_xml(
@@ -184,7 +184,7 @@ def test_a_plan_for_power_has_its_steps(
     (tmp_path / "vm.xml").write_bytes(document)
     assert cli.main(["check", "--host", where, *options(values), str(tmp_path / "vm.xml")]) == 0
     assert cli.main(["check", "--host", where, "--guestnuma", "0-3#100M,4-6#*"]) == 1
-    assert "no multiple of 262144 KiB" in capsys.readouterr().out
+    assert "not a multiple of 262144 KiB" in capsys.readouterr().out
     assert cli.main(["check", "--host", where, "--guestnuma", "0-3#256M,4-6#*,7#*"]) == 0
 
 
@@ -212,15 +212,15 @@ def test_host_none_checks_no_host(capsys: pytest.CaptureFixture[str]) -> None:
 TABLE = """\
 4 nodes, 2 sockets, 8 cores, 16 CPUs online
 
-node  CPUs   memory  free   huge pages (free of all)      distance to 0 1 2 3
+node  CPUs   memory  free   huge pages (free of total)    distance to 0 1 2 3
 0     0-3    4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  10 12 21 21
 1     4-7    4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  12 10 21 21
 2     8-11   4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  21 21 10 12
 3     12-15  4 GiB   2 GiB  2 MiB: 0 of 0, 1 GiB: 0 of 0  21 21 12 10
 
-socket  CPUs  cores  threads of a core  the first core
-0       0-7   4      2                  0-1
-1       8-15  4      2                  8-9
+socket  CPUs  cores  threads per core  first core
+0       0-7   4      2                 0-1
+1       8-15  4      2                 8-9
 """
 
 
@@ -277,7 +277,7 @@ node  free   socket  cores  CPUs   cell  vCPUs  also here
     )
     assert "\x1b" not in out
     assert cli.main([*PLAN, "--host", caps]) == 0
-    assert "\nnote       how much memory of the host is free is not known" in capsys.readouterr().out
+    assert "\nnote       the host's free memory is not known" in capsys.readouterr().out
 
 
 def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,10 +351,10 @@ def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, caps
             '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0)\n',
         ),
         (["--vcpus", "4", "--memory", "1G", "--nodes", "2", "--spread"], "not allowed with argument --nodes"),
-        (["--vcpus", "4", "--memory", "1G", "--svg", "-"], "--svg: name a file, the text goes to the standard output"),
-        (["--vcpus", "4", "--memory", "1G", "--svg", ""], "--svg: name a file, the text goes to the standard output"),
+        (["--vcpus", "4", "--memory", "1G", "--svg", "-"], "--svg: name a file: the text goes to standard output"),
+        (["--vcpus", "4", "--memory", "1G", "--svg", ""], "--svg: name a file: the text goes to standard output"),
         (["--vcpus", "4", "--memory", "1G", "--mode", "restrictive"], "invalid choice: 'restrictive'"),
-        (["--domain", str(PLAIN), "--memory", "1G"], "--memory does not go with --domain, which says it"),
+        (["--domain", str(PLAIN), "--memory", "1G"], "--memory cannot be combined with --domain, which sets it"),
     ],
 )
 def test_plan_and_a_wrong_command_line(
@@ -410,7 +410,7 @@ def test_no_picture_of_what_is_refused(four_nodes: str, tmp_path: Path, capsys: 
     picture = tmp_path / "picture.svg"
     assert cli.main(["check", "--cputune", "0#99", "--host", four_nodes, "--svg", str(picture)]) == 1
     assert not picture.exists()
-    assert capsys.readouterr().err == "largeguest: no picture of what is refused\n"
+    assert capsys.readouterr().err == "largeguest: no picture written: the layout is refused\n"
 
 
 @pytest.mark.parametrize("command", ["plan", "host", "check"])
@@ -494,14 +494,14 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
         (["host", "--host", ""], '"": No such file or directory'),
         (
             ["host", "--host", "/dev/null"],
-            "host: not well-formed at line 1, column 1: take them from virsh capabilities",
+            "host: not well-formed at line 1, column 1: use the output of virsh capabilities",
         ),
-        (["host", "--host", str(PLAIN)], "host: the outermost element is not <capabilities>"),
+        (["host", "--host", str(PLAIN)], "host: the root element is not <capabilities>"),
         (["host", "--host", "/proc/self/mem"], '"/proc/self/mem": Input/output error'),
         (["host", "--host", "/usr"], 'host: "/usr" is not the /sys of a Linux host'),
-        (["plan", "--domain", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
-        (["check", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
-        (["apply", "/dev/null"], "domain XML: not well-formed at line 1, column 1: look for who wrote it"),
+        (["plan", "--domain", "/dev/null"], "domain XML: not well-formed at line 1, column 1: find out what wrote it"),
+        (["check", "/dev/null"], "domain XML: not well-formed at line 1, column 1: find out what wrote it"),
+        (["apply", "/dev/null"], "domain XML: not well-formed at line 1, column 1: find out what wrote it"),
     ],
 )
 def test_a_file_that_cannot_be_used(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -512,8 +512,8 @@ def test_a_file_that_cannot_be_used(arguments: list[str], told: str, capsys: pyt
 @pytest.mark.parametrize(
     ("arguments", "closed", "told"),
     [
-        (["host"], ">&-", "the standard output is closed"),
-        (["check", "-"], "<&-", "the standard input is closed"),
+        (["host"], ">&-", "standard output is closed"),
+        (["check", "-"], "<&-", "standard input is closed"),
         (["plan", *PLAN[1:]], ">&- 2>&-", ""),
     ],
 )
@@ -534,20 +534,20 @@ def test_closed_streams(arguments: list[str], closed: str, told: str, four_nodes
         (
             ["db01"],
             1,
-            "VM    who        wanted  is\n"
-            "db01  vcpu0      4-7     4-7\n"
-            "db01  vcpu1      3       not pinned  moved\n"
-            "db01  emulator   0       not pinned  moved\n"
-            "db01  iothread1  2       1           moved\n\n"
-            "3 of 4 have moved\n",
+            "VM    thread     expected  actual\n"
+            "db01  vcpu0      4-7       4-7\n"
+            "db01  vcpu1      3         not pinned  moved\n"
+            "db01  emulator   0         not pinned  moved\n"
+            "db01  iothread1  2         1           moved\n\n"
+            "moved: 3 of 4\n",
         ),
-        (["db02"], 0, "VM  who  wanted  is\n\n0 of 0 have moved\n"),
+        (["db02"], 0, "VM  thread  expected  actual\n\nmoved: 0 of 0\n"),
         (
             ["db03"],
             1,
-            "VM  who  wanted  is\n\n0 of 0 have moved\n"
-            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the layout is '
-            "the engine's: choose the policy none or manual, or take the property away\n",
+            "VM  thread  expected  actual\n\nmoved: 0 of 0\n"
+            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the engine '
+            "sets the layout: choose the policy none or manual, or remove the property\n",
         ),
     ],
 )
@@ -558,7 +558,7 @@ def test_pins_of_a_vm(arguments: list[str], code: int, out: str, capsys: pytest.
 
 def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["pins"]) == 1
-    assert "3 of 4 have moved" in capsys.readouterr().out
+    assert "moved: 3 of 4" in capsys.readouterr().out
     del world.domains[2]
     world.domains[0].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
     assert cli.main(["pins"]) == 0
@@ -575,10 +575,10 @@ def test_pins_warn_of_cpus_that_another_vm_has_for_itself_alone(
     exclusive.cputune, exclusive.pins = "", {"vcpu0": "2", "vcpu1": "3", "vcpu2": "9"}
     assert cli.main(["pins", *arguments]) == 1
     moved, *lines = capsys.readouterr().out.partition("\n\n")[2].splitlines()
-    assert moved.startswith("0 of ")
+    assert moved.startswith("moved: 0 of ")
     assert lines == [
-        'largeguest: warning: cputune: VM "db01" is pinned to CPUs 2-3, which VM "db03" has for itself alone: migrate '
-        'one of them, or name other CPUs in cputune of "db01" and start it again'
+        'largeguest: warning: cputune: VM "db01" is pinned to CPUs 2-3, which VM "db03" has exclusively: migrate '
+        'one of them, or name other CPUs in the cputune of "db01" and start it again'
     ]
     assert cli.main(["pins", "db02"]) == 0
 
@@ -604,11 +604,11 @@ def test_pins_of_the_others_when_some_vms_cannot_be_read(
     del world.domains[-1]  # whose property is refused
     assert cli.main(["pins"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("VM    who        wanted  is\ndb01  vcpu0      4-7     4-7\n")
+    assert out.startswith("VM    thread     expected  actual\ndb01  vcpu0      4-7       4-7\n")
     assert out.splitlines()[6:] == [
-        "3 of 4 have moved",
+        "moved: 3 of 4",
         '"failing": libvirt: "no luck"',
-        '"broken": largeguest: domain XML: <vcpu> holds no whole number: give the XML that the engine made',
+        '"broken": largeguest: domain XML: <vcpu> contains no whole number: use the XML that the engine wrote',
         '"shut off": not running',
         '"stopped": not running',
     ]

@@ -104,7 +104,7 @@ def test_a_property_that_is_not_set_changes_nothing(source: str, name: str, valu
     document = (DATA / f"{source}.xml").read_bytes()
     new, done = rewrite({name: value}, document, None)
     assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(parse.domain(document), method="c14n")
-    assert done == "largeguest: nothing asked for"
+    assert done == "largeguest: nothing requested"
 
 
 def test_the_seeds_examples_give_the_seeds_xml() -> None:
@@ -336,7 +336,7 @@ PXB = "<controller type='pci' model='pcie-expander-bus'><target busNr='254'><nod
     ("device", "guestnuma", "told"),
     [
         (PXB, "0-1#*,2-3#*", None),
-        (PXB, "0-3#*", "a pcie-expander-bus in guest node 1, but the cells are 0"),
+        (PXB, "0-3#*", "a pcie-expander-bus in guest node 1, but only cell 0 exists"),
         ("<hostdev><acpi index='1' nodeset='0-3'/></hostdev>", "0-1#*,2-3#*", "an <acpi nodeset> in guest nodes 2-3"),
         ("<interface><acpi index='1'/></interface><controller><target/></controller>", "0-3#*", None),
     ],
@@ -441,47 +441,47 @@ def test_what_was_replaced_is_told(source: str, values: dict[str, str], replaced
     assert told.partition("; replaced")[1] + told.partition("; replaced")[2] == replaced
 
 
-LOOK = "look for who wrote it, maybe another hook"
-GIVE = "give the XML that the engine made"
+LOOK = "find out what wrote it, perhaps another hook"
+GIVE = "use the XML that the engine wrote"
 XML_REFUSALS = [
     ("", f"not well-formed at line 1, column 1: {LOOK}"),
     ("<domain>\n<graphics passwd='hidden-word'>", f"not well-formed at line 2, column 32: {LOOK}"),
-    ("<network/>", "the outermost element is not <domain>: give libvirt's XML of that kind"),
+    ("<network/>", "the root element is not <domain>: give libvirt's <domain> XML"),
     (
         "<!DOCTYPE domain [<!ENTITY e SYSTEM 'file:///etc/hostname'>]><domain><memory>&e;</memory></domain>",
-        f"has a document type declaration, which libvirt needs not: {LOOK}",
+        f"has a document type declaration, which libvirt does not need: {LOOK}",
     ),
-    ("<domain/>", f"<domain> does not say how much memory: {GIVE}"),
-    ("<domain><memory/></domain>", f"<memory> holds no whole number: {GIVE}"),
-    ("<domain><memory>-1</memory></domain>", f"<memory> holds no whole number: {GIVE}"),
+    ("<domain/>", f"<domain> gives no amount of memory: {GIVE}"),
+    ("<domain><memory/></domain>", f"<memory> contains no whole number: {GIVE}"),
+    ("<domain><memory>-1</memory></domain>", f"<memory> contains no whole number: {GIVE}"),
     (
         "<domain><memory unit='pages'>1</memory></domain>",
         "<memory> has a unit that libvirt does not know: use one of its units, such as KiB",
     ),
-    ("<domain><vcpu>two</vcpu></domain>", f"<vcpu> holds no whole number: {GIVE}"),
-    ("<domain><vcpu>0</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
-    ("<domain><vcpu>999999999999</vcpu></domain>", "<vcpu> says 999999999999: use a number from 1 to 16384"),
+    ("<domain><vcpu>two</vcpu></domain>", f"<vcpu> contains no whole number: {GIVE}"),
+    ("<domain><vcpu>0</vcpu></domain>", "<vcpu> has the value 0: use a number from 1 to 16384"),
+    ("<domain><vcpu>999999999999</vcpu></domain>", "<vcpu> has the value 999999999999: use a number from 1 to 16384"),
     (
         "<domain><memory>1</memory><devices><memory model='dimm'><target><size>1</size><node>99999999999999999</node>"
         "</target></memory></devices></domain>",
-        "<node> says 99999999999999999: use a number from 0 to 16383",
+        "<node> has the value 99999999999999999: use a number from 0 to 16383",
     ),
-    ("<domain><vcpu current='0'>4</vcpu></domain>", "<vcpu> says 0: use a number from 1 to 16384"),
+    ("<domain><vcpu current='0'>4</vcpu></domain>", "<vcpu> has the value 0: use a number from 1 to 16384"),
     (
         "<domain><memory>1</memory><cpu><numa><cell memory='1' memAccess='a&lt;b'/></numa></cpu></domain>",
         "<cell> has an unknown memAccess: use shared or private",
     ),
     (
         "<domain><memory>1</memory><cpu><topology sockets='1' cores='0' threads='1'/></cpu></domain>",
-        "<topology> says 0: use a number from 1 to 16384",
+        "<topology> has the value 0: use a number from 1 to 16384",
     ),
     (
         "<domain><memory>1</memory><cpu><numa><cell cpus='all' memory='1'/></numa></cpu></domain>",
-        f"<cell> holds no list of ids: {GIVE}",
+        f"<cell> contains no list of ids: {GIVE}",
     ),
     (
         "<domain><memory>1</memory><devices><memory model='dimm'/></devices></domain>",
-        f"<memory> does not say how much memory: {GIVE}",
+        f"<memory> gives no amount of memory: {GIVE}",
     ),
 ]
 

@@ -68,7 +68,7 @@ def keeping(where: Daemon) -> Iterator[Keeper]:
     finally:
         keeper.end(signal.SIGKILL)
     assert "Traceback" not in keeper.said()
-    assert "not foreseen" not in keeper.said()
+    assert "unexpected error" not in keeper.said()
 
 
 def wait_until(what: Callable[[], bool], otherwise: Callable[[], object]) -> float:

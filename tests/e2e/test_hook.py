@@ -56,7 +56,7 @@ def test_a_refusal_stops_the_start_with_one_line(ovirt_host: Host) -> None:
         ovirt_host.run_hooks("before_vm_start", PLAIN, {"cputune": "9#0", "numatune": "strict"})
     assert str(caught.value) == (
         'largeguest: numatune: "strict" at 0: "strict" names no nodes: write strict#<nodeset>, as in strict#0; '
-        "largeguest: cputune: vCPU 9 does not exist, the VM has vCPUs 0-3: take their pins out\n"
+        "largeguest: cputune: vCPU 9 does not exist, the VM has vCPUs 0-3: remove its pin\n"
     )
 
 

@@ -47,8 +47,8 @@ def test_the_next_start_with_more_cpus_has_the_same_cells(ovirt_host: Host, libv
     domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG.replace('current="4"', 'current="6"'), TYPED)
     assert said == (
         "largeguest: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell; "
-        "largeguest: warning: guestnuma: vCPUs 4-5 are plugged in but not named, and dealt to the cells by guest "
-        "sockets: name them, if they should be elsewhere\n"
+        "largeguest: warning: guestnuma: vCPUs 4-5 are plugged in but not named, and distributed over the cells by "
+        "guest socket: name them if they should be elsewhere\n"
     )
     with libvirt.running(domxml.encode()):
         assert cpus(libvirt.seen_by_guest()) == {0: "0-1,4-5", 1: "2-3"}

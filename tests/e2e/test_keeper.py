@@ -128,7 +128,7 @@ def test_it_costs_nothing_while_nothing_happens(here: Daemon) -> None:
 
 def test_a_second_keeper_takes_over(here: Daemon) -> None:
     with keeping(here) as first:
-        second = Keeper(here, until="another one runs on this host: this one waits until it ends")
+        second = Keeper(here, until="another keeper runs on this host: this one waits until it ends")
         assert first.said().count("connected") == 1
         assert first.end() == 0
         second.wait_for("connected")
@@ -187,7 +187,7 @@ def test_a_boot_storm_is_no_fight(here: Daemon, record_property: Callable[[str, 
 @pytest.mark.parametrize(
     ("cputune", "policy", "told"),
     [
-        ("0#0", "dedicated", "the VM has the CPU pinning policy dedicated, under which the layout is the engine's"),
+        ("0#0", "dedicated", "the VM has the CPU pinning policy dedicated, under which the engine sets the layout"),
         ("0#x", "none", '"0#x" at 2: "x" is not a CPU'),
         ("0#node7", "none", "node7 is not on this host"),
         ("0#99", "none", "CPU 99 is not online on this host"),
@@ -215,28 +215,28 @@ def test_a_pin_on_the_cpu_of_an_exclusive_vm_is_kept_and_told(here: Daemon) -> N
         exclusive = domain("", policy="dedicated", name="db02", pins="0#1 1#1")
         with here.libvirt.running(exclusive, "--paused"):
             keeper.wait_for(
-                'largeguest: warning: cputune: VM "db01" is pinned to CPU 1, which VM "db02" has for itself alone'
+                'largeguest: warning: cputune: VM "db01" is pinned to CPU 1, which VM "db02" has exclusively'
             )
             assert move(here)["back"]
-        assert keeper.said().count("for itself alone") == 1
+        assert keeper.said().count("has exclusively") == 1
 
 
 def test_pins_are_listed(here: Daemon) -> None:
     with here.libvirt.running(domain("0-1#1,emulator#0", pins="0#1"), "--paused"):
         listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, "db01", environ={})
         assert listed.stdout == (
-            "VM    who       wanted  is\n"
-            "db01  vcpu0     1       1\n"
-            "db01  vcpu1     1       not pinned  moved\n"
-            "db01  emulator  0       0-1         moved\n"
+            "VM    thread    expected  actual\n"
+            "db01  vcpu0     1         1\n"
+            "db01  vcpu1     1         not pinned  moved\n"
+            "db01  emulator  0         0-1         moved\n"
             "\n"
-            "2 of 3 have moved\n"
+            "moved: 2 of 3\n"
         )
         assert (listed.returncode, listed.stderr) == (1, "")
         with keeping(here) as keeper:
             keeper.wait_for("emulator pinned")
             listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, environ={})
-            assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "0 of 3 have moved")
+            assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "moved: 0 of 3")
     missing = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, "db01", environ={})
     assert missing.returncode == 2
     assert missing.stderr.startswith('largeguest: libvirt: "Domain not found')
@@ -292,7 +292,7 @@ def test_it_has_the_password_of_vdsm(workplace: Path, ovirt_host: Host) -> None:
             assert "hidden-word" not in keeper.said()
             # looking needs no password
             listed = there.host.run("/usr/bin/largeguest", "pins", environ={})
-            assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "0 of 4 have moved")
+            assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "moved: 0 of 4")
 
 
 def test_the_hook_tells_who_holds_the_pins(here: Daemon) -> None:

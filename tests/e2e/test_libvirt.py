@@ -22,17 +22,17 @@ HOTPLUG = (DATA / "hotplug.xml").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     ("typed", "why"),
     [
-        ({"guestnuma": "0-1#262144,2-3#327680"}, "the cells hold 589824 KiB but the VM has 524288 KiB"),
-        ({"guestnuma": "0-1#262144,2-3#131072"}, "the cells hold 393216 KiB but the VM has 524288 KiB"),
+        ({"guestnuma": "0-1#262144,2-3#327680"}, "the cells have 589824 KiB, but the VM has 524288 KiB"),
+        ({"guestnuma": "0-1#262144,2-3#131072"}, "the cells have 393216 KiB, but the VM has 524288 KiB"),
         ({"cputune": "0#0,9#0"}, "vCPU 9 does not exist"),
         ({"guestnuma": "0#262144,2-3#262144"}, "vCPU 1 is in no cell"),
         ({"cputune": "0#4711"}, "CPU 4711 is not online on this host"),
         ({"numatune": "strict#77"}, "node 77 is not on this host"),
         ({"numatune": "preferred#0-1"}, "preferred names nodes 0-1"),
-        ({"guestnuma": "0-1#262656,2-3#261632"}, "cell 0 has 262656 KiB, which is no multiple of 1024 KiB"),
+        ({"guestnuma": "0-1#262656,2-3#261632"}, "cell 0 has 262656 KiB, which is not a multiple of 1024 KiB"),
         ({"guestnuma": "0-1#524288,2-3#0"}, "cell 1 has 0 KiB"),
         ({"cputune": "iothread9#0"}, "iothread 9 does not exist"),
-        ({"guestnuma": "0-1#*@0,2-3#*@0", "numatune": "auto"}, "@ does not go with numatune's auto"),
+        ({"guestnuma": "0-1#*@0,2-3#*@0", "numatune": "auto"}, "@ cannot be combined with numatune's auto"),
         ({"cputune": "0#0,0#1"}, "vCPU 0 is pinned more than once"),
         ({"guestnuma": "0-2#262144,2-3#262144"}, "vCPU 2 is in more than one cell"),
         ({"guestnuma": "0-1#262144,2-4#262144"}, "vCPU 4 does not exist"),
@@ -50,7 +50,7 @@ def test_memnodes_beside_a_policy_that_libvirt_does_not_take_with_them(ovirt_hos
     document = PLAIN.replace("<devices>", f"<numatune><memory {policy}/></numatune><devices>")
     with pytest.raises(HookError) as caught:
         ovirt_host.run_hooks("before_vm_start", document, {"guestnuma": "0-1#*@0,2-3#*@0"})
-    assert "that the VM has already: set numatune, too" in str(caught.value)
+    assert "that the VM already has: set numatune too" in str(caught.value)
 
 
 def test_memnodes_of_cells_that_are_gone_never_reach_libvirt(ovirt_host: Host) -> None:

@@ -149,9 +149,9 @@ def test_numad_is_looked_for_where_the_tree_has_programs(tmp_path: Path) -> None
         (
             "node/online",
             "many",
-            'host: "{root}/devices/system/node/online" holds no list of ids: take the tree from a Linux host again',
+            'host: "{root}/devices/system/node/online" contains no list of ids: save the tree of the host again',
         ),
-        ("node/online", "3", 'host: "{root}" has no node3, which it says is online: save the whole tree again'),
+        ("node/online", "3", 'host: "{root}" has no node3, although it lists it as online: save the whole tree again'),
     ],
 )
 def test_no_tree(tmp_path: Path, path: str, text: str | None, message: str) -> None:
@@ -169,7 +169,7 @@ def test_no_tree(tmp_path: Path, path: str, text: str | None, message: str) -> N
     "document", [b"<capabilities/>", hosts.capabilities(hosts.FOUR_NODES).replace(b'id="3"', b'id="three"')]
 )
 def test_capabilities_without_a_topology(document: bytes) -> None:
-    with pytest.raises(Refused, match="the capabilities hold no topology that can be read"):
+    with pytest.raises(Refused, match="the capabilities contain no readable topology"):
         capabilities.from_capabilities(document)
 
 
@@ -248,7 +248,7 @@ def test_nodes_that_share_cpus_are_not_planned_for(tmp_path: Path) -> None:
         fake, nodes={n: record.replace(node, distances={0: 10, 1: 10, 2: 10}) for n, node in fake.nodes.items()}
     )
     for found in (sysfs.from_sys(hosts.save(fake, tmp_path)), capabilities.from_capabilities(hosts.capabilities(fake))):
-        with pytest.raises(Refused, match="host: CPU 0 is in node 0 and in node 1: start the host without numa=fake"):
+        with pytest.raises(Refused, match="host: CPU 0 is in node 0 and in node 1: boot the host without numa=fake"):
             plan(Request(Guest(max_vcpus=8, memory=GIB)), found)
 
 

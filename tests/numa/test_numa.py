@@ -148,7 +148,7 @@ def test_huge_pages_count_where_they_are(this_host: Host, libvirt: Libvirt, node
             this_host.run_hooks("before_vm_start", document, {"numatune": f"strict#{empty}"})
         assert str(caught.value) == (
             f"largeguest: numatune: {2 * HALF // HUGE} huge pages of {HUGE} KiB are bound to node {empty}, "
-            "where there are 0: reserve them on these nodes, or name others\n"
+            "where the pool has only 0: reserve more on these nodes, or name others\n"
         )
         domxml, _ = this_host.run_hooks("before_vm_start", document, {"numatune": f"strict#{full}"})
         with libvirt.running(domxml.encode(), "--paused"):

@@ -25,7 +25,7 @@ def wanted(**values: str) -> Properties:
 @pytest.mark.parametrize(
     ("values", "done"),
     [
-        ({}, "nothing asked for"),
+        ({}, "nothing requested"),
         ({"cputune": "0#0"}, "cputune: 1 vCPU pinned"),
         ({"cputune": "0#0,3#0"}, "cputune: 2 vCPUs pinned"),
         ({"numatune": "strict#0"}, "numatune: memory strict on host node 0"),
@@ -51,17 +51,17 @@ def test_what_was_not_asked_for_is_none() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"cputune": "4#0"}, "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out"),
-        ({"cputune": "0#0,9#1,4#0"}, "cputune: vCPUs 4,9 do not exist, the VM has vCPUs 0-3: take their pins out"),
+        ({"cputune": "4#0"}, "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: remove its pin"),
+        ({"cputune": "0#0,9#1,4#0"}, "cputune: vCPUs 4,9 do not exist, the VM has vCPUs 0-3: remove their pins"),
         ({"cputune": "0#0,0#0"}, "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
         ({"cputune": "0#0,1#0,1#1,0#2"}, "cputune: vCPUs 0-1 are pinned more than once: write one pin for each vCPU"),
         (
             {"numatune": "preferred#0-1"},
-            "numatune: preferred names nodes 0-1, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
+            "numatune: preferred names nodes 0-1, but older QEMU (7.2) silently uses only the first: name one node, or write interleave#",
         ),
         (
             {"guestnuma": "0-4#4096"},
-            "guestnuma: vCPU 4 does not exist, the VM has vCPUs 0-3: let the cells end with vCPU 3",
+            "guestnuma: vCPU 4 does not exist, the VM has vCPUs 0-3: name no vCPU above 3",
         ),
         ({"guestnuma": "0-2#2048,2-3#2048"}, "guestnuma: vCPU 2 is in more than one cell: name each vCPU once"),
         ({"guestnuma": "0-3#2048,0-3#2048"}, "guestnuma: vCPUs 0-3 are in more than one cell: name each vCPU once"),
@@ -72,28 +72,28 @@ def test_what_was_not_asked_for_is_none() -> None:
         ),
         (
             {"guestnuma": "0-1#3073,2-3#1023"},
-            "guestnuma: cell 0 has 3073 KiB, which is no multiple of 1024 KiB: write 3072 or 4096; largeguest: "
-            "guestnuma: cell 1 has 1023 KiB, which is no multiple of 1024 KiB: write at least 1024",
+            "guestnuma: cell 0 has 3073 KiB, which is not a multiple of 1024 KiB: write 3072 or 4096; largeguest: "
+            "guestnuma: cell 1 has 1023 KiB, which is not a multiple of 1024 KiB: write at least 1024",
         ),
         (
             {"guestnuma": "0#1,1#1,2#2,3#4092"},
-            "guestnuma: cells 0-1 have 1 KiB, which is no multiple of 1024 KiB: write at least 1024; largeguest: "
-            "guestnuma: cell 2 has 2 KiB, which is no multiple of 1024 KiB: write at least 1024; largeguest: "
-            "guestnuma: cell 3 has 4092 KiB, which is no multiple of 1024 KiB: write 3072 or 4096",
+            "guestnuma: cells 0-1 have 1 KiB, which is not a multiple of 1024 KiB: write at least 1024; largeguest: "
+            "guestnuma: cell 2 has 2 KiB, which is not a multiple of 1024 KiB: write at least 1024; largeguest: "
+            "guestnuma: cell 3 has 4092 KiB, which is not a multiple of 1024 KiB: write 3072 or 4096",
         ),
         (
             {"guestnuma": "0-3#5120"},
-            "guestnuma: the cells hold 5120 KiB but the VM has 4096 KiB: take 1024 KiB away, or write * for one cell's memory",
+            "guestnuma: the cells have 5120 KiB, but the VM has 4096 KiB: remove 1024 KiB, or write * for one cell's memory",
         ),
         (
             {"guestnuma": "0-3#3072"},
-            "guestnuma: the cells hold 3072 KiB but the VM has 4096 KiB: add 1024 KiB, or write * for one cell's memory",
+            "guestnuma: the cells have 3072 KiB, but the VM has 4096 KiB: add 1024 KiB, or write * for one cell's memory",
         ),
         (
             {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "1,3#4096"},
-            "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out; largeguest: "
+            "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: remove its pin; largeguest: "
             "guestnuma: vCPUs 0,2 are in no cell: name all of 0-3; largeguest: "
-            "numatune: preferred names nodes 0,2, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
+            "numatune: preferred names nodes 0,2, but older QEMU (7.2) silently uses only the first: name one node, or write interleave#",
         ),
     ],
 )
@@ -324,37 +324,35 @@ def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: i
         (
             {"guestnuma": "0-3#2097152,4-7#2097152"},
             hotplug(current=12),
-            "guestnuma: vCPUs 8-11 are plugged in but not named, and dealt to the cells by guest sockets: "
-            "name them, if they should be elsewhere",
+            "guestnuma: vCPUs 8-11 are plugged in but not named, and distributed over the cells by guest socket: "
+            "name them if they should be elsewhere",
         ),
         (
             {"guestnuma": "0-5#2097152,6-7#2097152"},
             hotplug(),
             "guestnuma: guest socket 1 is cut by a cell boundary (a socket has 4 vCPUs): "
-            "let each cell have whole sockets, or change the VM's sockets",
+            "give each cell whole sockets, or change the VM's sockets",
         ),
         (
             {"cputune": "0#1,3,5#2"},
             hotplug(),
-            "cputune: lone number 3 is read as CPU, but there are such vCPUs without a pin, too: "
-            "write 3#... if that is meant",
+            "cputune: 3 is taken as a host CPU, but vCPU 3 is unpinned: write 3#... if the vCPU is meant",
         ),
         (
             {"cputune": "0#3,2,^3,4,5-6,7,99,1#0"},
             hotplug(),
-            "cputune: lone numbers 2,4,7 are read as CPU, but there are such vCPUs without a pin, too: "
-            "write 2#... if that is meant",
+            "cputune: 2,4,7 are taken as host CPUs, but vCPUs 2,4,7 are unpinned: write 2#... if the vCPU is meant",
         ),
         (
             {"cputune": "0#8-9,^9,^1-2,^9"},
             hotplug(),
-            "cputune: ^1-2,^9 takes nothing out in 0#8-9,^9,^1-2,^9: name CPUs that stand before it",
+            "cputune: ^1-2,^9 remove nothing in 0#8-9,^9,^1-2,^9: name CPUs that come earlier in the list",
         ),
         (
             {"guestnuma": "0,2,4,6#2097152,1,3,5,7#2097152"},
             hotplug(),
             "guestnuma: guest sockets 0-1 are cut by a cell boundary (a socket has 4 vCPUs): "
-            "let each cell have whole sockets, or change the VM's sockets",
+            "give each cell whole sockets, or change the VM's sockets",
         ),
     ],
 )
@@ -386,44 +384,44 @@ REFUSED_ON_GUEST = [
     (
         {"guestnuma": "0-3#1048576"},
         Guest(max_vcpus=4, memory=GIB, arch="s390x"),
-        "guestnuma: a guest on s390x has no NUMA: take the property away",
+        "guestnuma: a guest on s390x has no NUMA: remove the property",
     ),
     (
         {"guestnuma": "0-3#1049600"},
         Guest(max_vcpus=4, memory=1049600, arch="ppc64le"),
-        "guestnuma: cell 0 has 1049600 KiB, which is no multiple of 262144 KiB: write 1048576 or 1310720",
+        "guestnuma: cell 0 has 1049600 KiB, which is not a multiple of 262144 KiB: write 1048576 or 1310720",
     ),
     (
         {"guestnuma": "0-1#1572864,2-3#524288"},
         Guest(max_vcpus=4, memory=2 * GIB, pages=(HugePage(GIB, None),)),
-        "guestnuma: cell 0 has 1572864 KiB, which is no multiple of 1048576 KiB: write 1048576 or 2097152; largeguest: "
-        "guestnuma: cell 1 has 524288 KiB, which is no multiple of 1048576 KiB: write at least 1048576",
+        "guestnuma: cell 0 has 1572864 KiB, which is not a multiple of 1048576 KiB: write 1048576 or 2097152; largeguest: "
+        "guestnuma: cell 1 has 524288 KiB, which is not a multiple of 1048576 KiB: write at least 1048576",
     ),
     (
         {"guestnuma": "0-1#1572864,2-3#524288"},
         Guest(max_vcpus=4, memory=2 * GIB, pages=(HugePage(2048, None), HugePage(GIB, CpuSet([1])))),
-        "guestnuma: cell 1 has 524288 KiB, which is no multiple of 1048576 KiB: write at least 1048576",
+        "guestnuma: cell 1 has 524288 KiB, which is not a multiple of 1048576 KiB: write at least 1048576",
     ),
     (
         {"guestnuma": "0-3#4096"},
         Guest(max_vcpus=4, memory=3072, devices=(DIMM,)),
-        "guestnuma: the cells hold 4096 KiB but the VM has 3072 KiB without its memory devices: take 1024 KiB away, "
-        "or write * for one cell's memory; largeguest: guestnuma: the VM has a memory device in guest node 2, but the cells are 0: "
+        "guestnuma: the cells have 4096 KiB, but the VM has 3072 KiB without its memory devices: remove 1024 KiB, "
+        "or write * for one cell's memory; largeguest: guestnuma: the VM has a memory device in guest node 2, but only cell 0 exists: "
         "write more cells, or unplug the device",
     ),
     (
         {"guestnuma": "0-3#4096"},
         Guest(max_vcpus=4, memory=4096, pages=(HugePage(2048, CpuSet([0, 3])),)),
-        "guestnuma: the VM has huge pages for cell 3, but the cells are 0: write more cells",
+        "guestnuma: the VM has huge pages for cell 3, but only cell 0 exists: write more cells",
     ),
     *(
         (
             {"numatune": "strict#0", "cputune": "0#0"},
             Guest(max_vcpus=4, memory=4096, cpu_policy=policy),
-            f"cputune: the VM has the CPU pinning policy {policy}, under which the layout is the engine's: "
-            "choose the policy none or manual, or take the property away; largeguest: "
-            f"numatune: the VM has the CPU pinning policy {policy}, under which the layout is the engine's: "
-            "choose the policy none or manual, or take the property away",
+            f"cputune: the VM has the CPU pinning policy {policy}, under which the engine sets the layout: "
+            "choose the policy none or manual, or remove the property; largeguest: "
+            f"numatune: the VM has the CPU pinning policy {policy}, under which the engine sets the layout: "
+            "choose the policy none or manual, or remove the property",
         )
         for policy in ("dedicated", "siblings", "isolate-threads")
     ),
@@ -431,23 +429,23 @@ REFUSED_ON_GUEST = [
 
 
 REFUSED_ON_GUEST += [
-    ({"cputune": "6-9#0"}, EIGHT, "cputune: vCPUs 8-9 do not exist, the VM has vCPUs 0-7: take their pins out"),
+    ({"cputune": "6-9#0"}, EIGHT, "cputune: vCPUs 8-9 do not exist, the VM has vCPUs 0-7: remove their pins"),
     (
         {"cputune": "0-6#=0,3#=1"},
         EIGHT,
-        "cputune: vCPU 3 is pinned more than once: write one pin for each vCPU; largeguest: cputune: 0-6#=0 wants 7 "
-        "CPUs, but 1 can be had: name more CPUs, or write # without =",
+        "cputune: vCPU 3 is pinned more than once: write one pin for each vCPU; largeguest: cputune: 0-6#=0 needs 7 "
+        "CPUs, only 1 is available: name more CPUs, or write # without =",
     ),
     ({"cputune": "0-3#0,3-4#1"}, EIGHT, "cputune: vCPU 3 is pinned more than once: write one pin for each vCPU"),
     (
         {"cputune": "iothread3#0"},
         EIGHT,
-        "cputune: iothread 3 does not exist, the VM has iothreads 1-2: take their pins out",
+        "cputune: iothread 3 does not exist, the VM has iothreads 1-2: remove its pin",
     ),
     (
         {"cputune": "iothread0#0,iothread1#0"},
         GUEST,
-        "cputune: iothreads 0-1 do not exist, the VM has none: take their pins out",
+        "cputune: iothreads 0-1 do not exist, the VM has none: remove their pins",
     ),
     ({"cputune": "emulator#0,emulator#1"}, EIGHT, "cputune: emulator is pinned more than once: write one pin for it"),
     (
@@ -458,17 +456,17 @@ REFUSED_ON_GUEST += [
     (
         {"cputune": "0#node0"},
         EIGHT,
-        "cputune: node0 is to be looked up on a host, but none is given: name CPUs that are there",
+        "cputune: node0 must be looked up on a host, but none is given: name CPUs that exist",
     ),
     (
         {"cputune": "0#^1"},
         EIGHT,
-        "cputune: ^1 is to be looked up on a host, but none is given: name CPUs that are there",
+        "cputune: ^1 must be looked up on a host, but none is given: name CPUs that exist",
     ),
     (
         {"numatune": "^1"},
         EIGHT,
-        "numatune: ^1 is to be looked up on a host, but none is given: name nodes that are there",
+        "numatune: ^1 must be looked up on a host, but none is given: name nodes that exist",
     ),
     (
         {"guestnuma": "0-3#8G,4-7#*"},
@@ -487,44 +485,44 @@ REFUSED_ON_GUEST += [
         record.replace(EIGHT, memory=2560),
         "guestnuma: 2 cells share 1024 KiB, only 1 piece of 1024 KiB: "
         "write fewer cells, or give the VM more memory; largeguest: "
-        "guestnuma: cell 0 has 1536 KiB, which is no multiple of 1024 KiB: write 1024 or 2048",
+        "guestnuma: cell 0 has 1536 KiB, which is not a multiple of 1024 KiB: write 1024 or 2048",
     ),
     (
         {"guestnuma": "0-3#*,4-7#1G"},
         record.replace(EIGHT, memory=GIB + 512),
-        "guestnuma: cell 0 would have 512 KiB for *, which is no multiple of 1024 KiB: "
-        "give the VM other memory, or write the amounts out",
+        "guestnuma: cell 0 would have 512 KiB for *, which is not a multiple of 1024 KiB: "
+        "change the VM's memory, or write the amounts out",
     ),
     (
         {"guestnuma": "0-3#*@0,4-7#*@1", "numatune": "auto"},
         EIGHT,
-        "guestnuma: @ does not go with numatune's auto, where numad chooses: take one of them away",
+        "guestnuma: @ cannot be combined with numatune's auto, where numad chooses: remove one of them",
     ),
     (
         {"guestnuma": "0-3#*@0,4-7#*@1+2", "numatune": "strict#0-1"},
         EIGHT,
-        "guestnuma: cell 1 is on nodes 1-2 but numatune allows 0-1 only: name these nodes in numatune, too",
+        "guestnuma: cell 1 is on nodes 1-2, but numatune allows only 0-1: name these nodes in numatune too",
     ),
     (
         {"guestnuma": "0-3#*@0+1,4-7#*@2", "numatune": "preferred#0"},
         EIGHT,
-        "guestnuma: cell 0 has several nodes, of which older QEMU (7.2) silently prefers the first: name one node behind @, or write interleave# in numatune",
+        "guestnuma: cell 0 has several nodes, but older QEMU (7.2) silently prefers only the first: name one node after @, or write interleave# in numatune",
     ),
     (
         {"guestnuma": "0-3#*@0,4-7#*@1"},
         record.replace(EIGHT, policy=Policy("strict", CpuSet([0]))),
-        "guestnuma: cell 1 is on node 1 but numatune allows 0 only: name these nodes in numatune, too",
+        "guestnuma: cell 1 is on node 1, but numatune allows only 0: name these nodes in numatune too",
     ),
     (
         {"guestnuma": ",".join(f"{n}#1M" for n in range(129))},
         Guest(max_vcpus=129, memory=129 * 1024),
-        "guestnuma: there are 129 cells, QEMU takes 128: write fewer",
+        "guestnuma: there are 129 cells, QEMU allows 128: write fewer",
     ),
     *(
         (
             {"guestnuma": "0-3#*@0,4-7#*@1"},
             record.replace(EIGHT, policy=policy),
-            f"guestnuma: @ does not go with the memory policy {name} that the VM has already: set numatune, too",
+            f"guestnuma: @ cannot be combined with the memory policy {name} that the VM already has: set numatune too",
         )
         for policy, name in ((Policy("strict", None), "auto"), (Policy("restrictive", CpuSet([0, 1])), "restrictive"))
     ),
@@ -584,51 +582,51 @@ REFUSED_ON_HOST = [
         {"numatune": "preferred#2"},
         GUEST,
         with_node(2, Node(FOUR_NODES.nodes[2].cpus, 0, 0, {}, {})),
-        "numatune: node 2 is without memory on this host: name nodes with memory",
+        "numatune: node 2 has no memory on this host: name nodes with memory",
     ),
     (
         {"numatune": "strict#1"},
         BIG,
         FOUR_NODES,
-        "numatune: 6291456 KiB are bound to node 1, where 4194304 KiB fit: "
+        "numatune: 6291456 KiB are bound to node 1, where only 4194304 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"numatune": "strict#0-1"},
         BIG,
         with_pages(0, 2048, 1536, 1536),
-        "numatune: 6291456 KiB are bound to nodes 0-1, where 5242880 KiB fit: "
+        "numatune: 6291456 KiB are bound to nodes 0-1, where only 5242880 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"numatune": "strict#3"},
         BIG,
         with_pages(3, 2048, 4096, 0),
-        "numatune: 6291456 KiB are bound to node 3, where 0 KiB fit: "
+        "numatune: 6291456 KiB are bound to node 3, where only 0 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"numatune": "strict#2"},
         huge(2048),
         with_pages(3, 2048, 1024, 1024),
-        "numatune: 1024 huge pages of 2048 KiB are bound to node 2, where there are 0: "
-        "reserve them on these nodes, or name others",
+        "numatune: 1024 huge pages of 2048 KiB are bound to node 2, where the pool has only 0: "
+        "reserve more on these nodes, or name others",
     ),
     (
         {"numatune": "strict#2-3"},
         huge(GIB, 3 * GIB),
         with_pages(3, GIB, 2, 2),
-        "numatune: 3 huge pages of 1048576 KiB are bound to nodes 2-3, where there are 2: "
-        "reserve them on these nodes, or name others",
+        "numatune: 3 huge pages of 1048576 KiB are bound to nodes 2-3, where the pool has only 2: "
+        "reserve more on these nodes, or name others",
     ),
     (
         {"numatune": "strict#3", "cputune": "0#0,4#70"},
         huge(GIB),
         FOUR_NODES,
-        "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: take their pins out; largeguest: "
+        "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: remove its pin; largeguest: "
         "cputune: CPU 70 is not online on this host, which has 0-15: pin to CPUs that are online; largeguest: "
-        "numatune: 2 huge pages of 1048576 KiB are bound to node 3, where there are 0: "
-        "reserve them on these nodes, or name others",
+        "numatune: 2 huge pages of 1048576 KiB are bound to node 3, where the pool has only 0: "
+        "reserve more on these nodes, or name others",
     ),
 ]
 
@@ -638,52 +636,52 @@ REFUSED_ON_HOST += [
         {"cputune": "0#node4"},
         ROOMY,
         FOUR_NODES,
-        "cputune: node4 is not on this host, which has nodes 0-3: name CPUs that are there",
+        "cputune: node4 is not on this host, which has nodes 0-3: name CPUs that exist",
     ),
     (
         {"cputune": "0#socket2"},
         ROOMY,
         FOUR_NODES,
-        "cputune: socket2 is not on this host, which has sockets 0-1: name CPUs that are there",
+        "cputune: socket2 is not on this host, which has sockets 0-1: name CPUs that exist",
     ),
     (
         {"cputune": "0#socket1.core4"},
         ROOMY,
         FOUR_NODES,
-        "cputune: socket1.core4 is not on this host, whose socket has cores 0-3: name CPUs that are there",
+        "cputune: socket1.core4 is not on this host, whose socket has cores 0-3: name CPUs that exist",
     ),
     (
         {"cputune": "0#node2"},
         ROOMY,
         with_node(2, Node(CpuSet(), GIB, GIB, {}, {})),
-        "cputune: node2 has no CPUs that are online: name CPUs that are there",
+        "cputune: node2 has no online CPUs: name CPUs that exist",
     ),
     (
         {"cputune": "0#node0,^node0"},
         ROOMY,
         FOUR_NODES,
-        "cputune: 0#node0,^node0 leaves no CPU on this host: name one that no later ^ takes out",
+        "cputune: 0#node0,^node0 leaves no CPU on this host: name one that no later ^ removes",
     ),
     (
         {"cputune": "0-4#=node0"},
         ROOMY,
         FOUR_NODES,
-        "cputune: 0-4#=node0 wants 5 CPUs, but 4 can be had: name more CPUs, or write # without =",
+        "cputune: 0-4#=node0 needs 5 CPUs, only 4 are available: name more CPUs, or write # without =",
     ),
     (
         {"cputune": "0-2#=node0,3-4#=node0"},
         ROOMY,
         FOUR_NODES,
-        "cputune: 3-4#=node0 wants 2 CPUs, but 1 can be had that no other #= has taken: "
+        "cputune: 3-4#=node0 needs 2 CPUs, only 1 is available (another #= has taken the others): "
         "name more CPUs, or write # without =",
     ),
     (
         {"numatune": "preferred#^0"},
         ROOMY,
         FOUR_NODES,
-        "numatune: preferred names nodes 1-3, of which older QEMU (7.2) silently uses the first alone: name one node, or write interleave#",
+        "numatune: preferred names nodes 1-3, but older QEMU (7.2) silently uses only the first: name one node, or write interleave#",
     ),
-    ({"numatune": "^0-3"}, ROOMY, FOUR_NODES, "numatune: ^0-3 leaves no node on this host: take out fewer"),
+    ({"numatune": "^0-3"}, ROOMY, FOUR_NODES, "numatune: ^0-3 leaves no node on this host: remove fewer"),
     (
         {"numatune": "auto"},
         ROOMY,
@@ -700,55 +698,55 @@ REFUSED_ON_HOST += [
         {"guestnuma": "0-3#*@0,4-7#*@2"},
         ROOMY,
         with_node(2, Node(FOUR_NODES.nodes[2].cpus, 0, 0, {}, {})),
-        "guestnuma: node 2 is without memory on this host: name nodes with memory",
+        "guestnuma: node 2 has no memory on this host: name nodes with memory",
     ),
     (
         {"guestnuma": "0-3#5G@0,4-7#3G@1"},
         EIGHT,
         FOUR_NODES,
-        "guestnuma: 5242880 KiB are bound to node 0, where 4194304 KiB fit: "
+        "guestnuma: 5242880 KiB are bound to node 0, where only 4194304 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-7#*@3", "numatune": "^3"},
         ROOMY,
         FOUR_NODES,
-        "guestnuma: cell 0 is on node 3 but numatune allows 0-2 only: name these nodes in numatune, too",
+        "guestnuma: cell 0 is on node 3, but numatune allows only 0-2: name these nodes in numatune too",
     ),
     (
         {"cputune": "0#socket0.core0"},
         ROOMY,
         Host(FOUR_NODES.nodes, {**FOUR_NODES.cpus, 9: record.replace(FOUR_NODES.cpus[0], die=1)}),
-        "cputune: socket0.core0 is in several dies, CPUs 0-1,9: name CPUs that are there",
+        "cputune: socket0.core0 is in several dies, CPUs 0-1,9: name CPUs that exist",
     ),
     # what is bound to parts of the nodes adds up
     (
         {"guestnuma": "0-1#7G@0+1,2-5#7G@1+2,6-7#1G@3"},
         record.replace(EIGHT, memory=15 * GIB),
         FOUR_NODES,
-        "guestnuma: 14680064 KiB are bound to nodes 0-2, where 12582912 KiB fit: "
+        "guestnuma: 14680064 KiB are bound to nodes 0-2, where only 12582912 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#3G@0+1"},
         record.replace(EIGHT, memory=9 * GIB),
         FOUR_NODES,
-        "guestnuma: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
+        "guestnuma: 9437184 KiB are bound to nodes 0-1, where only 8388608 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#*", "numatune": "strict#0-1"},
         record.replace(EIGHT, memory=9 * GIB),
         FOUR_NODES,
-        "numatune: 9437184 KiB are bound to nodes 0-1, where 8388608 KiB fit: "
+        "numatune: 9437184 KiB are bound to nodes 0-1, where only 8388608 KiB fit: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-3#*@2,4-7#*@3"},
         record.replace(huge(2048), max_vcpus=8),
         with_pages(3, 2048, 1024, 1024),
-        "guestnuma: 512 huge pages of 2048 KiB are bound to node 2, where there are 0: "
-        "reserve them on these nodes, or name others",
+        "guestnuma: 512 huge pages of 2048 KiB are bound to node 2, where the pool has only 0: "
+        "reserve more on these nodes, or name others",
     ),
 ]
 
@@ -770,8 +768,8 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
             BIG,
             FOUR_NODES,
             [
-                "numatune: 6291456 KiB are bound to nodes 0-1, where 4194304 KiB are free now: "
-                "free memory there, or the VM may be killed when it uses all of its own"
+                "numatune: 6291456 KiB are bound to nodes 0-1, where only 4194304 KiB are free now: "
+                "free memory there, or the VM may be killed when it uses all of its memory"
             ],
         ),
         ({"numatune": "interleave#0"}, BIG, FOUR_NODES, []),
@@ -783,8 +781,8 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
             huge(2048),
             with_pages(3, 2048, 1024, 1000),
             [
-                "numatune: 1024 huge pages of 2048 KiB are bound to node 3, where 1000 are free now: "
-                "free them, or the VM will not start"
+                "numatune: 1024 huge pages of 2048 KiB are bound to node 3, where only 1000 are free now: "
+                "free more there, or the VM will not start"
             ],
         ),
         # which size the host's default is cannot be read
@@ -811,8 +809,8 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
             record.replace(EIGHT, memory=7 * GIB),
             with_node(1, record.replace(FOUR_NODES.nodes[1], free=4 * GIB)),
             [
-                "guestnuma: 3145728 KiB are bound to node 0, where 2097152 KiB are free now: "
-                "free memory there, or the VM may be killed when it uses all of its own"
+                "guestnuma: 3145728 KiB are bound to node 0, where only 2097152 KiB are free now: "
+                "free memory there, or the VM may be killed when it uses all of its memory"
             ],
         ),
         (
@@ -847,9 +845,7 @@ def test_all_but_starts_from_nodes_with_cpus_and_memory() -> None:
 def test_what_takes_nothing_out_on_this_host(sign: str, cpus: str) -> None:
     (warning,) = place.place(wanted(cputune=f"0{sign}{cpus}"), ROOMY, FOUR_NODES).warnings
     idle = next(item for item in cpus.split(",") if item.startswith("^"))
-    assert str(warning).startswith(
-        f"largeguest: warning: cputune: {idle} takes nothing out in 0{sign}{cpus}: name CPUs"
-    )
+    assert str(warning).startswith(f"largeguest: warning: cputune: {idle} removes nothing in 0{sign}{cpus}: name CPUs")
 
 
 @pytest.mark.parametrize("cpus", ["node1,^4-5", "^2", "0-3,^node0,8", "node0,^0-1,^3", "socket0,^node1"])
@@ -862,12 +858,12 @@ def test_every_node_that_is_too_small_is_told() -> None:
     with pytest.raises(Refused) as caught:
         place.place(wanted(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
     assert [problem.what[:-4] for problem in caught.value.problems] == [
-        f"5242880 KiB are bound to node {node}, where 4194304 KiB" for node in (0, 1)
+        f"5242880 KiB are bound to node {node}, where only 4194304 KiB" for node in (0, 1)
     ]
     three = "0-1#3G@0,2-3#1G@1,4-7#3G@3"
     placed = place.place(wanted(guestnuma=three), record.replace(EIGHT, memory=7 * GIB), FOUR_NODES)
     assert [problem.what for problem in placed.warnings] == [
-        f"3145728 KiB are bound to node {node}, where 2097152 KiB are free now" for node in (0, 3)
+        f"3145728 KiB are bound to node {node}, where only 2097152 KiB are free now" for node in (0, 3)
     ]
 
 
@@ -881,5 +877,5 @@ def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:
         policy=Policy("strict", CpuSet([0])),
         devices=(MemoryDevice("dimm", 4 * GIB, 0),),
     )
-    with pytest.raises(Refused, match="5242880 KiB are bound to node 0, where 4194304 KiB fit"):
+    with pytest.raises(Refused, match="5242880 KiB are bound to node 0, where only 4194304 KiB fit"):
         place.place_again(properties_then, now, FOUR_NODES)

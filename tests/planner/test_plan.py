@@ -286,24 +286,24 @@ NO_PLAN = [
     (
         Request(guest(4, 2 * GIB, pages=(HugePage(2048, None),))),
         "4 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs "
-        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits when they are reserved on the "
+        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits if they are reserved on the "
         "nodes, or without huge pages",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("node9")),
-        "--reserve node9: node9 is not on this host, which has nodes 0-3: name CPUs that are there",
+        "--reserve node9: node9 is not on this host, which has nodes 0-3: name CPUs that exist",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("node0,^node0")),
-        "--reserve node0,^node0 leaves no CPU on this host: name one that no later ^ takes out",
+        "--reserve node0,^node0 leaves no CPU on this host: name one that no later ^ removes",
     ),
     (
         Request(guest(4, GIB), exclude=cpus("16")),
-        "--exclude 16: CPU 16 cannot be had: name CPUs that are online, which are 0-15",
+        "--exclude 16: CPU 16 is not available: name CPUs that are online, which are 0-15",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("0-3"), exclude=cpus("2-5")),
-        "--reserve and --exclude both name CPUs 2-3: name each in one of them",
+        "--reserve and --exclude both name CPUs 2-3: name each in only one of them",
     ),
     (
         Request(guest(16, GIB), reserve=cpus("0"), exclude=cpus("2-3")),
@@ -319,7 +319,7 @@ NO_PLAN = [
     (
         Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 5),))),
         "8 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory, but a "
-        "memory device in guest node 5 takes 6 nodes: choose another host",
+        "memory device in guest node 5 needs 6 nodes: choose another host",
     ),
     (
         Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 1),)), mode="interleave"),
@@ -328,21 +328,21 @@ NO_PLAN = [
     ),
     (
         Request(guest(4, GIB), reserve=cpus("14-17")),
-        "--reserve 14-17: CPUs 16-17 cannot be had: name CPUs that are online, which are 0-15",
+        "--reserve 14-17: CPUs 16-17 are not available: name CPUs that are online, which are 0-15",
     ),
     (
         Request(guest(4, GIB + 1)),
-        "1048577 KiB of memory are no multiple of 1024 KiB: give the VM 1048576 or 1049600",
+        "1048577 KiB of memory is not a multiple of 1024 KiB: give the VM 1048576 or 1049600",
     ),
-    (Request(guest(4, 1)), "1 KiB of memory are no multiple of 1024 KiB: give the VM more"),
+    (Request(guest(4, 1)), "1 KiB of memory is not a multiple of 1024 KiB: give the VM more"),
     (Request(guest(5, GIB), threads=2), "5 vCPUs cannot be divided into cores of 2 threads: change one of them"),
     (
         Request(guest(4, GIB, pages=(HugePage(2048, CpuSet([0])),))),
-        "the VM has huge pages for single cells, but a plan makes new cells: write one <page>",
+        "the VM has huge pages for individual cells, but a plan makes new ones: write one <page>",
     ),
     (
         Request(guest(4, GIB, pages=(HugePage(None, None),))),
-        "the VM's <hugepages> does not say how large they are: write <page size=...>",
+        "the VM's <hugepages> does not give their size: write <page size=...>",
     ),
 ]
 
@@ -391,7 +391,7 @@ def test_fewer_nodes_can_cost_whole_cores() -> None:
 
 def test_a_lone_number_to_reserve_is_no_vcpu() -> None:
     request_ = Request(guest(16, GIB, plugged=CpuSet(range(4))), reserve=cpus("0,9"))
-    assert not any("lone number" in note for note in plan(request_, FOUR_NODES).notes)
+    assert not any("taken as a host CPU" in note for note in plan(request_, FOUR_NODES).notes)
 
 
 NODE_AND_DEVICE = Request(guest(8, 5 * GIB // 2, devices=(MemoryDevice("dimm", 2 * GIB, 0),)))
@@ -415,7 +415,7 @@ def test_memory_of_gpus_is_not_counted() -> None:
     [
         (
             Request(guest(1, 3 * GIB)),
-            "free memory, but each node that is used takes 1 vCPU or more: the nearest that fits is 1 vCPU and 2097152 "
+            "free memory, but each node used needs 1 vCPU or more: the nearest that fits is 1 vCPU and 2097152 "
             "KiB, on 1 node",
         ),
         (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4194304 KiB, on 2 nodes"),
@@ -444,7 +444,7 @@ def test_what_the_engine_cannot_store_is_no_plan() -> None:
     first_of_each = ",".join(f"{node * 16},{2048 + node * 16}" for node in range(128))
     with pytest.raises(Refused) as caught:
         plan(Request(guest(3840, 128 * GIB), reserve=cpus(first_of_each)), host)
-    assert re.search(r"the properties have \d+ characters, and the engine stores 4000", str(caught.value))
+    assert re.search(r"the properties have \d+ characters, but the engine stores 4000", str(caught.value))
 
 
 def test_cpu_policies_of_the_engine() -> None:
@@ -455,7 +455,7 @@ def test_cpu_policies_of_the_engine() -> None:
 @pytest.mark.parametrize(
     ("host", "request_", "note"),
     [
-        (FOUR_NODES, Request(guest(8, GIB, topology=Topology(1, 1, 4, 2))), "the VM has another topology"),
+        (FOUR_NODES, Request(guest(8, GIB, topology=Topology(1, 1, 4, 2))), "the VM has a different topology"),
         (
             FOUR_NODES,
             Request(guest(8, GIB, topology=Topology(8, 1, 1, 1))),
@@ -471,7 +471,7 @@ def test_cpu_policies_of_the_engine() -> None:
         (
             replace(FOUR_NODES, nodes={n: replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}),
             Request(guest(4, 4 * GIB)),
-            "how much memory of the host is free is not known",
+            "the host's free memory is not known",
         ),
     ],
 )

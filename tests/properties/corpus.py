@@ -8,19 +8,19 @@ each other) passes the regular expressions.
 from __future__ import annotations
 
 CPU = "is not a CPU, a range or a place (node0, socket0, socket0.core0)"
-NO_CPU = "stands where a CPU is missing: write one or take the comma out"
+NO_CPU = "is empty, a CPU is missing here: write one or remove the comma"
 NO_VCPU = "names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3"
-VCPU = "is not a vCPU: write its number, a range, emulator or iothread1"
-SIGNS = "is one too many: put a comma between two entries"
+VCPU = "is not a vCPU: write a number, a range, emulator or iothread1"
+SIGNS = 'is an unexpected second "#": put a comma between two entries'
 MODE = "is not a mode: write strict#, preferred#, interleave# or restrictive# before the nodes"
 NODE = "is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto"
-ALONE = "stands beside nodes: write nodes, or auto alone"
+ALONE = "cannot be combined with nodes: write nodes, or auto alone"
 CELL = "is not a vCPU or a range of vCPUs: write for example 3 or 0-7"
 MEMORY = "is not an amount of memory: write for example 4194304 (KiB), 4096M, 4G or *"
 BEHIND = "is not a node or a range of nodes: write for example @0, @0-1 or @0+2"
 NO_MEMORY = "has no memory: write <vcpus>#<memory>, for example 0-3#4G"
 LARGE = "is too large: ids go from 0 to 16383"
-NOTHING = "leaves nothing: name at least one id that no later ^ takes out"
+NOTHING = "leaves nothing: name at least one id that no later ^ removes"
 
 PINS = ",".join(f"{n}#{n}" for n in range(448))
 EVEN = ",".join(map(str, range(0, 1660, 2)))
@@ -202,7 +202,7 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "1-0#0,", f'"1-0#0," at 6: "" {CELL}'),
     ("cputune", "99999#x", f'"99999#x" at 6: "x" {CPU}'),
     ("numatune", "strict", '"strict" at 0: "strict" names no nodes: write strict#<nodeset>, as in strict#0'),
-    ("numatune", "strict#", '"strict#" at 7: "" stands where a node is missing: write one or take the comma out'),
+    ("numatune", "strict#", '"strict#" at 7: "" is empty, a node is missing here: write one or remove the comma'),
     ("numatune", "Strict#0", f'"Strict#0" at 0: "Strict" {MODE}'),
     ("numatune", "#0", f'"#0" at 0: "" {MODE}'),
     ("numatune", "static#0", f'"static#0" at 0: "static" {MODE}'),
@@ -269,10 +269,10 @@ WRONG_IN_SHAPE = [
     ("numatune", "strict=0", f'"strict=0" at 0: "strict=0" {NODE}'),
     ("numatune", "#", f'"#" at 0: "" {MODE}'),
     ("numatune", "strict#0+1", f'"strict#0+1" at 7: "0+1" {NODE}'),
-    ("guestnuma", "0#10GB", '"0#10GB" at 2: "10GB" may be meant decimal: write G or GiB, units are binary'),
-    ("guestnuma", "0#10kb", '"0#10kb" at 2: "10kb" may be meant decimal: write K or KiB, units are binary'),
-    ("guestnuma", "0#10mB", '"0#10mB" at 2: "10mB" may be meant decimal: write M or MiB, units are binary'),
-    ("guestnuma", "0#10TB", '"0#10TB" at 2: "10TB" may be meant decimal: write T or TiB, units are binary'),
+    ("guestnuma", "0#10GB", '"0#10GB" at 2: "10GB" may be meant as decimal: write G or GiB, units are binary'),
+    ("guestnuma", "0#10kb", '"0#10kb" at 2: "10kb" may be meant as decimal: write K or KiB, units are binary'),
+    ("guestnuma", "0#10mB", '"0#10mB" at 2: "10mB" may be meant as decimal: write M or MiB, units are binary'),
+    ("guestnuma", "0#10TB", '"0#10TB" at 2: "10TB" may be meant as decimal: write T or TiB, units are binary'),
     ("guestnuma", "0#10X", f'"0#10X" at 2: "10X" {MEMORY}'),
     ("guestnuma", "0#10P", f'"0#10P" at 2: "10P" {MEMORY}'),
     ("guestnuma", "0#10 G B", f'"0#10 G B" at 2: "10 G B" {MEMORY}'),

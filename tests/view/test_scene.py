@@ -85,7 +85,7 @@ def test_every_cpu_and_every_pinned_vcpu_is_shown(name: str) -> None:
     small = {item.text for item in items if isinstance(item, Text) and item.size == 8 and item.weight == "normal"}
     assert small - {"e"} == {str(cpu) for cpu in online}
     alone = {
-        f"CPU {seat.cpu}, vCPUs {seat.vcpus}"
+        f"CPU {seat.cpu}, vCPU {seat.vcpus}"
         for cores in layout.cores.values()
         for core in cores
         for seat in core.seats
@@ -97,8 +97,8 @@ def test_every_cpu_and_every_pinned_vcpu_is_shown(name: str) -> None:
 def test_each_cell_has_a_colour_of_its_own() -> None:
     fills: dict[int, set[str]] = {}
     for item in scene.of(by_plan(hosts.build(sockets=4), 32, GIB)).items:
-        if isinstance(item, Box) and "vCPUs" in item.tooltip:
-            vcpu = int(item.tooltip.split(", ")[1].removeprefix("vCPUs "))
+        if isinstance(item, Box) and "vCPU" in item.tooltip:
+            vcpu = int(item.tooltip.split(", ")[1].removeprefix("vCPU "))
             fills.setdefault(vcpu // 4, set()).add(item.fill)
     assert len(fills) == 8
     assert all(len(colours) == 1 for colours in fills.values())
@@ -109,6 +109,6 @@ def test_only_vcpus_that_float_are_dashed() -> None:
     items = scene.of(by_hand(FOUR_NODES, Guest(max_vcpus=3, memory=GIB), cputune="0#0,1#0,2#2-3")).items
     assert {item.tooltip for item in items if isinstance(item, Box) and item.dash} == {
         "CPU 0, vCPUs 0-1",
-        "CPU 2, vCPUs 2",
-        "CPU 3, vCPUs 2",
+        "CPU 2, vCPU 2",
+        "CPU 3, vCPU 2",
     }

@@ -55,7 +55,7 @@ node  free   socket  cores  CPUs   cell  vCPUs         also here
 vCPUs not pinned: 5
 
 cell  vCPUs  memory   on nodes
-0     0-1    512 MiB  any of numatune
+0     0-1    512 MiB  by numatune
 1     2-5    512 MiB  2"""
     )
 
