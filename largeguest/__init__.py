@@ -5,4 +5,4 @@ PROPERTIES = ("cputune", "numatune", "guestnuma")
 """The custom properties, by the names that the engine and the hook's environment use."""
 
 MAX_DOCUMENT = 16 * 2**20
-"""Bytes of an XML document that is read: a VM with a thousand disks has 2 MB."""
+"""Bytes that an XML document may have: that of a VM with a thousand disks has 2 MB."""

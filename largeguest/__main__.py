@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command. As other programs it just ends when it is interrupted or nobody reads on."""
+    """Run the command. Like other programs, it just ends when interrupted, or when its output is no longer read."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     from largeguest.cli import main

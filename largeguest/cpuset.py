@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text like `1-4,^3,6` to a set of ids and back, by libvirt's rules; used for CPUs, nodes and vCPUs alike.
+"""Text like `1-4,^3,6` to a set of ids and back, by libvirt's rules; used for CPUs, nodes and vCPUs.
 
 Items are read left to right: `1-4,^3` is 1, 2, 4, but `^3,1-4` is 1 to 4 (libvirt's virBitmapParse).
 """
@@ -16,10 +16,10 @@ MAX_ID = 16383
 
 NUMBER = "[0-9]+"
 RANGE = f"{NUMBER} *(?:- *{NUMBER} *)?"
-"""One id or a range of ids, blanks allowed behind each token. Reads alike in Python, Java and JavaScript."""
+"""One id or a range of ids, blanks allowed after each token. Means the same in Python, Java and JavaScript."""
 
 ITEM = rf"(?:\^ *)?{RANGE}"
-"""A range, or with `^` in front the ids to take out."""
+"""A range, or with `^` in front the ids to remove."""
 
 _ITEM = re.compile(f" *{ITEM}")
 
@@ -51,7 +51,7 @@ class CpuSet:
 
     @classmethod
     def union(cls, sets: Iterable[CpuSet]) -> CpuSet:
-        """The ids that are in any of `sets`."""
+        """The ids that are in at least one of `sets`."""
         bits = 0
         for ids in sets:
             bits |= ids._bits
@@ -170,7 +170,7 @@ def not_an_item(
     missing: tuple[str, str] = ("an id", "write one or remove the comma"),
     strange: tuple[str, str] = ("is not an id or a range", "write for example 3, 2-5 or ^3"),
 ) -> ParseError:
-    """The error for `source[start:end]`, a piece between commas: nothing is there, or no item."""
+    """The error for `source[start:end]`, a piece between commas that is empty or not an item."""
     start, end = strip(source, start, end)
     if start == end:
         return ParseError(source, start, end, f"is empty, {missing[0]} is missing here", missing[1])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VDSM's hook points: environment in, exit code out (0: go on, 2: refuse).
+"""VDSM's hook points: environment in, exit code out (0: continue, 2: refuse).
 
 A hook runs at every VM start, so nothing is imported before it is needed, no garbage is collected, and the script ends
-by os._exit: nothing is buffered, and taking the interpreter down would take as long as half of the work.
+with os._exit: nothing is buffered, and shutting down the interpreter would take half as long as the work itself.
 
-What is written to stderr is ASCII and never holds any of the domain XML. Only `before_vm_start` reports what was done:
-at the other hook points VDSM shows the stderr of the last script as the error of whichever failed.
+What is written to stderr is ASCII and never contains any of the domain XML. Only `before_vm_start` reports what was
+done: at the other hook points VDSM shows the stderr of the last script as the error of whichever one failed.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import stat
 
 from . import MAX_DOCUMENT, PROPERTIES
 
-TYPE_CHECKING = False  # typing's own costs more time than all the rest when there is nothing to do
+TYPE_CHECKING = False  # importing it from typing takes longer than all the rest when there is nothing to do
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SYS = "/sys"
 
 VM_FOLDERS = "/run/vdsm"
-"""VDSM's folder of each VM by its UUID; there is a file `launchflags` in it while `before_vm_start` of a start runs."""
+"""Has VDSM's folder of each VM, by UUID, with a file `launchflags` while `before_vm_start` runs at a start."""
 
 KEEPER_FOLDER = "/run/vdsm-largeguest-keeper"
-"""Where the keeper holds a lock, by which it is known to be active."""
+"""Where the keeper holds a lock, which shows that it is active."""
 
 
 def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
-    """Rewrite the domain XML in the file `_hook_domxml` as the properties in `environ` ask; returns the exit code.
+    """Rewrite the domain XML in the file `_hook_domxml` as the properties in `environ` require; returns the exit code.
 
-    The file is replaced whole or not at all. That of a VM that is resumed is left alone.
+    The file is replaced atomically. That of a VM that is resumed is left alone.
     """
 
     def rewritten(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
@@ -46,9 +46,9 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _is_resumed(uuid: str) -> bool:
-    """Whether VDSM has called `before_vm_start` for a resume; False also where only the XML can tell.
+    """Whether VDSM has called `before_vm_start` for a resume; False also if only the XML shows it.
 
-    After a memory snapshot the XML has no `id`, as that of a start has none.
+    After a memory snapshot the XML has no `id`, just as at a start.
     """
     is_known = bool(uuid) and os.path.isdir(VM_FOLDERS)
     return is_known and not os.path.exists(os.path.join(VM_FOLDERS, uuid, "launchflags"))
@@ -65,9 +65,9 @@ def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
-    """Pin the VM `vmId`, which has just arrived, where the keeper is not there to do it.
+    """Pin the VM `vmId`, which has just arrived, if no keeper is there to do it.
 
-    Nothing that fails can stop the VM any more: then the exit code is 1, for the other hooks still to run.
+    A failure can no longer stop the VM: the exit code is then 1, so that the other hooks still run.
     """
     if not environ.get("cputune", "").strip(" ") or keeper_is_active():
         return 0
@@ -108,7 +108,7 @@ def _put_back(uuid: str) -> int:
 
 
 def keeper_is_active() -> bool:
-    """Whether a keeper runs on this host: it holds a lock as long as it lives."""
+    """Whether a keeper runs on this host: it holds a lock as long as it runs."""
     import fcntl
 
     try:
@@ -125,7 +125,7 @@ def keeper_is_active() -> bool:
 
 
 def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
-    """Point a memory device, whose XML is in `_hook_domxml`, to the cell of the VM `vmId` that has least memory.
+    """Plug a memory device, whose XML is in `_hook_domxml`, into the cell of the VM `vmId` that has the least memory.
 
     The engine always names guest node 0.
     """
@@ -148,7 +148,7 @@ def _checked(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
 
 
 def _running(uuid: str) -> bytes | None:
-    """The XML of a running VM, by libvirt's read-only connection, which needs no password; None where that fails."""
+    """The XML of a running VM, over libvirt's read-only connection, which needs no password; None if that fails."""
     try:
         import libvirt
     except ImportError:
@@ -170,16 +170,16 @@ def _run(
     names: tuple[str, ...],
     work: Callable[[Mapping[str, str], bytes], tuple[bytes, str]],
 ) -> int:
-    """Let `work` make of the properties `names` and the file `_hook_domxml` its new content and a line to report.
+    """Run `work` on the properties `names` and the file `_hook_domxml`; it gives the new content and a line to report.
 
-    Where none of the properties is set nothing is done.
+    If none of the properties is set, nothing is done.
     """
     values = {name: environ[name] for name in names if environ.get(name, "").strip(" ")}
     if not values:
         return 0
     import gc
 
-    gc.disable()  # the process ends before there is garbage worth it
+    gc.disable()  # the process ends before there is garbage worth collecting
     try:
         return _run_on_file(environ.get("_hook_domxml", ""), lambda document: work(values, document))
     except ModuleNotFoundError as error:
@@ -208,9 +208,9 @@ def _run_on_file(path: str, work: Callable[[bytes], tuple[bytes, str]]) -> int:
 
 
 def _read(path: str) -> bytes:
-    """The content of a file, or of one that is too large a byte more than is allowed; raises Refused."""
+    """The content of a file, at most one byte more than is allowed; raises Refused."""
     try:
-        # a pipe would keep us waiting for ever
+        # opening a pipe would block forever
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(0, "Not a regular file")
@@ -220,7 +220,7 @@ def _read(path: str) -> bytes:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Put `content` in the place of the file, keeping owner and mode; raises Refused, the file unchanged."""
+    """Replace the file's content, keeping owner and mode; raises Refused, with the file unchanged."""
     try:
         _replace_whole(path, content)
     except OSError as error:
@@ -255,7 +255,7 @@ def _replace_whole(path: str, content: bytes) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Where a defect showed and the kind of error, but not its message: that could quote the domain XML."""
+    """The traceback of a defect and the type of the error, but not its message, which could quote the domain XML."""
     import traceback
 
     frames = "".join(traceback.format_tb(error.__traceback__))
@@ -263,7 +263,7 @@ def describe(error: BaseException) -> str:
 
 
 def _tell(text: str) -> None:
-    """Write a line to stderr, unbuffered: if nobody can read it, that is no reason to fail."""
+    """Write a line to stderr, unbuffered; a closed stderr is not an error."""
     try:
         os.write(2, text.encode("ascii", "backslashreplace") + b"\n")
     except OSError:

@@ -2,8 +2,8 @@
 """What is wrong with a request, in words for the person who must fix it.
 
 A problem is reported as `largeguest: <subject>: <what and where>: <fix>`, where the subject is the custom property or
-what else is concerned, such as `domain XML`. All text is plain ASCII on one line: the engine shows a hook's stderr as a
-Python bytes repr.
+something else, such as `domain XML`. All text is plain ASCII on one line: the engine shows a hook's stderr as a Python
+bytes repr.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 DOMAIN_XML = "domain XML"
-"""The subject of what is neither a property's nor the host's fault."""
+"""The subject of a problem that neither a property nor the host has caused."""
 
 LAYOUT, INPUT, USAGE = "layout", "input", "usage"
-"""Kinds of problems: a layout that is not possible; XML or a host that cannot be used; a command line that is wrong."""
+"""Kinds of problems: an impossible layout; XML or a host that cannot be used; a wrong command line."""
 
 MAX_PROBLEMS = 12
 """In one line, which is one event in the UI."""
 
 
 class Problem(Record):
-    """One thing that is wrong: whose (`subject`), `what` and where, and how to `fix` it.
+    """One thing that is wrong: the `subject` it belongs to, `what` and where, and how to `fix` it.
 
-    Where `what` says by itself what would be right, `fix` is empty. A warning is for what may be meant as it is, and
-    the VM starts.
+    If `what` already says what would be right, `fix` is empty. A warning is for what may be intended: the VM still
+    starts.
     """
 
     subject: str
@@ -48,7 +48,7 @@ class Problem(Record):
 
 
 class Refused(Exception):
-    """The request cannot be carried out exactly as asked; `problems` are all that are in the way."""
+    """The request cannot be carried out exactly as asked; `problems` are all the reasons."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
@@ -56,7 +56,7 @@ class Refused(Exception):
 
 
 def also(problems: Iterable[Problem], work: Callable[..., Result], *arguments: Any) -> Result:
-    """What `work` gives; a Refused that it raises has the given problems, too, ahead of its own."""
+    """The result of `work`; a Refused that it raises also gets the given problems, ahead of its own."""
     try:
         return work(*arguments)
     except Refused as refused:
@@ -71,7 +71,7 @@ def join(problems: Iterable[Problem]) -> str:
 
 
 class ParseError(ValueError):
-    """`source[start:end]` is not what the syntax wants there: `what` says why, `fix` what to write instead."""
+    """`source[start:end]` has a syntax error: `what` says which, `fix` what to write instead."""
 
     def __init__(self, source: str, start: int, end: int, what: str, fix: str = "") -> None:
         self.start, self.end = start, end

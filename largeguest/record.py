@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Immutable values, as `dataclasses.dataclass(frozen=True)` makes them, but at no cost for the start of a hook.
+"""Immutable values, like those of `dataclasses.dataclass(frozen=True)`, but at no cost for the start of a hook.
 
-dataclasses compiles a handful of functions for each class, which for all of this package takes longer than importing
+dataclasses compiles a handful of functions for each class, which for this whole package takes longer than importing
 lxml. Here the classes share them.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # importing typing takes long, too
+TYPE_CHECKING = False  # importing typing takes long as well
 if TYPE_CHECKING:
     from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -65,7 +65,7 @@ class Record:
 
 
 def replace(value: Value, **changes: object) -> Value:
-    """A copy of a record in which some attributes are others."""
+    """A copy of a record with some attributes changed."""
     return type(value)(**{**_attributes(value), **changes})
 
 

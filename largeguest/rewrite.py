@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole way at once: the texts of the properties, an XML and the host in, the new XML out. Touches no files."""
+"""The whole job: the texts of the properties, an XML and the host in, the new XML out. Touches no files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _NO_KEEPER = Problem(
 RESUMED = "largeguest: nothing changed: the VM is resumed, not started"
 
 _kept: list[object] = []
-"""The last tree: to take a large one apart takes a while, and a hook's process ends right away."""
+"""The last tree: freeing a large one takes a while, and a hook's process ends right away."""
 
 
 def rewrite(
     values: Mapping[str, str], document: bytes, host: Host | None, keeper: bool | None = None
 ) -> tuple[bytes, str]:
-    """Carry the properties (name to text) out in the domain XML `document`; `keeper`: whether it is active, if known.
+    """Apply the properties (name to text) to the domain XML `document`; `keeper`: whether it is active, if known.
 
-    Returns the new document and one line that tells what was done. The XML of a VM that ran already is returned as it
-    is. Raises Refused with every problem there is, those with the host only if one is given.
+    Returns the new document and one line that reports what was done. The XML of a VM that has run is returned as it
+    is. Raises Refused with every problem; those with the host only if one is given.
     """
     request, problems = properties.parse(values)
     tree = also(problems, parse.domain, document)
@@ -56,9 +56,9 @@ def rewrite(
 
 
 def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> None:
-    """Check that `host` can take over the VM of the domain XML `document`, which runs or sleeps elsewhere.
+    """Check that `host` can take over the VM of the domain XML `document`, which is running or suspended elsewhere.
 
-    Of the guest nothing is checked: what it has was settled at its start, and memory may have been plugged in since.
+    Nothing about the guest is checked: its start has done that, and memory may have been plugged in since.
     Raises Refused.
     """
     request, problems = properties.parse(values)
@@ -69,9 +69,9 @@ def check_on_host(values: Mapping[str, str], document: bytes, host: Host) -> Non
 
 
 def retarget(device: bytes, running: bytes) -> bytes:
-    """Point the XML of a memory device to the cell that has least memory in the XML of the running VM.
+    """Plug the memory device of an XML into the cell that has the least memory in the XML of the running VM.
 
-    Where the VM has no cells the device stays as it is. Raises Refused for a device that is none.
+    If the VM has no cells, the device stays as it is. Raises Refused for XML that is not a memory device.
     """
     tree = parse.device(device)
     try:

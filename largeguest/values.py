@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the stations hand on: a guest, and where its vCPUs and memory are or will be on a host."""
+"""The values that the modules share: a guest, and where its vCPUs and memory are or will be on a host."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DEFAULT_MODE = "strict"
 
 
 class Topology(Record):
-    """How the guest's vCPUs sit in sockets, dies, cores and threads; vCPU ids run through a socket first."""
+    """How the guest's vCPUs form sockets, dies, cores and threads; vCPU ids are consecutive within a socket."""
 
     sockets: int
     dies: int
-    """Of a socket, the clusters of each counted."""
+    """Of a socket, each cluster counted as a die."""
     cores: int
     threads: int
 
@@ -32,7 +32,7 @@ class Topology(Record):
 
 
 class MemoryDevice(Record):
-    """A `<memory>` device: its model, and the guest node it is plugged to."""
+    """A `<memory>` device: its model, and the guest node it is plugged into."""
 
     model: str
     size: int
@@ -41,45 +41,45 @@ class MemoryDevice(Record):
 
     @property
     def cell(self) -> int:
-        """The cell it is plugged to, the first where the XML names none."""
+        """The cell it is plugged into, the first if the XML names none."""
         return self.node or 0
 
     @property
     def host_memory(self) -> int:
-        """KiB that it takes of the host's memory; behind other models are a file or the processor's enclaves."""
+        """KiB of the host's memory that it uses; other models are backed by a file or the processor's enclaves."""
         return self.size if self.model in ("dimm", "virtio-mem") else 0
 
 
 class HugePage(Record):
-    """`<page>` of `<hugepages>`: KiB (None: the host's default) and the cells it is for (None: those without own)."""
+    """`<page>` of `<hugepages>`: KiB (None: the host's default) and its cells (None: those of no other page)."""
 
     size: int | None
     cells: CpuSet | None
 
 
 class Reference(Record):
-    """A device, other than memory, that names cells of the guest: what it is, as in a message, and which cells."""
+    """A device, other than memory, that refers to cells of the guest: its name in messages, and the cells."""
 
     device: str
     cells: CpuSet
 
 
 class Cell(Record):
-    """A cell of the guest, as its domain XML has it or will have it."""
+    """A cell of the guest, as in its present or future domain XML."""
 
     vcpus: CpuSet
-    """Those that can be plugged in, too."""
+    """Including those that can be plugged in."""
     memory: int
     """KiB"""
     nodes: CpuSet | None = None
-    """The host nodes that back it; None: it follows the policy of the whole guest."""
+    """The host nodes that back it; None: the policy of the whole guest applies."""
     mode: str = DEFAULT_MODE
     """The memory mode on these nodes."""
     distances: Mapping[int, int] = MappingProxyType({})
-    """Cell to the distance from here; empty: the guest is told none."""
+    """Cell to the distance from this one; empty: the guest gets none."""
     mem_access: str | None = None
     discard: str | None = None
-    """libvirt's memAccess and discard; None where the XML does not say."""
+    """libvirt's memAccess and discard; None if the XML does not say."""
 
 
 class Policy(Record):
@@ -95,14 +95,14 @@ class Policy(Record):
 
 
 class Pins(Record):
-    """Who may run on which host CPUs."""
+    """The host CPUs on which vCPUs, iothreads and the emulator may run."""
 
     vcpus: Mapping[int, CpuSet] = MappingProxyType({})
     iothreads: Mapping[int, CpuSet] = MappingProxyType({})
     emulator: CpuSet | None = None
 
     def __bool__(self) -> bool:
-        """Whether anybody is pinned."""
+        """Whether anything is pinned."""
         return bool(self.vcpus or self.iothreads or self.emulator)
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class Pins(Record):
         return f"{', '.join(pinned)} pinned"
 
     def by_name(self) -> Iterator[tuple[str, CpuSet]]:
-        """Who is pinned, by libvirt's names, and where: `vcpu0`, `emulator`, `iothread1`."""
+        """The pinned threads, by libvirt's names, and their CPUs: `vcpu0`, `emulator`, `iothread1`."""
         for vcpu, cpus in sorted(self.vcpus.items()):
             yield f"vcpu{vcpu}", cpus
         if self.emulator is not None:
@@ -121,7 +121,7 @@ class Pins(Record):
             yield f"iothread{number}", cpus
 
     def without(self, names: Container[str]) -> Pins:
-        """All but those of these names."""
+        """All except those with these names."""
         return Pins(
             {vcpu: cpus for vcpu, cpus in self.vcpus.items() if f"vcpu{vcpu}" not in names},
             {number: cpus for number, cpus in self.iothreads.items() if f"iothread{number}" not in names},
@@ -129,7 +129,7 @@ class Pins(Record):
         )
 
     def cpus(self) -> CpuSet:
-        """The host CPUs that anybody is pinned to."""
+        """The host CPUs that anything is pinned to."""
         return CpuSet.union(cpus for _, cpus in self.by_name())
 
 
@@ -137,15 +137,15 @@ class Guest(Record):
     """What the domain XML says about the VM."""
 
     max_vcpus: int
-    """vCPUs that the VM can have, those that are not plugged in included."""
+    """vCPUs that the VM can have, including those that are not plugged in."""
     memory: int
-    """KiB that the cells hold: all but the memory devices."""
+    """KiB of the cells: all memory except the memory devices."""
     plugged: CpuSet | None = None
     """vCPUs that are plugged in; None: all."""
     devices: tuple[MemoryDevice, ...] = ()
     pages: tuple[HugePage, ...] = ()
     topology: Topology | None = None
-    """None where the XML has none: every vCPU is a socket then."""
+    """None if the XML has none: then every vCPU is a socket."""
     cells: tuple[Cell, ...] = ()
     policy: Policy | None = None
     pins: Pins = Pins()
@@ -153,7 +153,7 @@ class Guest(Record):
     references: tuple[Reference, ...] = ()
     arch: str | None = None
     cpu_policy: str | None = None
-    """oVirt's CPU pinning policy; None: an engine that knows none."""
+    """oVirt's CPU pinning policy; None: the engine does not have these policies."""
 
     @property
     def all_vcpus(self) -> CpuSet:
@@ -165,7 +165,7 @@ class Guest(Record):
 
     @property
     def total_memory(self) -> int:
-        """KiB, the memory devices included."""
+        """KiB, including the memory devices."""
         return self.memory + sum(device.size for device in self.devices)
 
     @property
@@ -181,7 +181,7 @@ class Guest(Record):
 
 
 class Placement(Record):
-    """Where everything is on the host; None for what was not asked for."""
+    """Where everything is on the host; None for what was not requested."""
 
     pins: Pins | None = None
     policy: Policy | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pieces of a message: quoted text, ids, counts and verbs in the right inflection, amounts."""
+"""Pieces of a message: quoted text, ids, counts, verbs that agree in number, amounts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Sized
 
 def quote(text: str, longest: int = 40) -> str:
     """`text` in double quotes, as printable ASCII on one line, and shortened when it is longer than `longest`."""
-    escaped, _ = codecs.unicode_escape_encode(shorten(text, longest))  # by name it would be a file to open
+    escaped, _ = codecs.unicode_escape_encode(shorten(text, longest))  # the codec by name would have to be imported
     return f'"{escaped.decode("ascii")}"'
 
 
 def quote_name(name: str) -> str:
-    """A VM's name in double quotes, whole and as it is; what could control a terminal is escaped.
+    """A VM's name in double quotes, unabridged; what could control a terminal is escaped.
 
     For logs and terminals. A hook's stderr is ASCII: use `quote` there.
     """
@@ -30,7 +30,7 @@ def printable(text: str) -> str:
 
 
 def quote_around(source: str, start: int, end: int, reach: int = 12) -> str:
-    """The source quoted, cut down to the neighbourhood of `source[start:end]` when it is long."""
+    """The source quoted, reduced to the surroundings of `source[start:end]` when it is long."""
     if len(source) <= 40:
         return quote(source)
     left, right = max(0, start - reach), min(len(source), max(end, start) + reach)
@@ -39,7 +39,7 @@ def quote_around(source: str, start: int, end: int, reach: int = 12) -> str:
 
 
 def shorten(text: str, longest: int = 40) -> str:
-    """`text`, with dots for its end where it is longer than `longest`."""
+    """`text`, truncated with dots if it is longer than `longest`."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
@@ -49,7 +49,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def name_ids(noun: str, ids: Sized) -> str:
-    """`node 0`, `nodes 0-1`; a long list is cut off."""
+    """`node 0`, `nodes 0-1`; a long list is truncated."""
     return f"{noun} {shorten(str(ids))}" if len(ids) == 1 else f"{noun}s {shorten(str(ids))}"
 
 
@@ -59,12 +59,12 @@ def ids_are(noun: str, ids: Sized) -> str:
 
 
 def verb(ids: Sized, one: str = "does", several: str = "do") -> str:
-    """The form of the verb that goes with so many."""
+    """The form of the verb for so many."""
     return one if len(ids) == 1 else several
 
 
 def amount(kib: int | None) -> str:
-    """KiB in the unit that keeps the number short: `31.2 GiB`; `?` for what is not known."""
+    """KiB in the unit that keeps the number short: `31.2 GiB`; `?` if unknown."""
     if kib is None:
         return "?"
     value, units = float(kib), ["KiB", "MiB", "GiB", "TiB"]

@@ -14,7 +14,7 @@ from . import hosts
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Where CI is set, everything is there to run every test: one that is skipped has failed.
+    """If CI is set, everything is there to run every test: a skipped one has failed.
 
     But a machine with one node cannot be given another; CI runs the tests marked `numa` on one that has more.
     """

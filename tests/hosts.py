@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hosts that we do not have: as values, saved as trees like /sys, and as libvirt's capabilities XML."""
+"""Hosts for the tests: as values, saved as trees like /sys, and as libvirt's capabilities XML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build(
     memory: int = 4 * GIB,
     siblings_apart: bool = False,
 ) -> Host:
-    """A regular host; a core's threads are numbered one after the other, or a whole host of cores apart."""
+    """A regular host; a core's threads have consecutive numbers, or are apart by the number of all cores."""
     nodes: dict[int, Node] = {}
     cpus: dict[int, Cpu] = {}
     cores = sockets * nodes_per_socket * cores_per_node

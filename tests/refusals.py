@@ -91,4 +91,4 @@ REFUSALS = [
 ]
 
 THREE_REFUSALS = [REFUSALS[0], REFUSALS[8], REFUSALS[-1]]
-"""A syntax error, what the VM does not have, and several at once: for those that only pass a refusal on."""
+"""A syntax error, what the VM does not have, and several at once: for tests of what only passes a refusal on."""

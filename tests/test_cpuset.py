@@ -39,7 +39,7 @@ def test_parse_error_points_at_the_piece(text: str, start: int, end: int) -> Non
     assert (caught.value.start, caught.value.end) == (start, end)
 
 
-def test_parse_reads_only_the_part_it_is_told_to() -> None:
+def test_parse_reads_only_the_given_part() -> None:
     assert set(cpuset.parse("x#1,2#y", 2, 5)) == {1, 2}
 
 
@@ -87,6 +87,6 @@ def test_items_are_read_left_to_right(items: list[tuple[bool, int, int]]) -> Non
             cpuset.parse(text)
 
 
-def test_a_cpuset_is_no_set_of_another_kind() -> None:
+def test_a_cpuset_equals_no_other_kind_of_set() -> None:
     assert CpuSet([1]) != {1}
     assert repr(CpuSet([1, 2])) == "CpuSet('1-2')"

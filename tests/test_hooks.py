@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The hook as a process of its own, as VDSM starts it, but out of this tree and without VDSM."""
+"""The hook as a process of its own, as VDSM starts it, but from this tree and without VDSM."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ NO_KEEPER = (
         (None, False, ""),
     ],
 )
-def test_who_holds_the_pins(
+def test_what_holds_the_pins(
     run_hook: Hook, domxml: Path, tmp_path: Path, policy: bytes | None, keeper: bool, told: str
 ) -> None:
     element = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
@@ -103,12 +103,12 @@ def test_who_holds_the_pins(
             fcntl.flock(lock, fcntl.LOCK_EX)
         result = run_hook(domxml, {"cputune": "0#0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
         assert (result.returncode, result.stderr) == (0, f"largeguest: cputune: 1 vCPU pinned{told}\n")
-        # nobody needs a keeper without pins
+        # no pins, no keeper needed
         domxml.write_bytes(PLAIN)
         assert "keeper" not in run_hook(domxml, {"numatune": "0"}).stderr
 
 
-# Stands in for libvirt's binding; the e2e tests have the real one.
+# A stand-in for libvirt's binding; the e2e tests have the real one.
 FAKE_TO_PIN = """
 from tests.running import fake_libvirt
 world = fake_libvirt.World()
@@ -163,9 +163,7 @@ def test_a_vm_that_has_arrived_is_pinned(
 
 
 @pytest.mark.parametrize("keeper", [True, False])
-def test_a_vm_that_has_arrived_where_nothing_is_to_do(
-    run_hook: Hook, domxml: Path, tmp_path: Path, keeper: bool
-) -> None:
+def test_a_vm_that_has_arrived_and_needs_no_pins(run_hook: Hook, domxml: Path, tmp_path: Path, keeper: bool) -> None:
     (tmp_path / "lock").touch()
     with (tmp_path / "lock").open() as lock:
         if keeper:
@@ -209,8 +207,8 @@ def imported(command: list[str], environ: dict[str, str]) -> tuple[int, set[str]
 @pytest.mark.parametrize(
     "environ", [{}, {"cputune": ""}, {"cputune": " ", "numatune": "", "guestnuma": ""}, {"CPUTUNE": "x"}]
 )
-def test_nothing_asked_for_touches_and_imports_nothing(point: str, tmp_path: Path, environ: dict[str, str]) -> None:
-    environ = {"_hook_domxml": "/nowhere", **environ}  # it is not even looked at
+def test_without_properties_nothing_is_touched_or_imported(point: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    environ = {"_hook_domxml": "/nowhere", **environ}  # which is not even opened
     _, always = imported(["-c", "pass"], environ)
     assert imported([str(script_of(point, tmp_path))], environ) == (0, always)
 
@@ -251,7 +249,7 @@ def test_without_lxml(run_hook: Hook, domxml: Path) -> None:
     )
 
 
-def test_nobody_reads_stderr(run_hook: Hook, domxml: Path) -> None:
+def test_a_closed_stderr(run_hook: Hook, domxml: Path) -> None:
     result = run_hook(domxml, {"cputune": "0#0"}, first="import os; os.close(2); ")
     assert result.returncode == 0
     assert b"<vcpupin" in domxml.read_bytes()
@@ -288,7 +286,7 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
         ({"numatune": "0,7", "guestnuma": "0-1#*@0,2-3#*@7"}, 2 + 2 * 5),
     ],
 )
-def test_only_what_is_asked_about_is_read_of_the_host(
+def test_only_what_is_needed_is_read_from_the_host(
     run_hook: Hook, domxml: Path, large_host: str, environ: dict[str, str], files: int
 ) -> None:
     count = (
@@ -359,7 +357,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_hook: Hook,
     assert list(domxml.parent.iterdir()) == [domxml]
 
 
-def test_not_foreseen_is_a_traceback_without_the_xml(run_hook: Hook, domxml: Path) -> None:
+def test_an_unexpected_error_is_a_traceback_without_the_xml(run_hook: Hook, domxml: Path) -> None:
     broken = (
         "from largeguest import rewrite; "
         "rewrite.place = lambda wanted, guest, host: int(open(__import__('os').environ['_hook_domxml']).read()); "
@@ -372,7 +370,7 @@ def test_not_foreseen_is_a_traceback_without_the_xml(run_hook: Hook, domxml: Pat
     assert domxml.read_bytes() == PLAIN
 
 
-def test_broken_xml_is_told_without_its_content(run_hook: Hook, domxml: Path) -> None:
+def test_broken_xml_is_reported_without_its_content(run_hook: Hook, domxml: Path) -> None:
     domxml.write_bytes(PLAIN.replace(b'passwd="hidden-word"', b'passwd="hidden-word'))
     result = run_hook(domxml, {"cputune": "0#0"})
     assert result.returncode == 2
@@ -416,9 +414,9 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
             "<numatune><memory mode='strict' nodeset='3'/></numatune>",
             FITS,
         ),
-        # the guest's sums are not looked at, memory may have been plugged in; nor are its vCPUs
+        # neither the guest's sums are checked, as memory may have been plugged in, nor its vCPUs
         ({"guestnuma": "0-99#7"}, "", FITS),
-        # pins of vCPUs are taken out by VDSM, and are what the property says here
+        # VDSM removes the pins of vCPUs, and the property sets them here
         ({"cputune": "0#node1"}, "<cputune><vcpupin vcpu='0' cpuset='99'/></cputune>", FITS),
         (
             {"cputune": "0#node4"},
@@ -430,7 +428,7 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
             "",
             "largeguest: cputune: CPUs 16,99 are not online on this host, which has 0-15: pin to CPUs that are online\n",
         ),
-        # all else travels as it is in the XML, whatever the property would say here
+        # everything else travels as it is in the XML, whatever the property would mean here
         ({"numatune": "^0"}, "<numatune><memory mode='strict' nodeset='1-4'/></numatune>", f"{NO_NODE_4}\n"),
         ({"numatune": "strict#77"}, "", FITS),
         (
@@ -446,7 +444,7 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
             "<cputune><emulatorpin cpuset='20'/></cputune>",
             "largeguest: cputune: CPU 20 is not online on this host, which has 0-15: pin to CPUs that are online\n",
         ),
-        # what the engine has written is no property's fault
+        # what the engine has written is not blamed on a property
         (
             {"cputune": "0#0"},
             "<cputune><emulatorpin cpuset='99,3'/></cputune>"
@@ -509,10 +507,10 @@ NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs tha
         ("9#0", "cputune: vCPU 9 does not exist, the VM has vCPUs 0-3: remove its pin"),
         ("0#0,0#1", "cputune: vCPU 0 is pinned more than once: write one pin for each vCPU"),
         ("0-3#=0,1", "cputune: 0-3#=0,1 needs 4 CPUs, only 2 are available: name more CPUs, or write # without ="),
-        ("0#0,3,1#2", None),  # doubtful, but its start has reported that
+        ("0#0,3,1#2", None),  # a warning, but its start has reported that
     ],
 )
-def test_a_host_takes_over_only_what_the_keeper_will_carry_out(
+def test_a_host_takes_over_only_what_the_keeper_will_apply(
     run_hook: Hook, domxml: Path, point: str, policy: str | None, cputune: str, told: str | None
 ) -> None:
     element = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
@@ -522,7 +520,7 @@ def test_a_host_takes_over_only_what_the_keeper_will_carry_out(
     ran = ran.replace(b"<ovirt-vm:custom>", custom)
     domxml.write_bytes(ran)
     result = run_hook(domxml, {"cputune": cputune}, point=point)
-    if policy == "dedicated":  # under which the layout is the engine's, and the keeper does nothing
+    if policy == "dedicated":  # under which the engine sets the layout, and the keeper does nothing
         assert (result.returncode, result.stderr) == (0, FITS)
         return
     assert (result.returncode, result.stderr) == ((0, FITS) if told is None else (2, f"largeguest: {told}\n"))
@@ -578,7 +576,7 @@ CELLS = (
     "<cell id='0' cpus='0' memory='3072'/><cell id='1' cpus='1' memory='1024'/><cell id='2' cpus='2' memory='1024'/>"
 )
 
-# Stands in for libvirt's binding, which is for the system's Python; the e2e tests have the real one.
+# A stand-in for libvirt's binding, which is for the system's Python; the e2e tests have the real one.
 FAKE_LIBVIRT = """
 import types
 class Domain:
@@ -616,13 +614,13 @@ def running(cells: str, devices: str = "") -> str:
         (running(CELLS), 1),
         (running(CELLS, "<memory model='dimm'><target><size>512</size><node>1</node></target></memory>"), 2),
         (running("<cell id='1' cpus='1' memory='1024'/><cell id='0' cpus='0' memory='3072'/>"), 1),
-        # no cells that can be read, none, or no libvirt: the engine's choice stays
+        # unreadable cells, no cells, or no libvirt: the engine's choice is kept
         (running("<cell id='0' cpus='0' memory='some'/>"), 0),
         (running(""), 0),
         ("", 0),
     ],
 )
-def test_memory_goes_to_the_cell_that_has_least(run_hook: Hook, domxml: Path, xml: str, node: int) -> None:
+def test_memory_is_plugged_into_the_cell_that_has_the_least(run_hook: Hook, domxml: Path, xml: str, node: int) -> None:
     domxml.write_bytes(DIMM)
     result = run_hook(domxml, {"guestnuma": "0#1024"}, FAKE_LIBVIRT.format(xml=xml), "before_memory_hotplug")
     assert (result.returncode, result.stderr) == (0, "")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hostile properties, documents and file systems: one clear line, the file as it was, no more memory than needed.
+"""Hostile properties, documents and file systems: one clear line, the file unchanged, no more memory than needed.
 
-Times are printed by the benchmark and the fuzzer; here only what takes for ever fails.
+The benchmark and the fuzzer print times; here only what takes forever fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Measured = Callable[..., "tuple[int, float, str]"]
 
 @pytest.fixture
 def hook(tmp_path: Path, four_nodes: str) -> Measured:
-    """Run the hook; gives its exit code, the most MiB that it had, and what it said."""
+    """Run the hook; gives its exit code, its peak memory in MiB, and what it said."""
 
     def run(path: Path, **environ: str) -> tuple[int, float, str]:
         said = tmp_path / "said"
@@ -97,7 +97,7 @@ def test_documents(hook: Measured, tmp_path: Path, document: bytes, told: str | 
     assert mebibytes < 100
 
 
-def test_a_large_domain_that_means_well(hook: Measured, tmp_path: Path) -> None:
+def test_a_large_valid_domain(hook: Measured, tmp_path: Path) -> None:
     path = tmp_path / "domxml"
     document = documents.domain(16, GIB, disks=10_000_000 // documents.BYTES_OF_A_DISK)
     path.write_bytes(document)
@@ -154,7 +154,7 @@ CANNOT = 'largeguest: _hook_domxml: cannot {do} the file "{path}": {why}: {fix}\
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
     ],
 )
-def test_what_is_no_file(hook: Measured, tmp_path: Path, make: Callable[[Path], None], why: str) -> None:
+def test_a_path_that_is_not_a_file(hook: Measured, tmp_path: Path, make: Callable[[Path], None], why: str) -> None:
     path = tmp_path / "domxml"
     make(path)
     code, _, said = hook(path, numatune="0")

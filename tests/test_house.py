@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How the modules hang together: in one direction, and what a plain VM start may import."""
+"""The dependencies of the modules: in one direction, and what a plain VM start may import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_CLASS_LINES, MAX_FUNCTION_LINES = 150, 50
 
 
 def imported(module: str) -> set[str]:
-    """The modules of the package that this one names anywhere: at its top, in functions, and for types."""
+    """The modules of the package that this one imports: at its top, in functions, and for types."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found: set[str] = set()
@@ -40,9 +40,9 @@ def imported(module: str) -> set[str]:
     return found & MODULES.keys() - {module}
 
 
-def test_no_circle_of_imports() -> None:
+def test_no_import_cycles() -> None:
     graph = {module: imported(module) for module in MODULES}
-    assert graph["largeguest.rewrite"] > {"largeguest.properties", "largeguest.domxml.read"}  # it sees something
+    assert graph["largeguest.rewrite"] > {"largeguest.properties", "largeguest.domxml.read"}  # it finds imports
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:

@@ -18,7 +18,7 @@ from . import ROOT
 
 TIMES = int(os.environ.get("LARGEGUEST_KILLS", "100"))
 
-# Forks for each time, so that a thousand take a minute; a child tells that it begins, and is killed some time later.
+# Forks for each run, so that a thousand take a minute; a child reports its start, and is killed some time later.
 CHILD = """
 import os, sys
 sys.path.insert(0, {root!r})
@@ -69,7 +69,7 @@ def test_a_kill_leaves_the_old_or_the_new_document(tmp_path: Path, four_nodes: s
         new = path.read_bytes()
         assert new != old
         for number in range(TIMES):
-            # most of the time goes by before the write; the first is killed at once, however fast the others may be
+            # most of the time passes before the write; the first is killed at once, however fast the others may be
             moment = chance.uniform(0.4, 1) * whole if number else 0
             killed = os.waitstatus_to_exitcode(run(moment)) == -signal.SIGKILL
             content = path.read_bytes()

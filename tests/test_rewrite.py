@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What holds for every rewrite, and for every text that the hook is given."""
+"""What is true of every rewrite, and of every text that the hook gets."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_twice_is_the_same_as_once(values: dict[str, str], document: bytes) -> N
 
 
 def without_what_is_owned(document: bytes, values: dict[str, str]) -> bytes:
-    """The document as canonical XML, but for what the properties that are set are about, and for white space."""
+    """The document as canonical XML, without what the properties replace, and without white space."""
     root = copy.deepcopy(etree.fromstring(document))
     for name, value in values.items():
         for path in OWNED[name] if value else ():
@@ -93,7 +93,7 @@ def hook_of_four_nodes(four_nodes: str) -> Iterator[None]:
     before, hooks.SYS = hooks.SYS, four_nodes
     yield
     hooks.SYS = before
-    gc.enable()  # which the hook has switched off
+    gc.enable()  # which the hook has disabled
 
 
 def run_hook(environ: dict[str, str]) -> tuple[int, str]:

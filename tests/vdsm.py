@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stands in for the part of VDSM 4.5 that runs hooks (lib/vdsm/common/hooks.py), which cannot be installed here."""
+"""A stand-in for the part of VDSM 4.5 that runs hooks (lib/vdsm/common/hooks.py), which cannot be installed here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 class HookError(Exception):
-    """VDSM does not go on; the text is what the engine's user sees."""
+    """VDSM stops; the text is what the engine's user sees."""
 
 
 def run_scripts(point: str, folder: Path, run: Callable[[Path], subprocess.CompletedProcess[str]]) -> str:
-    """Let `run` start each executable of the folder, by name; gives all that they wrote to stderr.
+    """Start each executable of the folder with `run`, by name; gives everything they wrote to stderr.
 
     1 fails and 2 fails and stops. At `before_vm_start` the user sees the stderr of the last script that failed, at any
     other point that of the last one that ran, even if another one failed. Raises HookError with it.
@@ -36,7 +36,7 @@ def run_scripts(point: str, folder: Path, run: Callable[[Path], subprocess.Compl
 
 @contextlib.contextmanager
 def starting(run_folder: Path, uuid: str) -> Iterator[None]:
-    """What is in /run/vdsm while `before_vm_start` of a true start runs, and only then."""
+    """The files in /run/vdsm that exist only while `before_vm_start` runs at a real start."""
     flags = run_folder / uuid / "launchflags"
     flags.parent.mkdir(parents=True)
     flags.touch()

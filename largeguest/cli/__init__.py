@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `largeguest` command.
 
-Exit code 0: done. 1: the hook would refuse, there is no plan, or pins are not as cputune says. 2: wrong command line,
-or a file cannot be used.
+Exit code 0: done. 1: the hook would refuse, there is no plan, or pins differ from cputune. 2: wrong command line, or a
+file cannot be used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; the manual page and the completion are held against it."""
+    """The command line; the manual page and the completion are tested against it."""
     whole = argparse.ArgumentParser(
         prog="largeguest",
         description="NUMA tuning for large virtual machines on oVirt.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""largeguest apply: print what the hook would make of a domain XML."""
+"""largeguest apply: print a domain XML as the hook would rewrite it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _run(typed: argparse.Namespace) -> int:
 def _print_diff(name: str, document: bytes, new: bytes) -> None:
     import difflib
 
-    # serialised alike, so that the diff shows no other quotes and empty elements
+    # both serialised the same way, so that the diff shows no changes of quotes and empty elements
     before, after = (write.serialise(parse.domain(text), like=text).splitlines(True) for text in (document, new))
     lines = difflib.diff_bytes(difflib.unified_diff, before, after, os.fsencode(name), b"rewritten")
     sys.stdout.buffer.writelines(lines)

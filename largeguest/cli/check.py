@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""largeguest check: run all checks of the hook."""
+"""largeguest check: run all of the hook's checks."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _run(typed: argparse.Namespace) -> int:
 
 
 def _guest_that_fits(request: Properties, arch: str | None) -> Guest:
-    """The smallest VM on which no check fails but those of the properties themselves."""
+    """The smallest VM on which no checks fail but those of the properties themselves."""
     cells = () if request.guestnuma is None else request.guestnuma.cells
     pins = () if request.cputune is None else request.cputune.pins
     last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""largeguest engine-config: print the command that tells the engine of the properties."""
+"""largeguest engine-config: print the command that defines the properties in the engine."""
 
 from __future__ import annotations
 

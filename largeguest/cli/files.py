@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read what the command line names: documents, hosts, domains; and write pictures."""
+"""Read the documents, hosts and domains that the command line names, and write pictures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..view import layout, scene, svg
 
 
 def unusable(what: str, fix: str = "") -> Refused:
-    """What the command line names cannot be used."""
+    """The error for something that the command line names and that cannot be used."""
     return Refused([Problem("", what, fix, kind=USAGE)])
 
 
 def document(path: str) -> bytes:
-    """The content of a file, or of the standard input; of one that is too large a byte more than is allowed."""
+    """The content of a file or of standard input; at most one byte more than is allowed."""
     if path == "-":
         if sys.stdin is None:
             raise unusable("standard input is closed", "name a file instead of -")
@@ -43,13 +43,13 @@ def host(option: str) -> Host | None:
         return sysfs.from_sys(sysfs.SYS)
     if not os.path.isdir(option):
         return capabilities.from_capabilities(document(option))
-    # a tree saved by hwloc-gather-topology holds sys beside proc
+    # a tree saved by hwloc-gather-topology has sys next to proc
     inside = os.path.join(option, "sys")
     return sysfs.from_sys(inside if os.path.isdir(inside) else option)
 
 
 def needed_host(options: argparse.Namespace) -> Host:
-    """The same where there must be one."""
+    """The host that --host names, where there must be one. Raises Refused."""
     found = host(options.host)
     if found is None:
         raise unusable("no host is given", "write --host local, DIR or CAPS.xml")
@@ -57,12 +57,12 @@ def needed_host(options: argparse.Namespace) -> Host:
 
 
 def guest(path: str, problems: Iterable[Problem] = ()) -> Guest:
-    """The VM of a domain XML; where that cannot be read, Refused has the `problems` of the properties, too."""
+    """The VM of a domain XML; if that cannot be read, Refused also has the `problems` of the properties."""
     return also(problems, lambda: read.guest(parse.domain(document(path))))
 
 
 def draw(path: str, picture: layout.Layout) -> None:
-    """Write a picture into a file."""
+    """Write a picture to a file."""
     content = svg.draw(scene.of(picture))
     with open(path, "wb") as file:
         file.write(content)

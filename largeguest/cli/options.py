@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What several commands have on their command line."""
+"""Options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def positive(text: str) -> int:
 
 
 class Longer(argparse.Action):
-    """A list of CPUs that goes on where the option is written again."""
+    """A list of CPUs that is extended when the option is repeated."""
 
     def __call__(
         self, _parser: argparse.ArgumentParser, options: argparse.Namespace, more: Any, _option: str | None = None

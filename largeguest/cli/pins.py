@@ -46,7 +46,7 @@ def _run(typed: argparse.Namespace) -> int:
     libvirt = import_libvirt()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a VM's name may have any character
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just exited
     try:
         with contextlib.closing(connection.open_read_only(typed.connect)) as opened:
             here = _topology(opened, typed.connect)
@@ -68,14 +68,14 @@ def _run(typed: argparse.Namespace) -> int:
 
 
 def _check_shared(vms: list[running.Running], others: list[running.Running]) -> Iterator[Problem]:
-    """The warnings about CPUs of `vms` that are another VM's alone, and the other way round."""
+    """The warnings about CPUs of `vms` that another VM has exclusively, and vice versa."""
     for vm in vms:
         pairs = [(vm, other) for other in (*vms, *others)] + [(other, vm) for other in others]
         yield from filter(None, itertools.starmap(running.check_shared, pairs))
 
 
 def _topology(opened: Any, uri: str) -> Host:
-    """The host on which the VMs of a connection run: /sys knows more, but is this host's."""
+    """The host on which the VMs of a connection run: /sys has more, but only about this host."""
     return (
         sysfs.from_sys()
         if connection.is_local(uri)
@@ -96,7 +96,7 @@ def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], li
 
 
 def import_libvirt() -> Any:
-    """libvirt's Python binding, which is not needed for other commands."""
+    """libvirt's Python binding, which other commands do not need."""
     try:
         import libvirt
     except ImportError:

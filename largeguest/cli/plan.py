@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""largeguest plan: write the properties for a VM on a host."""
+"""largeguest plan: work out the properties for a VM on a host."""
 
 from __future__ import annotations
 
@@ -124,5 +124,5 @@ def _guest_to_plan_for(typed: argparse.Namespace) -> tuple[Guest, tuple[str, ...
 
 
 def _in_colour() -> bool:
-    """Only on a terminal, and not where people asked for none (no-color.org)."""
+    """Only on a terminal, and unless the user asked for none (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

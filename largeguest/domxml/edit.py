@@ -12,12 +12,12 @@ Element = etree._Element
 
 
 def is_empty(element: Element) -> bool:
-    """Whether there is neither a child nor text in it."""
+    """Whether it has neither children nor text."""
     return not len(element) and not (element.text or "").strip()
 
 
 def child(parent: Element, name: str, after: tuple[str, ...]) -> Element:
-    """The child `name`; made behind the last child that is named in `after`, or at the end, where there is none."""
+    """The child `name`; if missing, it is created after the last child named in `after`, or at the end."""
     found = parent.find(name)
     if found is None:
         places = [index for index, other in enumerate(parent) if other.tag in after]
@@ -26,11 +26,11 @@ def child(parent: Element, name: str, after: tuple[str, ...]) -> Element:
 
 
 def insert(parent: Element, index: int, children: Iterable[str]) -> list[Element]:
-    """Make the elements `children` before the child `index` of `parent`, indented like the children that are there."""
+    """Create the elements `children` before the child `index` of `parent`, indented like its other children."""
     between, closing = indentation(parent), _closing(parent)
     empty = not len(parent)
     before = parent[index - 1] if index else None
-    # thousands are parsed in a third of the time that it takes to make them one by one
+    # parsing thousands takes a third of the time that creating them one by one takes
     new = list(etree.fromstring(f"<aside>{''.join(children)}</aside>"))
     if not new:
         return new
@@ -48,13 +48,13 @@ def insert(parent: Element, index: int, children: Iterable[str]) -> list[Element
 
 
 def element(name: str, **attributes: object) -> str:
-    """An element; its values are numbers, lists of ids and libvirt's words, in which nothing has to be escaped."""
+    """An element; its values are numbers, lists of ids and libvirt's words, none of which need escaping."""
     values = [f' {key}="{value}"' for key, value in attributes.items()]
     return f"<{name}{''.join(values)}/>"
 
 
 def indentation(parent: Element) -> str:
-    """The white space that stands before a child of `parent`."""
+    """The white space before a child of `parent`."""
     if len(parent):
         return _blank(parent.text)
     outer = _closing(parent)
@@ -62,7 +62,7 @@ def indentation(parent: Element) -> str:
 
 
 def _closing(element: Element) -> str:
-    """The white space that stands before `element`, and so before its end tag when it has children."""
+    """The white space before `element`, and so before its end tag when it has children."""
     before = element.getprevious()
     above = element.getparent()
     if before is not None:
@@ -75,10 +75,10 @@ def _blank(text: str | None) -> str:
 
 
 def remove(elements: list[Element]) -> Counter[str]:
-    """Remove elements with the indentation before them; text that somebody put beside one stays. Counts the names."""
+    """Remove elements with the indentation before them; text next to them is kept. Counts the names."""
     for element in elements:
         parent, before = element.getparent(), element.getprevious()
-        assert parent is not None, "the root element is never taken out"
+        assert parent is not None, "the root element is never removed"
         ahead = (parent.text if before is None else before.tail) or ""
         behind = element.tail or ""
         if (ahead + behind).strip():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Parse XML that others wrote: without entities or anything from elsewhere, and without exhausting the host."""
+"""Parse untrusted XML: without entities or external resources, and without exhausting the host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STRIDE = 2**16
 
 
 def domain(document: bytes) -> etree._ElementTree:
-    """Parse a domain XML; raises Refused, without a word of its content."""
+    """Parse a domain XML; raises Refused, whose text holds none of its content."""
     return xml(document, DOMAIN_XML, "domain")
 
 
@@ -32,14 +32,14 @@ def device(document: bytes) -> etree._ElementTree:
 def xml(
     document: bytes, subject: str, outermost: str, fix: str = "find out what wrote it, perhaps another hook"
 ) -> etree._ElementTree:
-    """Parse `document`, whose outermost element must be `outermost`.
+    """Parse `document`, whose root element must be `outermost`.
 
-    Raises Refused with `subject` and the place, and with `fix` where nobody should have written such XML.
+    Raises Refused with `subject` and the position, and with `fix` for XML that nothing should have written.
     """
     wrong = _hostile(document)
     if wrong:
         raise Refused([Problem(subject, wrong, fix, kind=INPUT)])
-    # declared encodings are not looked at: what is not UTF-8 could hide something from the checks above
+    # declared encodings are ignored: any but UTF-8 could hide something from the checks above
     parser = etree.XMLParser(
         resolve_entities=False,
         load_dtd=False,
@@ -61,7 +61,7 @@ def xml(
 
 
 def _hostile(document: bytes) -> str | None:
-    """Why the document must not even be parsed."""
+    """Why the document must not be parsed; None if it may be."""
     if len(document) > MAX_DOCUMENT:
         return f"is larger than {MAX_DOCUMENT >> 20} MiB"
     if document.count(b"<") > MAX_TAGS:
@@ -74,7 +74,7 @@ def _hostile(document: bytes) -> str | None:
 
 
 def _long_tags(document: bytes) -> Iterator[tuple[int, int]]:
-    """Where tags, or the texts behind them, are that hold a whole stride."""
+    """The bounds of tags, with the text after them, that span a whole stride."""
     for at in range(0, len(document), _STRIDE):
         if document.find(b"<", at, at + _STRIDE) < 0:
             start, end = document.rfind(b"<", 0, at), document.find(b"<", at)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read out of a domain XML what the VM is, as far as a placement depends on it."""
+"""Read from a domain XML what a placement depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OVIRT_VM = "{http://ovirt.org/vm/1.0}"
 
 
 def guest(tree: etree._ElementTree) -> Guest:
-    """Read the guest; raises Refused where a number in the XML is none."""
+    """Read the guest; raises Refused for an invalid number in the XML."""
     root = tree.getroot()
     vcpu = root.find("vcpu")
     max_vcpus = 1 if vcpu is None else count(vcpu, vcpu.text)
@@ -44,7 +44,7 @@ def guest(tree: etree._ElementTree) -> Guest:
 
 
 def has_run(tree: etree._ElementTree) -> bool:
-    """Whether this is the XML of a VM that ran already: it is resumed or migrated, not started."""
+    """Whether this is the XML of a VM that has run: it is being resumed or migrated, not started."""
     return tree.getroot().get("id") is not None
 
 
@@ -55,14 +55,14 @@ def name(tree: etree._ElementTree) -> str:
 
 
 def custom_properties(tree: etree._ElementTree) -> dict[str, str]:
-    """The custom properties that the engine has left in the metadata: name to text."""
+    """The custom properties that the engine has put into the metadata: name to text."""
     custom = tree.getroot().find(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}custom")
     found = custom if custom is not None else ()
     return {etree.QName(element).localname: element.text or "" for element in found if isinstance(element.tag, str)}
 
 
 def memory_by_cell(tree: etree._ElementTree) -> dict[int, int]:
-    """Cell to the KiB that it has now, the devices plugged to it included; raises Refused."""
+    """Cell to its present KiB, including the devices plugged into it; raises Refused."""
     root = tree.getroot()
     by_cell = {number: cell.memory for number, cell in enumerate(_read_cells(root))}
     for device in _read_devices(root):
@@ -83,7 +83,7 @@ def pci_devices(tree: etree._ElementTree) -> list[str]:
 
 
 def _hexadecimal(element: Element, name: str) -> int:
-    """libvirt takes decimal numbers, too, but writes these."""
+    """libvirt also accepts decimal numbers, but writes these."""
     text = element.get(name, "0")
     if not re.fullmatch(r"0x[0-9A-Fa-f]{1,8}|[0-9]{1,8}", text):
         raise refused(f"<{element.tag}> contains no PCI address", "use the XML that the engine wrote")
@@ -91,9 +91,9 @@ def _hexadecimal(element: Element, name: str) -> int:
 
 
 def _read_memory(root: Element, devices: Iterable[MemoryDevice], cells: Iterable[Cell]) -> int:
-    """KiB without the memory devices, by libvirt's rule: where there are cells their sum, whatever `<memory>` says.
+    """KiB without the memory devices, by libvirt's rule: if there are cells, their sum, whatever `<memory>` says.
 
-    The engine's `<memory>` leaves nvdimms out, that of a running VM includes all devices (virDomainDefPostParseMemory).
+    The engine's `<memory>` excludes nvdimms, that of a running VM includes all devices (virDomainDefPostParseMemory).
     """
     total = memory(root, root.find("memory"))
     in_cells = sum(cell.memory for cell in cells)
@@ -101,7 +101,7 @@ def _read_memory(root: Element, devices: Iterable[MemoryDevice], cells: Iterable
 
 
 def _read_plugged(root: Element, max_vcpus: int) -> CpuSet | None:
-    """The vCPUs that are plugged in: the first ones, unless `<vcpus>` says of each whether it is."""
+    """The vCPUs that are plugged in: the first ones, unless `<vcpus>` lists each."""
     vcpu = root.find("vcpu")
     each = root.findall("vcpus/vcpu")
     if each:
@@ -168,7 +168,7 @@ def _read_cells(root: Element) -> Iterable[Cell]:
 def _read_policy(root: Element) -> Policy | None:
     element, vcpu = root.find("numatune/memory"), root.find("vcpu")
     if element is None:
-        # libvirt takes the vCPUs' placement for the memory's
+        # libvirt applies the vCPUs' placement to the memory as well
         auto = vcpu is not None and vcpu.get("placement") == "auto"
         return Policy(DEFAULT_MODE, None) if auto else None
     mode, nodeset = element.get("mode", DEFAULT_MODE), element.get("nodeset")

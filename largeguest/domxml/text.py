@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers, amounts and lists of ids in the text of a domain XML; each function raises Refused for what is none."""
+"""Numbers, amounts and lists of ids in the text of a domain XML; each function raises Refused for invalid text."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BYTES_IN_UNIT = {
     "p": 2**50, "pib": 2**50, "pb": 10**15,
     "e": 2**60, "eib": 2**60, "eb": 10**18,
 }  # fmt: skip
-"""libvirt's units of memory (virScaleInteger), which it reads without regard to case."""
+"""libvirt's units of memory (virScaleInteger), which are case-insensitive."""
 
 
 def memory(parent: Element, element: Element | None) -> int:
-    """KiB that a child such as `<memory unit='GiB'>4</memory>` says."""
+    """KiB in a child such as `<memory unit='GiB'>4</memory>`."""
     if element is None:
         raise refused(f"<{parent.tag}> gives no amount of memory", "use the XML that the engine wrote")
     return kib(element, element.text)
@@ -57,14 +57,14 @@ def id_of(element: Element, text: str | None) -> int:
 
 
 def integer(element: Element, text: str | None) -> int:
-    """A number from 0, in a form that libvirt reads, too."""
+    """A number from 0, in a form that libvirt accepts too."""
     if not re.fullmatch(r"\s*\+?[0-9]{1,18}\s*", text or "", re.ASCII):
         raise refused(f"<{element.tag}> contains no whole number", "use the XML that the engine wrote")
     return int(text or "")
 
 
 def word(element: Element, name: str, words: tuple[str, ...]) -> str | None:
-    """One of libvirt's words, which can be written as it is."""
+    """One of libvirt's words, which needs no escaping."""
     text = element.get(name)
     if text not in (None, *words):
         raise refused(f"<{element.tag}> has an unknown {name}", f"use {' or '.join(words)}")
@@ -80,5 +80,5 @@ def ids(element: Element, text: str) -> CpuSet:
 
 
 def refused(what: str, fix: str) -> Refused:
-    """For what must not be in the XML."""
+    """The error for something invalid in the XML."""
     return Refused([Problem(DOMAIN_XML, what, fix, kind=INPUT)])

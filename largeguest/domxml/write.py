@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write a placement into a domain XML. Decides nothing.
 
-Everything that is not replaced stays as it was, equal as canonical XML: unknown elements, comments, namespace prefixes.
+Everything else is kept, equal as canonical XML: unknown elements, comments, namespace prefixes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def serialise(tree: etree._ElementTree, like: bytes) -> bytes:
 
 
 def write(tree: etree._ElementTree, placement: Placement) -> Counter[str]:
-    """Replace in `tree` what `placement` is about; what it leaves None stays. Counts what was replaced."""
+    """Replace in `tree` what `placement` sets; what it leaves None is kept. Counts what was replaced."""
     root = tree.getroot()
     replaced: Counter[str] = Counter()
     if placement.pins is not None:
@@ -65,7 +65,7 @@ def _write_policy(root: Element, policy: Policy) -> Counter[str]:
 
 
 def _write_cells(root: Element, cells: tuple[Cell, ...]) -> Counter[str]:
-    # What else names cells by their old numbers must not outlive them: libvirt refuses a memnode without its cell.
+    # Whatever else refers to the old cells is removed with them: libvirt refuses a memnode without its cell.
     stale = ("cpu/numa/cell", "cpu/numa/interconnects", "numatune/memnode")
     replaced = remove([old for path in stale for old in root.iterfind(path)])
     remove([numatune for numatune in root.iterfind("numatune") if is_empty(numatune)])
@@ -77,7 +77,7 @@ def _write_cells(root: Element, cells: tuple[Cell, ...]) -> Counter[str]:
 
 
 def _cell(number: int, cell: Cell, between: str) -> str:
-    """The element, on lines like those that begin with `between`."""
+    """The element, indented as in `between`."""
     kept = {"memAccess": cell.mem_access, "discard": cell.discard}
     kept = {name: value for name, value in kept.items() if value is not None}
     text = element("cell", id=number, cpus=cell.vcpus, memory=cell.memory, **kept)
@@ -103,6 +103,6 @@ def _numatune(root: Element) -> Element:
 
 
 def set_node(device: Element, node: int) -> None:
-    """Point a memory device to a guest node."""
+    """Set the guest node of a memory device."""
     target = child(device, "target", after=("source", "uuid"))
     child(target, "node", after=("size",)).text = str(node)

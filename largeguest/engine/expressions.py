@@ -2,8 +2,8 @@
 """The engine's side: the regular expressions that UserDefinedVMProperties needs for the three properties.
 
 The engine checks a value with Java's `String.matches`, its web UI with JavaScript's RegExp. Java recurses for a group
-under `*`, so a list cannot be written as `(?:,field)*` (a value of 4,000 characters overflows the stack). Instead a
-lookahead refuses any comma that is not followed by a good field, and only single characters are repeated.
+under `*`, so a list cannot be written as `(?:,field)*` (a value of 4,000 characters overflows the stack). Instead, a
+lookahead rejects any comma that is not followed by a valid field, and only single characters are repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def regex(shape: Shape) -> str:
 
 
 def user_defined_vm_properties() -> str:
-    """What `engine-config -m UserDefinedVMProperties=` is given: `name=regex` for each property, joined by `;`."""
+    """The argument of `engine-config -m UserDefinedVMProperties=`: `name=regex` for each property, joined by `;`."""
     return ";".join(f"{name}={regex(SHAPES[name])}" for name in PROPERTIES)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host out of libvirt's capabilities XML; free memory and pages are not known from that."""
+"""The host from libvirt's capabilities XML, which has no free memory and no free pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def from_capabilities(document: bytes) -> Host:
     nodes, cpus = {}, {}
     try:
         for cell in root.iterfind("host/topology/cells/cell"):
-            # CPUs that are offline have an id only
+            # offline CPUs have only an id
             online = {_id(cpu.get("id")): cpu for cpu in cell.iterfind("cpus/cpu") if cpu.get("siblings")}
             for number, cpu in online.items():
                 cpus[number] = Cpu(
@@ -64,7 +64,7 @@ def _number_of(text: str | None, most: int) -> int:
 
 
 def _id(text: str | None) -> int:
-    """Raises ValueError for what is no id."""
+    """Raises ValueError for an invalid id."""
     number = int(text or "")
     if not 0 <= number <= MAX_ID:
         raise ValueError(number)

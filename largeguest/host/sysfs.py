@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host out of `/sys`, or of a saved tree of any machine.
+"""The host from `/sys`, or from a saved tree of any machine.
 
-A node or a CPU is read when it is looked at, so that a question about two nodes reads a handful of files also on a host
-with 2,048 CPUs.
+Nodes and CPUs are read on demand, so that a question about two nodes reads a handful of files even on a host with 2,048
+CPUs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SYS = "/sys"
 
 
 class _Lazy(Mapping[int, "Value"]):
-    """A mapping that calls `load` for a key when it is looked at first."""
+    """A mapping that calls `load` for a key when it is first looked up."""
 
     def __init__(self, keys: Iterable[int], load: Callable[[int], Value]) -> None:
         self._keys = dict.fromkeys(keys)
@@ -51,10 +51,10 @@ class _Lazy(Mapping[int, "Value"]):
 
 
 def from_sys(root: str = SYS) -> Host:
-    """The host whose `/sys` is at `root`; raises Refused where no such tree is.
+    """The host whose `/sys` is at `root`; raises Refused if there is no such tree.
 
-    A kernel without NUMA has one node, 0, with all there is. Of a tree that was saved in part, or from an old kernel,
-    what is there is used.
+    A kernel without NUMA has one node, 0, with everything. Of a tree that was saved in part, or from an old kernel,
+    whatever is there is used.
     """
     tree = _Tree(root)
     return Host(
@@ -94,7 +94,7 @@ class _Tree:
         )
 
     def only_node(self, number: int) -> Node:
-        """That of a kernel without NUMA."""
+        """The node of a kernel without NUMA."""
         meminfo = _read(os.path.join(self._root, os.pardir, "proc", "meminfo")) or ""
         return _node(self.online, meminfo, os.path.join(self._root, "kernel", "mm", "hugepages"), {number: 10})
 
@@ -117,13 +117,13 @@ class _Tree:
         return _number(os.path.join(self._root, "bus", "pci", "devices", address, "numa_node"))
 
     def numad(self) -> bool | None:
-        """Whether the machine of the tree has it; None where its programs were not saved."""
+        """Whether the machine of the tree has it; None if its programs were not saved."""
         usr = os.path.join(self._root, os.pardir, "usr")
         return os.path.exists(os.path.join(usr, "bin", "numad")) if os.path.isdir(usr) else None
 
 
 def _online_cpus(folder: str) -> CpuSet:
-    """Those in `online`; without that file those with a topology, which the kernel shows of online CPUs only."""
+    """Those in `online`; without that file those with a topology, which only online CPUs have."""
     listed = _list(os.path.join(folder, "online"))
     if listed is None:
         listed = [cpu for cpu in _numbered(folder, "cpu") if os.path.isdir(f"{folder}/cpu{cpu}/topology")]
@@ -131,7 +131,7 @@ def _online_cpus(folder: str) -> CpuSet:
 
 
 def _online_nodes(folder: str) -> CpuSet:
-    """Those in `online`; without that file those that are there."""
+    """Those in `online`; without that file those that have a folder."""
     listed = _list(os.path.join(folder, "online"))
     return CpuSet(_numbered(folder, "node") if listed is None else listed)
 
@@ -170,7 +170,7 @@ def _pages(folder: str) -> Iterator[tuple[int, Pages]]:
 
 
 def _entries(folder: str) -> list[str]:
-    """The names in a folder; none where it cannot be read."""
+    """The names in a folder; none if it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -178,7 +178,7 @@ def _entries(folder: str) -> list[str]:
 
 
 def _read(path: str) -> str | None:
-    """The text of a file of the kernel's; opened without Python's layers, which cost more than the kernel's answer."""
+    """The text of a file in /sys or /proc, read without Python's I/O layers, which take longer than the kernel."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -196,7 +196,7 @@ def _read(path: str) -> str | None:
 
 
 def _list(path: str) -> list[int] | None:
-    """The ids that the kernel lists in a file, such as `0-3,8`, in order; None where there is no such file."""
+    """The ids that the kernel lists in a file, such as `0-3,8`, in order; None if there is no such file."""
     text = _read(path)
     if not text:
         return None if text is None else []
@@ -215,7 +215,7 @@ def _list(path: str) -> list[int] | None:
 
 
 def _list_or_mask(path: str, mask_path: str) -> list[int]:
-    """The ids in a list or, where there is no such file, in a mask such as `00000001,000000ff`; none without either."""
+    """The ids in a list or, without that file, in a mask such as `00000001,000000ff`; none without either."""
     listed = _list(path)
     if listed is not None:
         return listed
@@ -228,7 +228,7 @@ def _list_or_mask(path: str, mask_path: str) -> list[int]:
 
 
 def _number(path: str) -> int | None:
-    """The number in a file; None where there is none, or the kernel says -1 for "not known"."""
+    """The number in a file; None if there is none, or the kernel has -1 for "not known"."""
     text = _read(path) or ""
     return int(text) if text.isdigit() else None
 

@@ -12,29 +12,29 @@ from ..problem import INPUT, Problem, Refused
 from ..record import Record
 
 NO_HUGE_PAGE = 0
-"""Stands for the size of pages that are not huge."""
+"""The size that represents pages that are not huge."""
 
 BASE_PAGES = (4, 8, 16, 64)
-"""KiB of pages that are not huge, on one architecture or the other; all memory is counted in them, too."""
+"""KiB of pages that are not huge, depending on the architecture; the kernel counts all memory in them too."""
 
 UNKNOWN_MEMORY = 2**53 - 1
-"""KiB that stand for memory of an amount that is not known: the most that libvirt can count."""
+"""KiB that represent an unknown amount of memory: the most that libvirt can count."""
 
 
 class Pages(Record):
-    """The huge pages of one size on a node: how many there are, and are free; None where that is not known."""
+    """The huge pages of one size on a node: how many exist, and how many are free; None if that is not known."""
 
     total: int | None
     free: int | None
 
     def room(self, size: int) -> Room:
-        """What there is, in pages of so many KiB. What is not known does not limit."""
+        """The room in these pages, of `size` KiB each. What is not known does not limit it."""
         total = UNKNOWN_MEMORY if self.total is None else self.total * size
         return Room(total, total if self.free is None else self.free * size)
 
 
 class Room(Record):
-    """KiB in pages of one size that a node has in all, and can still give."""
+    """KiB in pages of one size that a node has in total, and that are free."""
 
     total: int
     free: int
@@ -46,16 +46,16 @@ class Node(Record):
     cpus: CpuSet
     """Its online CPUs; a node can have none."""
     memory: int | None
-    """KiB in all, huge pages included; a node can have none. None where that is not known."""
+    """KiB in total, huge pages included; a node can have none. None if that is not known."""
     free: int | None
-    """KiB that it can still give to programs (huge pages are counted apart), None where that is not known."""
+    """KiB that programs can still allocate (huge pages are counted separately), None if that is not known."""
     pages: Mapping[int, Pages]
     """Size of a huge page in KiB to its pages."""
     distances: Mapping[int, int]
     """Node to the distance from here, as in the ACPI SLIT: 10 is local."""
 
     def room(self, page: int) -> Room:
-        """What there is in pages of that size in KiB, or of NO_HUGE_PAGE. What is not known does not limit."""
+        """The room in pages of that size in KiB, or of NO_HUGE_PAGE. What is not known does not limit it."""
         if page != NO_HUGE_PAGE:
             return self.pages.get(page, Pages(0, 0)).room(page)
         if self.memory is None:
@@ -65,7 +65,7 @@ class Node(Record):
 
 
 class Cpu(Record):
-    """Where an online CPU sits, in the kernel's numbers: a core's is unique in its die, a die's in its socket."""
+    """Where an online CPU is, in the kernel's numbers: a core's is unique in its die, a die's in its socket."""
 
     socket: int
     die: int
@@ -81,13 +81,13 @@ class Host(Record):
     cpus: Mapping[int, Cpu]
 
     arch: str | None = None
-    """The processor's architecture, as the kernel and libvirt name it; None where that is not known."""
+    """The processor's architecture, as the kernel and libvirt name it; None if that is not known."""
     numad: bool | None = None
-    """Whether numad, which libvirt asks for `placement='auto'`, is installed; None where that is not known."""
+    """Whether numad, which libvirt asks for `placement='auto'`, is installed; None if that is not known."""
     pci_node: Callable[[str], int | None] = lambda _: None
-    """The node a PCI device such as `0000:3b:00.0` is attached to; None where that is not known."""
+    """The node a PCI device such as `0000:3b:00.0` is attached to; None if that is not known."""
     siblings: Callable[[int], Iterable[int]] | None = None
-    """A CPU's siblings without the rest of what is known of it; None: take `cpus[...].siblings`."""
+    """A CPU's siblings, without reading the rest of its topology; None: take `cpus[...].siblings`."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Host) and (self.nodes, self.cpus) == (other.nodes, other.cpus)
@@ -102,12 +102,12 @@ class Host(Record):
         return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)
 
     def huge_page(self, size: int, nodes: Iterable[int]) -> int:
-        """`size`, or NO_HUGE_PAGE where it is that of these nodes' base pages: libvirt takes <page> with it, too."""
+        """`size`, or NO_HUGE_PAGE if it is that of these nodes' base pages, which libvirt also accepts in <page>."""
         is_base = size in BASE_PAGES and not any(size in self.nodes[node].pages for node in nodes)
         return NO_HUGE_PAGE if is_base else size
 
     def check_nodes_apart(self) -> None:
-        """Raise Refused where nodes share CPUs, as fake ones do (numa=fake): which CPU is near to what is not known."""
+        """Raise Refused if nodes share CPUs, as with numa=fake: which CPU is near which memory is not known."""
         seen: dict[int, int] = {}
         for number, node in self.nodes.items():
             for cpu in node.cpus:
@@ -117,9 +117,9 @@ class Host(Record):
                     raise Refused([Problem("host", what, fix, kind=INPUT)])
 
     def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
-        """The CPUs of each core; the core with the lowest CPU comes first. A core is looked at when its turn comes.
+        """The CPUs of each core, by its lowest CPU. A core is read when its turn comes.
 
-        Each CPU comes once, also where CPUs contradict each other about whose siblings they are.
+        Each CPU comes once, even if CPUs contradict each other about their siblings.
         """
         left = dict.fromkeys(cpus)
         for cpu in cpus:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether the memory that is bound to some nodes fits there: a maximum flow."""
+"""Whether the memory that is bound to some nodes fits on them: a maximum flow."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..values import Guest, Placement
 from ..wording import name_ids, plural
 
 LIMITING_MODES = ("strict", "restrictive")
-"""The modes under which memory can come from no other nodes."""
+"""The modes under which memory cannot come from other nodes."""
 
 
 class Bound(Record):
-    """KiB in pages of a size that can come from some nodes only, and the property that says so."""
+    """KiB in pages of one size that can come only from some nodes, and the property that says so."""
 
     name: str
     nodeset: CpuSet
@@ -26,7 +26,7 @@ class Bound(Record):
 
 
 def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
-    """Memory that can come from some nodes only has to fit there: what is bound to any part of them, together."""
+    """Memory that can come only from some nodes must fit there, together with what is bound to a part of them."""
     bound = [
         part
         for part in _bound_memory(placement, guest)
@@ -49,20 +49,20 @@ def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
 
 
 def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
-    """Nodes on which what is bound to them, and to any part of them, does not fit; empty if all fits (maximum flow)."""
+    """Nodes on which the memory bound to them, or to a part of them, does not fit; empty if all fits (maximum flow)."""
     flow = _Flow(parts, room)
     return next(filter(None, map(flow.add, parts)), CpuSet())
 
 
 class _Flow:
-    """How much of the memory of each nodeset is on which node, while parts are added."""
+    """How much memory of each nodeset is on which node, while parts are added."""
 
     def __init__(self, parts: list[Bound], room: dict[int, int]) -> None:
         self._left = dict(room)
         self._on: dict[CpuSet, dict[int, int]] = {part.nodeset: {} for part in parts}
 
     def add(self, part: Bound) -> CpuSet:
-        """Put the memory of a part on its nodes; gives those that are full where that is not possible."""
+        """Put the memory of a part on its nodes; returns those that are full if that is not possible."""
         need = part.memory
         while need:
             reached: dict[int, tuple[CpuSet, int | None]] = {}
@@ -73,9 +73,9 @@ class _Flow:
         return CpuSet()
 
     def _search(self, nodeset: CpuSet, reached: dict[int, tuple[CpuSet, int | None]]) -> int | None:
-        """A node with room, reached from this set, perhaps by moving what another set has put on a node.
+        """A node with room that this set can reach, perhaps by moving what another set has put on a node.
 
-        `reached` gets each node that was looked at, with the set whose memory goes there and the node it comes from.
+        `reached` gets each node that was visited, with the set whose memory moves there and the node it comes from.
         """
         queue: list[tuple[CpuSet, int | None]] = [(nodeset, None)]
         for source, through in queue:
@@ -88,7 +88,7 @@ class _Flow:
         return None
 
     def _move(self, end: int, reached: dict[int, tuple[CpuSet, int | None]], need: int) -> int:
-        """Move memory along the way that has led to `end`; gives how much."""
+        """Move memory along the path to `end`; returns how much."""
         steps = [(end, *reached[end])]
         while steps[-1][2] is not None:
             through = steps[-1][2]
@@ -144,5 +144,5 @@ def _bound_memory(placement: Placement, guest: Guest) -> Iterator[Bound]:
         page = guest.page_of(number)
         size = NO_HUGE_PAGE if page is None else page.size
         nodeset = nodes or limited
-        if nodeset and size is not None:  # None is the host's default size, which only its boot parameters tell
+        if nodeset and size is not None:  # None is the host's default size, which only its boot parameters show
             yield Bound("guestnuma" if nodes else "numatune", nodeset, size, memory)

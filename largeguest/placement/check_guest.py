@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is wrong with a placement on the guest: libvirt takes many contradictory layouts and starts another VM.
+"""What is wrong with a placement on the guest: libvirt accepts many contradictory layouts and changes the VM.
 
 It drops a pin of a vCPU that does not exist, puts vCPUs without a cell into cell 0, and makes the cells' sum the VM's
-memory. So that is checked here.
+memory. That is why all this is checked here.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from . import deal
 from .capacity import LIMITING_MODES
 
 _EXCLUSIVE_POLICIES = ("dedicated", "siblings", "isolate-threads")
-"""oVirt's CPU pinning policies under which pins and nodes are the engine's, and VDSM rewrites them on migration."""
+"""oVirt's CPU pinning policies under which the engine sets pins and nodes, and VDSM rewrites them on migration."""
 
 MAX_CELLS = 128
 """QEMU's limit (MAX_NODES)."""
 
 
 def engines_layout(guest: Guest) -> str | None:
-    """A sentence where the CPU pinning policy makes pins and nodes the engine's; None where the properties say them."""
+    """A sentence if the engine sets pins and nodes under the CPU pinning policy; None if the properties do."""
     if guest.cpu_policy not in _EXCLUSIVE_POLICIES:
         return None
     return f"the VM has the CPU pinning policy {guest.cpu_policy}, under which the engine sets the layout"
 
 
 def check(properties: Properties, guest: Guest, placement: Placement) -> Iterator[Problem]:
-    """What is wrong with the properties, and what they were resolved to, on this VM."""
+    """What is wrong with the properties, and with their placement, on this VM."""
     yield from check_cpu_policy(properties, guest)
     if properties.cputune is not None:
         yield from check_pins(properties.cputune, guest)
@@ -47,7 +47,7 @@ def check(properties: Properties, guest: Guest, placement: Placement) -> Iterato
 
 
 def check_policy(placement: Placement, guest: Guest) -> Iterator[Problem]:
-    """What is wrong with the memory policy, beside that of the cells."""
+    """What is wrong with the memory policy, apart from that of the cells."""
     if placement.policy is not None and placement.policy.nodeset is not None:
         yield from _check_preferred(placement.policy.mode, placement.policy.nodeset)
     policy = placement.policy or guest.policy
@@ -56,7 +56,7 @@ def check_policy(placement: Placement, guest: Guest) -> Iterator[Problem]:
 
 
 def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
-    """Under some CPU pinning policies no property goes."""
+    """Under some CPU pinning policies no property can be used."""
     what = engines_layout(guest)
     if what is not None:
         for name in PROPERTIES:
@@ -65,7 +65,7 @@ def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
 
 
 def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
-    """What is wrong with the pins on this VM, which libvirt would drop, or carry out in part."""
+    """What is wrong with the pins on this VM, which libvirt would drop, or apply in part."""
     sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
     vcpus = CpuSet.union(sets)
     yield from _check_vcpus_exist("cputune", vcpus, guest, _remove_pins(vcpus - guest.all_vcpus))
@@ -90,7 +90,7 @@ def _remove_pins(ids: CpuSet) -> str:
 
 
 def _check_preferred(mode: str, nodeset: CpuSet) -> Iterator[Problem]:
-    """QEMU 7.2 with libvirt 9.0 starts a VM that prefers several nodes, but takes the first for the only one.
+    """QEMU 7.2 with libvirt 9.0 starts a VM that prefers several nodes, but uses only the first.
 
     QEMU 10 with libvirt 11.3 honours it (both measured); which QEMU a host has is not known here.
     """
@@ -111,7 +111,7 @@ def _check_cells_in_policy(cells: Iterable[Cell], policy: Policy) -> Iterator[Pr
 
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
-    """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` was left out."""
+    """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` is missing."""
     of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.who, Vcpus)]
     behind_a_comma = [item.what for items in of_vcpus for item in items[1:] if not item.out]
     numbers = CpuSet(what.first for what in behind_a_comma if isinstance(what, Span) and what.first == what.last)
@@ -175,7 +175,7 @@ def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell
 
 
 def _nothing_left(shares: list[int], left: int, guest: Guest) -> Problem:
-    """For the cells with `*`, where the others leave so many KiB."""
+    """The problem of the cells with `*` if the others leave only `left` KiB."""
     if left <= 0:
         what = f"nothing is left for *: the other cells have {guest.memory - left} KiB of the VM's {guest.memory} KiB"
         return Problem("guestnuma", what, "give the other cells less")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is wrong with a placement on the host, where libvirt fails late or in the OOM killer."""
+"""What is wrong with a placement on the host, which libvirt finds out late, or the OOM killer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
 
 
 def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
-    """libvirt fails late when a CPU is not there."""
+    """libvirt fails late if a CPU is not online."""
     absent = pins.cpus() - host.online
     if absent:
         what = f"{ids_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
@@ -36,9 +36,9 @@ def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
 
 
 def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, host: Host) -> Iterator[Problem]:
-    """A VM comes with the pins of its XML, and libvirt starts none that is pinned to a CPU that is not there.
+    """A VM arrives with the pins of its XML, and libvirt does not start one that is pinned to a missing CPU.
 
-    What `cputune` does not pin, the engine has pinned. Of the rest, what is `held` on this host is checked by itself.
+    What `cputune` does not pin, the engine has pinned. Of the rest, what is `held` on this host is checked separately.
     """
     named = set() if cputune is None else set(_names(cputune))
     engines = dict(travel.without(named).by_name())
@@ -57,7 +57,7 @@ def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, ho
 
 
 def _names(cputune: Cputune) -> Iterator[str]:
-    """What it pins, by libvirt's names."""
+    """The threads that it pins, by libvirt's names."""
     for pin in cputune.pins:
         if isinstance(pin.who, Vcpus):
             yield from (f"vcpu{vcpu}" for vcpu in range(pin.who.first, pin.who.last + 1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Deal to the cells what was not given to them by name: vCPUs that can be plugged in, and memory for `*`."""
+"""Distribute over the cells what guestnuma does not name: vCPUs that can be plugged in, and memory for `*`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MIB = 1024
 
 
 def vcpus_of_cells(cells: tuple[CellSpec, ...], guest: Guest) -> list[CpuSet]:
-    """The vCPUs of each cell, with those behind the last one named dealt by whole guest sockets, in turn.
+    """The vCPUs of each cell, with those after the last one named distributed in whole guest sockets, in turn.
 
-    So a socket that is hot-plugged lands whole in a cell, and the cells fill evenly. A socket that a cell has begun is
-    filled up first. The cells stay the same from start to start, however many vCPUs are plugged in.
+    So a hot-plugged socket is whole in one cell, and the cells fill evenly. A socket that is named in part is completed
+    first. The cells stay the same from start to start, however many vCPUs are plugged in.
     """
     vcpus = [cell.vcpus for cell in cells]
     last = max(own.last for own in vcpus)
@@ -28,9 +28,9 @@ def vcpus_of_cells(cells: tuple[CellSpec, ...], guest: Guest) -> list[CpuSet]:
 
 
 def memory_of_cells(guestnuma: Guestnuma, guest: Guest) -> list[int]:
-    """KiB of each cell: `*` is an equal share of what the others leave, in whole steps; the last one takes the rest.
+    """KiB of each cell: `*` is an equal share of what the others leave, in whole steps; the last one gets the rest.
 
-    What is left can be too little, or none: then some are 0, negative, or no multiple of their step.
+    If too little is left, or nothing, some are 0, negative, or not a multiple of their step.
     """
     memory = [cell.memory for cell in guestnuma.cells]
     shares = guestnuma.shares
@@ -48,8 +48,8 @@ def memory_of_cells(guestnuma: Guestnuma, guest: Guest) -> list[int]:
 def memory_step(guest: Guest, cell: int) -> int:
     """KiB that the memory of a cell is a multiple of.
 
-    libvirt rounds a cell up to 1 MiB, and the VM would get more memory than it has; QEMU's pseries machine wants
-    256 MiB, huge pages want whole pages.
+    libvirt rounds a cell up to 1 MiB, and the VM would get more memory than configured; QEMU's pseries machine needs
+    256 MiB, huge pages need whole pages.
     """
     machine = 256 * _MIB if (guest.arch or "").startswith("ppc64") else _MIB
     page = guest.page_of(cell)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Look up on a host what a list of CPUs names."""
+"""Resolve a list of CPUs on a host."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..record import Record
 
 
 class NotThereError(LookupError):
-    """A place that a host does not have; the text says which, and what there is."""
+    """A place that a host does not have; the text says which, and what the host has."""
 
 
 class Step(Record):
-    """An item of a list, and the CPUs of the list before it and with it."""
+    """An item of a list, and the CPUs of the list before and after it."""
 
     item: Item
     before: CpuSet
@@ -24,9 +24,9 @@ class Step(Record):
 
 
 def walk(cpus: CpuList, host: Host | None) -> list[Step]:
-    """Read the list from left to right, from all that is online where it has nothing but `^`.
+    """Read the list from left to right, starting with all online CPUs if it has nothing but `^`.
 
-    Raises NotThereError for a place that the host does not have, and where a host is needed but none given.
+    Raises NotThereError for a place that the host does not have, and if a host is needed but none is given.
     """
     found = _needed(host, cpus).online if cpus.all_but else CpuSet()
     steps = []
@@ -43,14 +43,14 @@ def cpuset(cpus: CpuList, host: Host | None) -> CpuSet:
 
 
 def in_order(cpus: CpuList, host: Host | None) -> Iterator[int]:
-    """The same CPUs in the order typed; in a place core by core, the threads of a core next to each other.
+    """The CPUs of the list in the order typed; within a place core by core, the threads of a core next to each other.
 
-    The siblings of a CPU are looked at only as far as is iterated. Raises NotThereError.
+    The siblings of a CPU are read only as the iteration gets there. Raises NotThereError.
     """
     steps = walk(cpus, host)
     left = steps[-1].after
     parts = []
-    for step in reversed(steps):  # an id that was taken out and named again is where it was named last
+    for step in reversed(steps):  # an id that was removed and named again is where it was named last
         own = (step.after - step.before) & left
         parts.append((step.item, own))
         left -= own
@@ -64,7 +64,7 @@ def in_order(cpus: CpuList, host: Host | None) -> Iterator[int]:
 
 
 def idle(cpus: CpuList, host: Host | None) -> list[Item]:
-    """The items with `^` that take nothing out; raises NotThereError."""
+    """The items with `^` that remove nothing; raises NotThereError."""
     return [step.item for step in walk(cpus, host) if step.item.out and step.before == step.after]
 
 
@@ -85,7 +85,7 @@ def _cpus_of_node(place: NodePlace, host: Host) -> CpuSet:
 
 
 def _cpus_of_socket(place: SocketPlace, host: Host) -> CpuSet:
-    """Raises NotThereError also for a core's number that several dies of the socket have."""
+    """Also raises NotThereError for a core number that several dies of the socket have."""
     sockets = CpuSet(cpu.socket for cpu in host.cpus.values())
     if place.socket not in sockets:
         raise NotThereError(f"{place} is not on this host, which has sockets {sockets}")

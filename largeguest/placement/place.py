@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Resolve properties for a guest on a host to a placement in which every number is concrete, and have it checked."""
+"""Resolve properties for a guest on a host to a placement in which every number is concrete, and check it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .lookup import NotThereError
 
 
 class Resolution(Record):
-    """A placement, and what could not be resolved."""
+    """A placement, and the problems with what could not be resolved."""
 
     placement: Placement
     problems: tuple[Problem, ...]
 
 
 def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
-    """Carry the properties out for `guest`, on `host` if one is given; raises Refused with everything that is wrong."""
+    """Place `guest` by the properties, on `host` if one is given; raises Refused with everything that is wrong."""
     resolution = _resolve(properties, guest, host)
     placement = resolution.placement
     problems = [*check_guest.check(properties, guest, placement), *resolution.problems]
@@ -39,19 +39,19 @@ def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
 
 
 def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
-    """The placement of a VM that runs or sleeps elsewhere, on `host`; raises Refused.
+    """The placement on `host` of a VM that is running or suspended elsewhere; raises Refused.
 
     What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
-    vCPUs under the CPU pinning policy manual, which is also what VDSM infers where there is none; under others VDSM
-    removes these. On arrival the keeper carries cputune out again, so what it would refuse is refused here. Nothing
-    else about the guest is checked: that was settled at its start, and memory may have been plugged in since. Under an
-    exclusive policy nothing is checked: the layout is the engine's, and VDSM rewrites it for this host.
+    vCPUs under the CPU pinning policy manual, which is also what VDSM infers if there is none; under others VDSM
+    removes these. On arrival the keeper applies cputune again: what it would refuse is refused here. Nothing else about
+    the guest is checked: its start has done that, and memory may have been plugged in since. Under an exclusive policy
+    nothing is checked: the layout is the engine's, and VDSM rewrites it for this host.
     """
     if check_guest.engines_layout(guest) is not None:
         return Placement()
     cputune = properties.cputune
     held = Resolution(Placement(Pins()), ()) if cputune is None else _resolve_to_hold(cputune, guest, host)
-    problems = [problem for problem in held.problems if not problem.warning]  # which its start has reported
+    problems = [problem for problem in held.problems if not problem.warning]  # the warnings were reported at its start
     travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
     problems += check_host.check_pins_that_travel(travel, cputune, held.placement.pins or Pins(), host)
     placement = Placement(policy=guest.policy, cells=guest.cells or None)
@@ -60,7 +60,7 @@ def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
 
 
 def _blame(problem: Problem, properties: Properties) -> Problem:
-    """Where the property is not set, its part of the XML is the engine's (vNUMA)."""
+    """If the property is not set, its part of the XML comes from the engine (vNUMA)."""
     if getattr(properties, problem.subject) is not None:
         return problem
     fix = problem.fix if problem.warning else "choose another host, or change it in the engine"
@@ -68,21 +68,21 @@ def _blame(problem: Problem, properties: Properties) -> Problem:
 
 
 def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
-    """The pins of a VM that runs, with the numbers of `host`; raises Refused for what VM or host do not have."""
+    """The pins of a running VM, with the numbers of `host`; raises Refused for what VM or host do not have."""
     held = _resolve_to_hold(cputune, guest, host)
     _refuse_or_warn(list(held.problems))
     return held.placement.pins or Pins()
 
 
 def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host) -> Resolution:
-    """The pins of a VM that has started, wherever that was, and what is wrong with them here."""
+    """The pins of a VM that has started, here or elsewhere, and what is wrong with them here."""
     here = _Pinning.of(cputune, host)
     problems = [*check_guest.check_pins(cputune, guest), *here.problems, *check_host.check_cpus(here.pins, host)]
     return Resolution(Placement(here.pins), tuple(problems))
 
 
 def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
-    """The warnings; raises Refused with the others if there are any."""
+    """The problems, if all are warnings; else raises Refused with those that are not."""
     fatal = [problem for problem in problems if not problem.warning]
     if fatal:
         raise Refused(fatal)
@@ -105,7 +105,7 @@ def _resolve(properties: Properties, guest: Guest, host: Host | None) -> Resolut
 
 
 class _Pinning:
-    """The pins of a cputune as they are resolved one after the other."""
+    """The pins of a cputune while they are resolved one after the other."""
 
     def __init__(self, host: Host | None) -> None:
         self.problems: list[Problem] = []
@@ -142,7 +142,7 @@ class _Pinning:
 
     def _add_vcpus(self, vcpus: CpuSet, sets: Iterable[CpuSet]) -> None:
         again = vcpus & self._pinned
-        for vcpu, cpus in zip([*again][:1], sets):  # refused, but its CPUs are checked, too
+        for vcpu, cpus in zip([*again][:1], sets):  # refused, but its CPUs are checked as well
             self._vcpus[vcpu] = self._vcpus.get(vcpu, CpuSet()) | cpus
         self._vcpus.update(zip(vcpus - again, sets))
         self._pinned |= vcpus
@@ -158,7 +158,7 @@ class _Pinning:
         return cpus
 
     def _one_each(self, pin: Pin) -> list[CpuSet]:
-        """One CPU for each, in order, that no other has taken."""
+        """One CPU for each thread, in order, that no other pin has taken."""
         try:
             cpus = lookup.in_order(pin.cpus, self._host)
             free = list(itertools.islice((cpu for cpu in cpus if cpu not in self._taken), pin.count))
@@ -188,11 +188,11 @@ class _Pinning:
         self.problems.append(Problem("cputune", what, "name one that no later ^ removes"))
 
     def _warn_of_idle(self, pin: Pin) -> None:
-        """What takes nothing out is often copied from a host whose CPUs have other numbers."""
+        """An item that removes nothing is often copied from a host whose CPUs have other numbers."""
         try:
             idle = lookup.idle(pin.cpus, self._host)
         except NotThereError:
-            return  # which is reported anyway
+            return  # reported when the pin is resolved
         if idle:
             removes = f"{shorten(','.join(map(str, idle)))} {verb(idle, 'removes', 'remove')}"
             what, fix = f"{removes} nothing in {shorten(str(pin))}", "name CPUs that come earlier in the list"
@@ -230,13 +230,13 @@ def _resolve_cells(
 
 
 def _agreed(values: Iterable[str | None]) -> str | None:
-    """The value that all have that have one; None where there are several."""
+    """The only value, None aside; None if there is none or more than one."""
     stated = {value for value in values if value is not None}
     return stated.pop() if len(stated) == 1 else None
 
 
 def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, int]]:
-    """The host's distances between the cells, where each is on one node of its own: else they would be invented."""
+    """The host's distances between the cells, if each is on a node of its own: otherwise they would be invented."""
     single = [own.last for own in nodes if own is not None and len(own) == 1]
     own_node_each = len(nodes) > 1 and len(set(single)) == len(nodes)
     if host is None or not own_node_each or not all(node in host.nodes for node in single):
@@ -248,5 +248,5 @@ def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, 
 
 
 def _libvirt_takes(cell: int, distances: list[int]) -> bool:
-    """libvirt refuses other values, such as the all local ones of a host with fake nodes."""
+    """libvirt refuses other values, such as those of a host with fake nodes, which are all local."""
     return distances[cell] == min(distances) == 10 and distances.count(10) == 1 and max(distances) < 256

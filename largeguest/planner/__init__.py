@@ -16,22 +16,22 @@ __all__ = ["MAX_SOCKETS", "MODES", "Plan", "Request", "plan"]
 
 
 class Plan(Record):
-    """The three properties, and what they come to on the host."""
+    """The three properties, and the placement that results on the host."""
 
     properties: Properties
     placement: Placement
-    """As the hook would make it, for `nodes` in this order a cell each; with the mode interleave one for all."""
+    """As the hook would resolve it: a cell for each of `nodes`, in this order; with the mode interleave one for all."""
     topology: Topology
-    """The guest's: each cell is whole sockets of it, but for CPUs that are plugged in only half."""
+    """The guest's: each cell has whole sockets of it, except for a socket that is only partly plugged in."""
     nodes: tuple[int, ...]
     vcpus: tuple[CpuSet, ...]
     """The vCPUs on each of the nodes."""
     notes: tuple[str, ...]
-    """What a user of the plan should know, a sentence each."""
+    """What a user of the plan should know, one sentence each."""
 
     @property
     def values(self) -> dict[str, str]:
-        """The text to type for each property."""
+        """The text to enter for each property."""
         return texts(self.properties)
 
     @property
@@ -41,9 +41,9 @@ class Plan(Record):
 
 
 def plan(request: Request, host: Host) -> Plan:
-    """The plan with the fewest nodes, then most of the devices near, the smallest distances and most free memory.
+    """The plan with the fewest nodes, then the most devices near, the smallest distances and the most free memory.
 
-    It passes the checks of the hook for this guest on this host. Raises Refused, with what is missing and the nearest
+    It passes the hook's checks for this guest on this host. Raises Refused, with what is missing and the nearest plan
     that would fit.
     """
     host.check_nodes_apart()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What to know about a plan and, where there is none, what is missing and what would fit."""
+"""Notes about a plan or, if there is none, what is missing and what would fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .need import Need, Request, refused, resolve
 
 
 def notes(choice: Choice) -> Iterator[str]:
-    """What a user of the plan should know, a sentence each."""
+    """What a user of the plan should know, one sentence each."""
     need, topology, threads = choice.need, choice.topology, choice.candidate.shape.threads
     own = need.guest.topology
     if own is not None and replace(own, sockets=0) != replace(topology, sockets=0):
@@ -36,7 +36,7 @@ def notes(choice: Choice) -> Iterator[str]:
 
 
 def missing(need: Need) -> Refused:
-    """What is missing, in numbers, and the nearest that would fit."""
+    """What is missing, in numbers, and the nearest plan that would fit."""
     smallest = candidates(need)[-1]
     return refused(_shortage(smallest), next(_alternatives(smallest)))
 
@@ -79,14 +79,14 @@ def _shortage(candidate: Candidate) -> str:
 
 
 def _supply(candidate: Candidate) -> tuple[int, int]:
-    """CPUs and KiB that all nodes together can give."""
+    """CPUs and KiB that all nodes together have to offer."""
     size = candidate.shape.vcpus
     units = sum(len(cpus) // size for cpus in candidate.cpus.values())
     return units * size, sum(candidate.memory.values())
 
 
 def _obstacle(candidate: Candidate) -> str:
-    """What is in the way besides the totals."""
+    """What prevents a plan besides the totals."""
     need, nodes = candidate.need, len(candidate.need.host.local_nodes)
     if need.min_cells > min(nodes, need.request.nodes or nodes):
         return f", but a memory device in guest node {need.min_cells - 1} needs {need.min_cells} nodes"
@@ -98,7 +98,7 @@ def _obstacle(candidate: Candidate) -> str:
 
 
 def _alternatives(smallest: Candidate) -> Iterator[str]:
-    """What would fit and is not far away, the nearest first."""
+    """What would fit, the nearest first."""
     need = smallest.need
     request, host = need.request, need.host
     yield from _other_sizes(request, host)
@@ -137,7 +137,7 @@ def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int]]:
     need, layout = candidate.need, candidate.layout
     rooms = list(candidate.capacities.values())
     sizes = set()
-    # those nodes that have most memory, or most CPUs; on each there are a unit of vCPUs and a step of memory
+    # the nodes that have the most memory, or the most CPUs; each gets at least a unit of vCPUs and a step of memory
     for count, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
         largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-count:]
         units = min(candidate.units, sum(room.units for room in largest))

@@ -18,14 +18,14 @@ from .need import Need, Shape, refused
 
 
 class CellPerNode(Record):
-    """Each node that is used backs a cell of the guest, which has the vCPUs that run there."""
+    """Each node used backs one cell of the guest, with the vCPUs that run there."""
 
     need: Need
 
     cells_are_sockets = True
-    """Whether guest sockets are kept whole on a node: a cell is whole sockets."""
+    """Whether guest sockets are kept whole on a node: a cell has whole sockets."""
     also_needed = ""
-    """What each node has to give besides vCPUs, as a message says it."""
+    """What each node must provide besides vCPUs, as part of a message."""
 
     @property
     def max_nodes(self) -> int:
@@ -34,19 +34,19 @@ class CellPerNode(Record):
 
     @property
     def step(self) -> int:
-        """KiB that a node gives are a multiple of this."""
+        """The KiB that a node provides are a multiple of this."""
         return self.need.step
 
     def min_share(self, _: int) -> int:
-        """KiB that each of so many nodes has to give at least."""
+        """KiB that each of so many nodes must provide at least."""
         return self.step
 
     def total(self, memory: Sequence[int]) -> int:
-        """KiB that nodes with so much memory can give together."""
+        """KiB that nodes with so much memory can provide together."""
         return sum(memory)
 
     def order(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> tuple[int, ...] | None:
-        """The nodes by cell, so that the memory devices of each cell fit on its node, too; None if they do not."""
+        """The nodes by cell, so that the memory devices of each cell also fit on its node; None if they do not."""
         if self._fits(nodes, capacities):
             return nodes
         by_memory = sorted(nodes, key=lambda node: -capacities[node].memory)
@@ -58,7 +58,7 @@ class CellPerNode(Record):
     def cells(
         self, nodes: tuple[int, ...], vcpus: tuple[CpuSet, ...], capacities: Mapping[int, Capacity]
     ) -> tuple[CellSpec, ...]:
-        """With equal memory where the vCPUs are even, else in proportion; the last one takes what the VM gets later."""
+        """With equal memory if the vCPUs are even, else in proportion; the last gets what is added to the VM later."""
         need = self.need
         cells = tuple(CellSpec(own, None, CpuSet([node])) for own, node in zip(vcpus, nodes))
         shares = memory_of_cells(Guestnuma(cells), need.guest)
@@ -75,13 +75,13 @@ class CellPerNode(Record):
         return min(steps) > 0 and sum(steps) >= self.need.guest.memory // self.need.step
 
     def _steps(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> list[int]:
-        """The steps of memory that each node has for its cell beside the memory devices of that cell."""
+        """The steps of memory that each node has for its cell besides the memory devices of that cell."""
         devices, step = self.need.devices, self.need.step
         return [(capacities[node].memory - devices.get(cell, 0)) // step for cell, node in enumerate(nodes)]
 
 
 class OneCell(Record):
-    """One cell for all vCPUs: memory that is interleaved is alike everywhere, and the guest must see no difference."""
+    """One cell for all vCPUs: interleaved memory is the same everywhere, and the guest must see no difference."""
 
     need: Need
 
@@ -107,7 +107,7 @@ class OneCell(Record):
 
 
 class Candidate(Record):
-    """A shape, and what the nodes of the host can give to guest cores of it."""
+    """A shape, and what the nodes of the host can provide for guest cores of it."""
 
     need: Need
     layout: CellPerNode | OneCell
@@ -115,18 +115,18 @@ class Candidate(Record):
 
     @property
     def units(self) -> int:
-        """Units of the shape that the guest has; the last one may be there in part."""
+        """Units of the shape that the guest has; the last one may be partial."""
         return self.shape.units(self.need.vcpus)
 
     @property
     def keeps_topology(self) -> bool:
-        """Whether the guest's own topology fits the cells: they are whole sockets of it, or there is only one."""
+        """Whether the guest's own topology fits the cells: they have whole sockets of it, or there is only one cell."""
         socket = self.need.socket
         return socket is not None and (self.shape == socket or not self.layout.cells_are_sockets)
 
     @functools.cached_property
     def cpus(self) -> dict[int, list[int]]:
-        """The CPUs of each node for guest cores of this shape, core by core, without parts of cores that are left over.
+        """The CPUs of each node for guest cores of this shape, core by core, without leftover parts of cores.
 
         A guest core with more threads than a core of the host has takes some of the next one.
         """
@@ -138,14 +138,14 @@ class Candidate(Record):
 
     @functools.cached_property
     def memory(self) -> dict[int, int]:
-        """KiB that each node can give."""
+        """KiB that each node can provide."""
         rooms = {node: self.need.host.nodes[node].room(self.need.page) for node in self.need.host.local_nodes}
         step = self.layout.step
         return {node: min(room.total, room.free) // step * step for node, room in rooms.items()}
 
     @functools.cached_property
     def capacities(self) -> dict[int, Capacity]:
-        """Those of the nodes that have both CPUs and memory."""
+        """The capacities of the nodes that have both CPUs and memory."""
         devices = self.need.pci_devices
         units = {node: len(cpus) // self.shape.vcpus for node, cpus in self.cpus.items()}
         return {
@@ -170,7 +170,7 @@ class Candidate(Record):
 
 
 def candidates(need: Need) -> list[Candidate]:
-    """The shapes to try, the best first; raises Refused for a request that contradicts itself."""
+    """The shapes to try, the best first; raises Refused for a contradictory request."""
     layout = _layout(need)
     return [Candidate(need, layout, shape) for shape in _shapes(need)]
 
@@ -189,7 +189,7 @@ def attempts(need: Need) -> Iterator[tuple[int, Candidate]]:
 def divide(total: int, limits: Sequence[int], weights: Sequence[int]) -> list[int]:
     """Parts of `total` in proportion to the weights, but each at least 1 and at most its limit.
 
-    What is above a limit goes to the others; `total` must be at least their number, and at most the sum of the limits.
+    The excess over a limit is given to the others; `total` must be at least their number and at most the sum of limits.
     """
     parts = [0] * len(limits)
     rest, weight, room, places = total, sum(weights), sum(limits), len(limits)
@@ -204,7 +204,7 @@ def divide(total: int, limits: Sequence[int], weights: Sequence[int]) -> list[in
 
 
 def _layout(need: Need) -> CellPerNode | OneCell:
-    """What the memory mode says about cells; raises Refused for memory devices in cells that there are not."""
+    """The layout of cells for the memory mode; raises Refused for memory devices in cells that would not exist."""
     if need.request.mode != "interleave":
         return CellPerNode(need)
     far = CpuSet(cell for cell in need.devices if cell)

@@ -48,7 +48,7 @@ class Choice(Record):
 
     @functools.cached_property
     def topology(self) -> Topology:
-        """The guest's own where the cells are whole sockets of it, else the largest sockets with which they are."""
+        """The guest's own if the cells have whole sockets of it, else that with the largest sockets that fit so."""
         need, threads = self.need, self.candidate.shape.threads
         own, socket = need.guest.topology, need.socket
         if own is not None and socket is not None and self.candidate.keeps_topology:
@@ -56,20 +56,20 @@ class Choice(Record):
         cores = math.gcd(*(-(-len(vcpus) // threads) for vcpus in self.vcpus))
         sockets = -(-need.vcpus // (cores * threads))
         if sockets > MAX_SOCKETS and not self.candidate.layout.cells_are_sockets:
-            # sockets would only say which vCPUs share a cache
+            # sockets would only show which vCPUs share a cache
             sockets, cores = 1, -(-need.vcpus // threads)
         return Topology(sockets, 1, cores, threads)
 
     @functools.cached_property
     def properties(self) -> Properties:
-        """With the names of nodes; where the engine cannot store that, with ranges of CPUs, which say less."""
+        """With the names of nodes; if that is too long for the engine, with ranges of CPUs, which say less."""
         need, mode = self.need, self.need.request.mode
         cpus = need.cpus(self.nodes)
         pins = tuple(self._vcpu_pins())
         by_name = [*map(Item, map(NodePlace, sorted(self.nodes))), *spans(cpus & need.excluded, out=True)]
         properties = Properties(
             Cputune((*pins, *self._other_pins(by_name))),
-            # preferred takes one node; the cells have their own nonetheless
+            # preferred takes one node; the cells still have their own
             Numatune(mode, Nodeset(CpuSet(self.nodes[:1] if mode == "preferred" else self.nodes))),
             Guestnuma(self.candidate.layout.cells(self.nodes, self.vcpus, self.candidate.capacities)),
         )
@@ -78,9 +78,9 @@ class Choice(Record):
         return replace(properties, cputune=Cputune((*pins, *self._other_pins(spans(cpus - need.excluded)))))
 
     def carry_out(self) -> tuple[Placement, tuple[Problem, ...]]:
-        """What the hook makes of the properties, and its warnings once the guest has the topology that it should get.
+        """The placement as the hook would resolve it, and its warnings once the guest has the topology of the plan.
 
-        Raises Refused for what the hook refuses, or the engine cannot store.
+        Raises Refused for what the hook refuses or the engine cannot store.
         """
         guest, host = self.need.guest, self.need.host
         placement = place(self.properties, guest, host)
@@ -92,7 +92,7 @@ class Choice(Record):
         return placement, warnings
 
     def _vcpu_pins(self) -> Iterator[Pin]:
-        """One CPU each, by the name of the node, which is easy to read and holds on another host of the same make."""
+        """One CPU each, by the name of the node: easy to read, and valid on another host of the same model."""
         host = self.need.host
         for node, vcpus in zip(self.nodes, self.vcpus):
             cpus = self.candidate.cpus[node][: len(vcpus)]
@@ -109,7 +109,7 @@ class Choice(Record):
 
 
 def best_choice(need: Need) -> Choice | None:
-    """The best shape and nodes for the need; None if there are none. Raises Refused for what contradicts itself."""
+    """The best shape and nodes for the need; None if there are none. Raises Refused for a contradictory request."""
     for size, candidate in attempts(need):
         nodes = candidate.nearest(size)
         if nodes is not None:
@@ -118,7 +118,7 @@ def best_choice(need: Need) -> Choice | None:
 
 
 def texts(properties: Properties) -> dict[str, str]:
-    """The text to type for each property."""
+    """The text to enter for each property."""
     return {name: str(getattr(properties, name)) for name in PROPERTIES}
 
 
@@ -128,7 +128,7 @@ def stored_length(properties: Properties) -> int:
 
 
 def _with_fewer_sockets(choice: Choice) -> Choice:
-    """Larger units on the same nodes, less even, where cells of these are more sockets than the engine allows."""
+    """Larger units on the same nodes, less even, if the choice has more sockets than the engine allows."""
     need, candidate = choice.need, choice.candidate
     if candidate.keeps_topology or choice.topology.sockets <= MAX_SOCKETS:
         return choice

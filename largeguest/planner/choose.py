@@ -11,21 +11,21 @@ from typing import NamedTuple
 from ..record import Record
 
 EXACT_UP_TO = 16
-"""Nodes of a host up to which the result is the best there is; beyond, the number of steps is limited."""
+"""Up to this many nodes the result is the optimum; beyond, the number of steps is limited."""
 
 _MAX_STEPS = 2**13
 _MAX_STARTS = 24
 _MAX_POLISHED = 4
 
 Cost = tuple[float, int, int, int]
-"""What a set lacks (0: it holds the guest), devices that are near to it (negative), the sum of the distances, memory
-(negative): of two sets the one that is less, in this order, is better."""
+"""What a set lacks (0: it holds the guest), the devices near it (negative), the sum of the distances, and memory
+(negative): of two sets the one with the lower cost, in this order, is better."""
 
 _NO_SET: Cost = (math.inf, 0, 0, 0)
 
 
 class Capacity(Record):
-    """What a node can give: units of vCPUs, KiB of memory, and devices of the guest that are attached to it."""
+    """What a node can provide: units of vCPUs, KiB of memory, and devices of the guest that are attached to it."""
 
     units: int
     memory: int
@@ -42,9 +42,9 @@ def nearest(
 ) -> tuple[int, ...] | None:
     """The `size` of these `nodes` that together hold `units` and `memory`, in ascending order; None if none do.
 
-    Of these sets it is the one with most of the guest's devices, then with the smallest total of `distance` between
-    its nodes, both ways, then with the most memory; where `fits` is given, only sets for which it is true. Among more
-    than EXACT_UP_TO nodes the search for it has a limit.
+    Of these sets it is the one with the most of the guest's devices, then with the smallest total of `distance` between
+    its nodes, both ways, then with the most memory; if `fits` is given, only sets for which it is true. Among more
+    than EXACT_UP_TO nodes the search is limited.
     """
     if not 0 < size <= len(nodes):
         return None
@@ -63,7 +63,7 @@ def _may_hold(nodes: Collection[Capacity], size: int, units: int, memory: int) -
 
 
 class _Sets:
-    """The sets of nodes to choose from, and what each costs; a node is known by its place in `nodes`."""
+    """The sets of nodes to choose from, and what each costs; a node is represented by its place in `nodes`."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class _Sets:
 
 
 def _guesses(sets: _Sets) -> Iterator[list[int]]:
-    """Sets that may be good: grown from single nodes by what is nearest, and those with the most room."""
+    """Sets that may be good: grown from single nodes by adding the nearest, and those with the most room."""
     for start in sets.places[:: -(-len(sets.places) // _MAX_STARTS)]:
         yield _grown(sets, [start])
     yield _grown(sets, [place for place in sets.places if sets.rooms[place].devices])
@@ -119,7 +119,7 @@ def _guesses(sets: _Sets) -> Iterator[list[int]]:
 
 
 def _largest(sets: _Sets, share: float) -> list[int]:
-    """The nodes with the most room, of which units count for this share and memory for the rest."""
+    """The nodes with the most room, in which units have this share and memory the rest."""
 
     def largest_first(place: int) -> tuple[float, int]:
         room = sets.rooms[place]
@@ -129,7 +129,7 @@ def _largest(sets: _Sets, share: float) -> list[int]:
 
 
 def _grown(sets: _Sets, start: list[int]) -> list[int]:
-    """Those of `start` with the most devices, and then always the nearest to all before."""
+    """Those of `start` with the most devices, then repeatedly the nearest to all so far."""
     members = sorted(start, key=lambda place: -sets.rooms[place].devices)[: sets.size]
     distances = sets.distances_to(members)
     while len(members) < sets.size:
@@ -159,7 +159,7 @@ def _polished(sets: _Sets, guess: frozenset[int]) -> set[int]:
 
 
 def _best_swap(sets: _Sets, members: set[int], cost: Cost) -> tuple[Cost, int, int] | None:
-    """The cost after the best swap, the node that goes and the one that comes; None if no swap costs less."""
+    """The cost after the best swap, the node to remove and the one to add; None if no swap costs less."""
     units, memory, devices = sets.totals(members)
     distances = sets.distances_to(members)
     others = [place for place in sets.places if place not in members]
@@ -178,7 +178,7 @@ def _best_swap(sets: _Sets, members: set[int], cost: Cost) -> tuple[Cost, int, i
 
 
 class _Branch(NamedTuple):
-    """A part of a set, and what its nodes have together."""
+    """A partial set, and the totals of its nodes."""
 
     places: tuple[int, ...]
     units: int
@@ -186,7 +186,7 @@ class _Branch(NamedTuple):
     devices: int
     distance: int
     distances: list[int]
-    """Of each node from those in `places`, but for the last of them."""
+    """Of each node from those in `places`, except the last of them."""
 
     @property
     def first(self) -> int:
@@ -195,7 +195,7 @@ class _Branch(NamedTuple):
 
 
 class _Bounds:
-    """What a branch can cost at least."""
+    """Lower bounds of what a branch can cost."""
 
     def __init__(self, sets: _Sets) -> None:
         self._sets = sets
@@ -206,7 +206,7 @@ class _Bounds:
         self._closest = min((sets.distances[one][two] for one, two in pairs), default=0)
 
     def cost(self, branch: _Branch) -> Cost:
-        """With the largest nodes that may be added; of a whole set it is the set's own cost."""
+        """With the largest nodes that may be added; for a complete set it is the set's own cost."""
         first, missing = branch.first, self._sets.size - len(branch.places)
         return self._sets.cost_of(
             branch.units + self._units[first][missing],
@@ -243,7 +243,7 @@ def _best(sets: _Sets, start: set[int]) -> set[int] | None:
 
 
 def _branches(sets: _Sets, branch: _Branch, bound: Cost, best_cost: Cost) -> Iterator[_Branch]:
-    """The branch with each node that may be added, the last one first; none where all must cost more than the best."""
+    """The branch with each node that may be added, the last one first; none if all must cost more than the best."""
     first, missing = branch.first, sets.size - len(branch.places)
     distances = branch.distances
     if branch.places:

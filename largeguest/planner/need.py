@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest needs of a host: everything that a request leaves to be looked up, resolved once."""
+"""What a guest needs from a host: a request, resolved once in the numbers of the host."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ..values import Guest
 from ..wording import ids_are, name_ids, shorten
 
 MODES = ("strict", "preferred", "interleave")
-"""The memory modes that a plan can be made for."""
+"""The memory modes that a plan can have."""
 
 
 class Request(Record):
     """What to plan for; memory, huge pages and topology are those of the guest."""
 
     guest: Guest
-    """Where it has no topology, one is chosen."""
+    """If it has no topology, one is chosen."""
     threads: int | None = None
-    """Threads of a guest core; None: the topology's or, without one, as many as a core of the host has if that fits."""
+    """Threads of a guest core; None: the topology's or, without one, as many as a host core has, if that fits."""
     nodes: int | None = None
     """How many nodes of the host to use; None: the fewest that hold the guest."""
     spread: bool = False
-    """Where `nodes` is None: the most that there are guest cores for."""
+    """If `nodes` is None: use the most nodes, each with a guest core or more."""
     mode: str = "strict"
     """One of MODES."""
     reserve: CpuList | None = None
@@ -41,11 +41,11 @@ class Request(Record):
     exclude: CpuList | None = None
     """CPUs that nothing of the guest may run on."""
     pci: tuple[str, ...] = ()
-    """Addresses of the PCI devices that are passed through: the nodes where most of them are come first."""
+    """Addresses of the PCI devices that are passed through: the nodes with the most of them come first."""
 
 
 class Shape(Record):
-    """What is kept together on a node: so many guest cores of so many threads."""
+    """A unit that is kept together on a node: so many guest cores of so many threads."""
 
     threads: int
     cores: int
@@ -55,7 +55,7 @@ class Shape(Record):
         return self.threads * self.cores
 
     def units(self, vcpus: int) -> int:
-        """How many of this shape hold so many vCPUs."""
+        """How many units of this shape hold so many vCPUs."""
         return -(-vcpus // self.vcpus)
 
 
@@ -71,9 +71,9 @@ class Need(Record):
     reserved: CpuSet
     excluded: CpuSet
     devices: Mapping[int, int]
-    """Cell to KiB of its memory devices; 0 where these take nothing of the host's memory, such as an nvdimm."""
+    """Cell to KiB of its memory devices; 0 if these use none of the host's memory, such as an nvdimm."""
     pci_devices: Mapping[int | None, int]
-    """Node to the number of PCI devices that are attached to it."""
+    """Node to the number of PCI devices attached to it."""
 
     @property
     def guest(self) -> Guest:
@@ -86,22 +86,22 @@ class Need(Record):
 
     @property
     def device_memory(self) -> int:
-        """KiB of the host's memory that the memory devices take."""
+        """KiB of the host's memory that the memory devices use."""
         return sum(self.devices.values())
 
     @property
     def memory(self) -> int:
-        """KiB of the host's memory that the guest takes."""
+        """KiB of the host's memory that the guest uses."""
         return self.guest.memory + self.device_memory
 
     @property
     def min_cells(self) -> int:
-        """The fewest cells that have all memory devices."""
+        """The fewest cells with which every memory device has its cell."""
         return max(self.devices, default=0) + 1
 
     @property
     def socket(self) -> Shape | None:
-        """The guest's own, unless its cores are to have other threads."""
+        """The guest's own, unless the request asks for a different number of threads."""
         topology = self.guest.topology
         if topology is None or self.request.threads not in (None, topology.threads):
             return None
@@ -109,12 +109,12 @@ class Need(Record):
 
     @functools.cached_property
     def host_threads(self) -> int:
-        """Threads that a core of the host has, of the largest."""
+        """The most threads that a core of the host has."""
         return max(len(cpu.siblings) for cpu in self.host.cpus.values())
 
     @functools.cached_property
     def cores(self) -> dict[int, list[list[int]]]:
-        """The CPUs that the guest's vCPUs can have, by node and core; a core can have none."""
+        """The CPUs available to the guest's vCPUs, by node and core; a core can have none."""
         unusable = self.reserved | self.excluded
         return {
             node: [[cpu for cpu in core if cpu not in unusable] for core in self.host.cores(self.host.nodes[node].cpus)]
@@ -126,12 +126,12 @@ class Need(Record):
         return CpuSet.union(self.host.nodes[node].cpus for node in nodes)
 
     def distance(self, one: int, two: int) -> int:
-        """From node `one` to node `two`; the kernel's defaults where the host does not say."""
+        """From node `one` to node `two`; the kernel's defaults if the host does not say."""
         return self.host.nodes[one].distances.get(two, 10 if one == two else 20)
 
 
 def resolve(request: Request, host: Host) -> Need:
-    """What the request needs of this host; raises Refused for what no plan can be made for."""
+    """What the request needs from this host; raises Refused if no plan is possible."""
     guest = request.guest
     _check_guest(guest)
     page = _page_size(guest, host)
@@ -150,7 +150,7 @@ def resolve(request: Request, host: Host) -> Need:
 
 
 def refused(what: str, fix: str) -> Refused:
-    """The error for a request that there is no plan for."""
+    """The error for a request without a possible plan."""
     return Refused([Problem("plan", what, fix)])
 
 

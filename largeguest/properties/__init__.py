@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The three custom properties: text to values, and `str()` back to text. Knows no XML and no host.
+"""The three custom properties: text to values, and `str()` back to text. Independent of XML and host.
 
 Blanks between tokens are ignored; a value that is empty or blank counts as unset.
 """
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_LENGTH = 4000
-"""Characters of a value: the engine's column for all custom properties of a VM (VARCHAR(4000)). What is longer was not
-typed there; refused before it is read, no input makes the hook slow."""
+"""Characters of a value: the engine's column for all custom properties of a VM (VARCHAR(4000)). Longer text did not
+come from there. It is refused before it is parsed, so that no input makes the hook slow."""
 
 SHAPES = {"cputune": cputune.SHAPE, "numatune": numatune.SHAPE, "guestnuma": guestnuma.SHAPE}
 
 
 class Properties(Record):
-    """What was asked for; None for a property that is not set."""
+    """The values of the properties; None for one that is not set."""
 
     cputune: Cputune | None = None
     numatune: Numatune | None = None
@@ -36,7 +36,7 @@ class Properties(Record):
 
 
 def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:
-    """Read the properties out of a mapping from name to text; what cannot be read is left out, and a problem each."""
+    """Parse the properties in a mapping from name to text; one with an error is left out and reported as a problem."""
     readers = {"cputune": cputune.parse, "numatune": numatune.parse, "guestnuma": guestnuma.parse}
     read: dict[str, Any] = {}
     problems = []

@@ -2,9 +2,9 @@
 """A list of host CPUs as `cputune` writes it: ids, ranges and places of the host, in the order typed.
 
 0-3,^2          CPUs 0, 1 and 3
-node1,^8        the CPUs of node 1 but not CPU 8
+node1,^8        the CPUs of node 1 except CPU 8
 socket0.core3   the threads of core 3 of socket 0
-^0              all CPUs that are online but not CPU 0
+^0              all online CPUs except CPU 0
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..record import Record
 
 PLACE = rf"(?:node *{NUMBER} *|socket *{NUMBER} *(?:\. *core *{NUMBER} *)?)"
 ITEM = rf"(?:\^ *)?(?:{RANGE}|{PLACE})"
-"""An id, a range or a place, or with `^` in front what to take out. Reads alike in Python, Java and JavaScript."""
+"""An id, a range or a place, or with `^` in front what to remove. Means the same in Python, Java and JavaScript."""
 
 _PLACE = re.compile(rf" *(?:(node) *({NUMBER})|(socket) *({NUMBER}) *(?:\. *core *({NUMBER}))?) *")
 
@@ -53,7 +53,7 @@ class SocketPlace(Record):
 
 
 class Item(Record):
-    """What is put into the list or, with `out`, taken out of it."""
+    """What is added to the list or, with `out`, removed from it."""
 
     what: Span | NodePlace | SocketPlace
     out: bool = False
@@ -63,7 +63,7 @@ class Item(Record):
 
 
 class CpuList(Record):
-    """The items in the order typed; where all have `^` they are taken from all CPUs that are online."""
+    """The items in the order typed; if all have `^`, they are removed from all online CPUs."""
 
     items: tuple[Item, ...]
 
@@ -86,12 +86,12 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuList:
     end = len(source) if end is None else end
     cpus = CpuList(tuple(_parse_item(source, *bounds) for bounds in cpuset.split(source, start, end)))
     if all(isinstance(item.what, Span) for item in cpus.items) and not cpus.all_but:
-        cpuset.parse(source, start, end)  # for what it raises: a list that leaves nothing
+        cpuset.parse(source, start, end)  # raises ParseError for a list that leaves nothing
     return cpus
 
 
 def not_an_item(source: str, start: int, end: int) -> ParseError:
-    """The error for `source[start:end]`, a piece between commas that is no item."""
+    """The error for `source[start:end]`, a piece between commas that is not an item."""
     missing = ("a CPU", "write one or remove the comma")
     return cpuset.not_an_item(
         source, start, end, missing, ("is not a CPU, a range or a place (node0, socket0, socket0.core0)", "")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """cputune: which host CPUs vCPUs, emulator and iothreads may run on.
 
-    0-31#=node0,emulator#node1,^8    vCPUs 0-31 on a CPU of node 0 each, the emulator on all of node 1 but 8
+    0-31#=node0,emulator#node1,^8    vCPUs 0-31 on one CPU of node 0 each, the emulator on all of node 1 except CPU 8
 
-A comma continues the list of CPUs on its left.
+A comma continues the list of CPUs to its left.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Vcpus(Record):
 
 
 class Emulator(Record):
-    """QEMU's own threads, besides vCPUs and iothreads."""
+    """QEMU's own threads, other than vCPUs and iothreads."""
 
     def __str__(self) -> str:
         return "emulator"
@@ -53,7 +53,7 @@ class Iothread(Record):
 
 
 class Pin(Record):
-    """What may run where: each floats over all the CPUs or, with `each`, takes one of them for itself, in order."""
+    """Threads and their CPUs: each may run on all of the CPUs or, with `each`, gets one of its own, in order."""
 
     who: Vcpus | Emulator | Iothread
     cpus: CpuList

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""guestnuma: the cells of the guest, each with vCPUs, memory and perhaps the host nodes behind it.
+"""guestnuma: the cells of the guest, each with vCPUs, memory and, optionally, the host nodes that back it.
 
     0-7#10G@0,8-15#*@1    a cell of 10 GiB on node 0, and one with the rest on node 1
 
-A comma continues the cell's vCPUs on its right.
+A comma continues the cell's vCPUs to its right.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..record import Record
 from .shape import Shape, not_joined, second_sign, union
 
 UNITS = {"": 1, "K": 2**0, "M": 2**10, "G": 2**20, "T": 2**30}
-"""KiB in a unit; without one memory is in KiB, as in libvirt's domain XML."""
+"""KiB in a unit; memory without one is in KiB, as in libvirt's domain XML."""
 
 MAX_MEMORY_KIB = 2**53 - 1
 """The most memory a cell may name: libvirt holds bytes in a signed 64-bit number."""
@@ -29,9 +29,9 @@ SHAPE = Shape(first=_CELL, further=_CELL, last=".*#[^,]*", joints="@+", joined=f
 
 
 class CellSpec(Record):
-    """One cell as it is typed: its vCPUs, its memory in KiB and the host nodes behind it.
+    """One cell as typed: its vCPUs, its memory in KiB and the host nodes that back it.
 
-    Memory None is an equal share of what the others leave; nodes None follow the policy of the whole guest.
+    Memory None is an equal share of what the others leave; with nodes None the policy of the whole guest applies.
     """
 
     vcpus: CpuSet
@@ -73,7 +73,7 @@ def parse(text: str) -> Guestnuma:
 
 
 def parse_memory(text: str) -> int:
-    """Read an amount such as `10485760` or `10G`, as in guestnuma but for `*`, in KiB; raises ParseError."""
+    """Read an amount such as `10485760` or `10G`, as in guestnuma except `*`, in KiB; raises ParseError."""
     kib = _parse_memory(text, 0, len(text)) if re.fullmatch(f" *{_MEMORY}", text) else None
     if kib is None:
         raise ParseError(text, 0, len(text), "is not an amount of memory", "write a whole number: 4194304 (KiB), 1536G")
@@ -109,7 +109,7 @@ def _parse_memory(text: str, start: int, end: int) -> int | None:
     if text[start:end] == "*":
         return None
     number = re.match(NUMBER, text[start:end])
-    assert number, "the shape was checked"
+    assert number, "the shape has been checked"
     digits = number[0].lstrip("0") or "0"
     unit = UNITS[text[start + number.end() : end].strip(" ").upper().removesuffix("IB")]
     if len(digits) > len(str(MAX_MEMORY_KIB)) or int(digits) * unit > MAX_MEMORY_KIB:
@@ -118,7 +118,7 @@ def _parse_memory(text: str, start: int, end: int) -> int | None:
 
 
 def _memory_text(kib: int | None) -> str:
-    """In the largest unit that leaves no rest: values are short, for the engine stores 4,000 characters."""
+    """In the largest unit without a remainder: values are short because the engine stores 4,000 characters."""
     if kib is None:
         return "*"
     unit = max((unit for unit in UNITS if kib and kib % UNITS[unit] == 0), key=lambda unit: UNITS[unit], default="")

@@ -2,7 +2,7 @@
 """numatune: the memory policy of the whole guest.
 
 interleave#0-1    all memory interleaved over nodes 0 and 1
-^3                strict, on all nodes that have CPUs and memory, but not on node 3
+^3                strict, on all nodes that have CPUs and memory, except node 3
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHAPE = Shape(
 
 
 class Nodeset(Record):
-    """Nodes of the host; with `all_but` those that are named are left out."""
+    """Nodes of the host; with `all_but` all except those named."""
 
     nodes: CpuSet
     all_but: bool = False
@@ -31,7 +31,7 @@ class Nodeset(Record):
 
 
 class Numatune(Record):
-    """The memory policy: one of MODES and the host nodes that it is about; None: numad chooses them."""
+    """The memory policy: one of MODES and the host nodes that it applies to; None: numad chooses them."""
 
     mode: str
     nodeset: Nodeset | None
@@ -42,7 +42,7 @@ class Numatune(Record):
 
 def parse(text: str) -> Numatune:
     """Read a policy such as `strict#0-1`, `0-1` or `interleave#auto`; raises ParseError."""
-    SHAPE.fields(text, _explain)  # for what it raises
+    SHAPE.fields(text, _explain)  # raises ParseError
     sign = text.find("#")
     mode = text[:sign].strip(" ") if sign >= 0 else DEFAULT_MODE
     begin, stop = cpuset.strip(text, sign + 1, len(text))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The form of a property's value, as regular expressions that read alike in Python, Java and JavaScript."""
+"""The form of a property's value, as regular expressions that mean the same in Python, Java and JavaScript."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Shape(Record):
 
     `first` and `further` are regular expressions for the first and for each later field, `last` for how the whole value
     must end, and `joined` for what must follow each of the characters `joints` inside a field. They hold nothing that
-    reads differently in Python, Java and JavaScript, and no group under `*`.
+    means something else in Python, Java or JavaScript, and no group under `*`.
     """
 
     first: str
@@ -27,7 +27,7 @@ class Shape(Record):
     joined: str = ""
 
     def fields(self, text: str, explain: Callable[[str, int, int], ParseError]) -> list[tuple[int, int]]:
-        """The bounds of the fields of `text`; where one does not have its form, what `explain` says of it is raised."""
+        """The bounds of the fields of `text`; raises the error that `explain` returns for one that does not match."""
         fields = list(cpuset.split(text, 0, len(text)))
         for start, end in fields:
             if re.fullmatch(self.further if start else self.first, text[start:end]) is None:
@@ -50,7 +50,7 @@ class Shape(Record):
 
 
 def not_joined(text: str, start: int, end: int) -> ParseError:
-    """The error for the first piece between `+` that is no range."""
+    """The error for the first piece between `+` that is not a range."""
     pieces = cpuset.split(text, start, end, "+")
     wrong = next((piece for piece in pieces if re.fullmatch(f" *{RANGE}", text[slice(*piece)]) is None), (start, end))
     return ParseError(
@@ -65,7 +65,7 @@ def second_sign(text: str, start: int, end: int) -> ParseError:
 
 
 def union(text: str, start: int, end: int, separator: str) -> cpuset.CpuSet:
-    """The ids of all ranges between the separators, those behind a `^` like the others."""
+    """The ids of all ranges between the separators, those after a `^` like the others."""
     ids = cpuset.CpuSet()
     for at, stop in cpuset.split(text, start, end, separator):
         ids |= cpuset.CpuSet.span(*cpuset.parse_range(text, max(at, text.find("^", at, stop) + 1), stop))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running VMs: what they are pinned to, and a keeper that holds it."""
+"""Running VMs: what they are pinned to, and a keeper that maintains the pins."""

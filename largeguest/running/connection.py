@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connections to libvirt, which is the host's own unless its URI names another."""
+"""Connections to libvirt: that of this host, unless the URI names another."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ SYSTEM = "qemu:///system"
 
 SASL_USER = "vdsm@ovirt"
 SASL_PASSWORD = "/etc/pki/vdsm/keys/libvirt_password"
-"""Where VDSM's installation puts it, on the file's first line (vdsm.common.libvirtconnection reads no more)."""
+"""Where VDSM's installation puts it, in the first line (vdsm.common.libvirtconnection reads only that)."""
 
 
 def is_local(uri: str) -> bool:
     """Whether it is the QEMU driver of this host, whose topology /sys has: `qemu:///...` over any transport.
 
-    libvirt connects to another host only if the URI names one. Its test driver has a host of its own, and an alias of
-    libvirt.conf may stand for any URI: neither is local.
+    libvirt connects to another host only if the URI names one. Its test driver has a host of its own, and an alias in
+    libvirt.conf may mean any URI: neither is local.
     """
     return re.match(r"qemu(\+[a-z0-9]+)?:///", uri) is not None
 
 
 def open_read_only(uri: str) -> Any:
-    """A connection that can only look, which needs no password; raises libvirtError."""
+    """A read-only connection, which needs no password; raises libvirtError."""
     return _quiet().openReadOnly(uri)
 
 
 def open_to_change(uri: str) -> Any:
-    """A connection that can pin; with SASL where VDSM's password can be read. Raises libvirtError."""
+    """A connection that can pin; with SASL if VDSM's password can be read. Raises libvirtError."""
     libvirt = _quiet()
     try:
         with open(SASL_PASSWORD, encoding="utf-8") as file:
@@ -48,6 +48,6 @@ def open_to_change(uri: str) -> Any:
 def _quiet() -> Any:
     import libvirt
 
-    # its own way to tell errors is to print them
+    # by default it prints errors
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     return libvirt

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Look at one VM: put its pins back, and report what is in the way."""
+"""Check one VM: put its pins back, and report what prevents that."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Vm:
         self.uuid = uuid
         self.schedule = Schedule()
         self.known: pins.Running | None = None
-        """As it was when it was looked at last."""
+        """As it was when it was last checked."""
         self.pinned = False
-        """It has had its pins on this host: what is corrected from then on was moved."""
+        """It has had its pins on this host: whatever is corrected from then on has been moved."""
 
 
 class Holder:
@@ -40,21 +40,21 @@ class Holder:
         self.said = report.Once()
 
     def forget(self, uuid: str) -> None:
-        """It runs here no more."""
+        """It no longer runs here."""
         self.vms.pop(uuid, None)
         self.said.forget(uuid)
 
     def hold(self, opened: Any, vm: Vm, moved: float | None) -> tuple[float, float] | None:
-        """Put back what has moved; returns how long to wait if that cannot be done now and no event tells when it can.
+        """Put back what has moved; returns how long to wait if that is not possible now and no event reports when.
 
-        The time is BUSY_SECONDS or TROUBLE_SECONDS. `moved` is the moment of the first event since the last look.
+        The time is BUSY_SECONDS or TROUBLE_SECONDS. `moved` is the moment of the first event since the last check.
         """
         domain = opened.lookupByUUIDString(vm.uuid)
         if not domain.isActive():
             self.forget(vm.uuid)
             return None
         if _arrives(domain):
-            return None  # an event tells when it is there, or gone
+            return None  # an event reports its arrival or its end
         if _is_busy(domain):
             return BUSY_SECONDS
         vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(SYS))
@@ -72,7 +72,7 @@ class Holder:
         return TROUBLE_SECONDS if refused else None
 
     def _slow_down(self, vm: Vm, name: str, moved: float | None) -> None:
-        """Do not fight with something that moves the pins as fast as they are put back."""
+        """Slow down if something moves the pins as fast as they are put back."""
         before, vm.schedule = vm.schedule, vm.schedule.after_correction(moved, time.monotonic())
         if vm.schedule.fight.is_on and not before.fight.is_on:
             what = f"something moves the pins of VM {quote_name(name)} again as soon as they are put back"
@@ -81,7 +81,7 @@ class Holder:
             report.problem(Problem("cputune", what, fix, warning=True))
 
     def trouble(self, vm: Vm, trouble: str, what: str) -> None:
-        """Report what is in the way, unless it was reported and is so still."""
+        """Report what prevents pinning, unless it has been reported and still persists."""
         if self.said.is_new((vm.uuid, "trouble"), trouble):
             report.problem(Problem("cputune", what, "this is retried until it succeeds", warning=True))
 
@@ -108,34 +108,34 @@ class Holder:
 
 
 def _arrives(domain: Any) -> bool:
-    """Whether it waits here for the end of its migration."""
+    """Whether it is waiting here for its migration to finish."""
     return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
 
 def _is_busy(domain: Any) -> bool:
-    """Whether libvirt does something with it, such as to move it away: a pin would wait for that, and may time out."""
+    """Whether libvirt is busy with it, such as migrating it: a pin would wait for that, and may time out."""
     if domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK:
-        return True  # QEMU is to answer, which one that hangs never does; the question below would wait for that, too
+        return True  # waiting for QEMU, which never answers if it hangs; the query below would wait as well
     try:
         job = domain.jobStats()
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
             raise
-        return True  # statistics of a migration can be had at its source only
-    # a backup takes hours, but stands in nobody's way
+        return True  # statistics of a migration are available only at its source
+    # a backup takes hours, but blocks nothing
     in_the_way = job.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP
     return bool(job["type"] != libvirt.VIR_DOMAIN_JOB_NONE and in_the_way)
 
 
 def is_on_target(running: pins.Running, changed: dict[str, Any]) -> bool:
-    """Whether an event only tells of pins that are as they should be, such as the keeper's own."""
+    """Whether an event only reports pins that are as they should be, such as the keeper's own."""
     return running.target is not None and all(
         str(_target_of(running.target, name)) == value for name, value in changed.items()
     )
 
 
 def _target_of(target: Pins, name: str) -> CpuSet | None:
-    """By the name that libvirt gives the change, such as `cputune.vcpupin3`."""
+    """The CPUs for the name that libvirt gives the change, such as `cputune.vcpupin3`."""
     for kind, by_number in (("cputune.vcpupin", target.vcpus), ("cputune.iothreadpin", target.iothreads)):
         if name.startswith(kind):
             return by_number.get(int(name[len(kind) :]))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Holds the pins of running VMs: where something moves what cputune has pinned, it is pinned back.
+"""Holds the pins of running VMs: if something moves what cputune has pinned, it is pinned back.
 
 VDSM pins every vCPU of a VM without a CPU pinning policy to its shared CPUs, after the start and whenever other VMs
-come and go. libvirt reports that with events; nothing is polled, but for a VM that cannot be pinned just now.
+start or stop. libvirt reports that with events; nothing is polled, except a VM that cannot be pinned just now.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .link import Link, guarded
 from .schedule import TROUBLE_SECONDS
 
 LOCK_SECONDS = 1.0
-"""So long a hook that looks whether there is a keeper may stand in the way of one that starts."""
+"""How long a hook that checks for a keeper may block one that starts."""
 
 
 def keep(uri: str) -> int:
@@ -38,7 +38,7 @@ def keep(uri: str) -> int:
 
 @contextlib.contextmanager
 def _only_one() -> Iterator[None]:
-    """Hold the lock by which the hook, and a second keeper, know that there is one; wait until no other has it."""
+    """Hold the lock that shows the hook, and a second keeper, that there is one; wait until no other holds it."""
     folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
@@ -55,7 +55,7 @@ def _only_one() -> Iterator[None]:
 
 
 def _lock(file: IO[str], flags: int = 0) -> bool:
-    """Whether the file could be locked; without LOCK_NB in the `flags` it is waited for."""
+    """Whether the file could be locked; without LOCK_NB in the `flags` this waits."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | flags)
     except BlockingIOError:
@@ -82,8 +82,8 @@ class Keeper:
         return 0
 
     def _listen_to_signals(self) -> None:
-        """A signal interrupts no call of libvirt's; so it is made an event like the others."""
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just ended
+        """A signal does not interrupt a call into libvirt, so it is turned into an event like the others."""
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just exited
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -119,7 +119,7 @@ class Keeper:
             self._look_at(uuid)
 
     def _look_at(self, uuid: str) -> None:
-        """Look at a VM when its events pause."""
+        """Check a VM when its events pause."""
         vm = self.holder.vms.setdefault(uuid, Vm(uuid))
         vm.schedule = vm.schedule.after_event(time.monotonic())
         self._set_timer()
@@ -132,7 +132,7 @@ class Keeper:
     # work
 
     def _work(self) -> None:
-        """Look at the VMs that are due."""
+        """Check the VMs that are due."""
         libvirt.virEventUpdateTimeout(self._timer, -1)
         now = time.monotonic()
         due = [vm for vm in self.holder.vms.values() if vm.schedule.due is not None and vm.schedule.due <= now]
@@ -143,11 +143,11 @@ class Keeper:
             self._set_timer()
 
     def _hold_or_retry(self, vm: Vm) -> None:
-        """Hold the pins of a VM; what goes wrong is reported once, and tried again in a while."""
+        """Hold the pins of a VM; an error is reported once, and retried after a while."""
         moved, vm.schedule = vm.schedule.first_event, vm.schedule.after_look()
         opened = self._link.opened
         if opened is None:
-            return  # all are looked at when it is there again
+            return  # all are checked when it is back
         wait: tuple[float, float] | None = TROUBLE_SECONDS
         try:
             wait = self.holder.hold(opened, vm, moved)
@@ -175,7 +175,7 @@ class Keeper:
 
 
 def _is_gone(opened: Any, uuid: str) -> bool:
-    """Whether a VM runs no more."""
+    """Whether a VM no longer runs."""
     try:
         return not opened.lookupByUUIDString(uuid).isActive()
     except libvirt.libvirtError as error:

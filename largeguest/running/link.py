@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A connection to libvirt with its events, which is made again when it is lost."""
+"""A connection to libvirt with its events, which reconnects when it is lost."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..wording import quote
 from . import connection, report
 
 RECONNECT_SECONDS = (0.2, 5.0)
-"""The first and the longest pause between two tries to reach libvirt."""
+"""The first and the longest pause between two attempts to reach libvirt."""
 
 
 class Listener(Protocol):
-    """What is told of the connection; each may raise libvirtError."""
+    """What the connection reports to; each method may raise libvirtError."""
 
     def connected(self, opened: Any) -> None: ...
 
@@ -32,7 +32,7 @@ class Listener(Protocol):
 
 
 def guarded(work: Callable[..., None]) -> Callable[..., None]:
-    """What libvirt calls must not raise. A defect is reported without the message: it could hold XML."""
+    """A callback for libvirt, which must not raise. A defect is reported without its message, which could hold XML."""
 
     def call(*arguments: Any) -> None:
         try:
@@ -103,11 +103,11 @@ class Link:
     def _close(self, opened: Any) -> None:
         if opened is not None:
             with contextlib.suppress(libvirt.libvirtError):
-                opened.unregisterCloseCallback()  # which refers to the connection, and so would keep it open
+                opened.unregisterCloseCallback()  # it refers to the connection, and would keep it open
         self._leave(opened)
 
     def _leave(self, opened: Any) -> None:
-        """Close a connection, which may be broken, but for its close callback: that may be what calls us."""
+        """Close a connection, which may be broken, except for its close callback, which may be running right now."""
         numbers, self._callbacks = self._callbacks, []
         if opened is None:
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pins of a running VM: as its cputune wants them on this host, as they are, and how they come back."""
+"""The pins of a running VM: by its cputune on this host, as they are, and how they are put back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _POLICIES_WITH_SIBLINGS = ("siblings", "isolate-threads")
-"""VDSM removes the thread siblings of these VMs' CPUs from its shared pool, too (vdsm.virt.cpumanagement)."""
+"""VDSM also removes the thread siblings of these VMs' CPUs from its shared pool (vdsm.virt.cpumanagement)."""
 
 
 class Running(Record):
@@ -33,17 +33,17 @@ class Running(Record):
 
     name: str
     target: Pins | None
-    """By the cputune in its metadata; None: it has none, or one that cannot be carried out here."""
+    """By the cputune in its metadata; None: it has none, or one that cannot be applied here."""
     real: Pins
     """As libvirt has them."""
     owned: CpuSet
-    """The CPUs of the host that this VM has for itself alone, by a CPU pinning policy of the engine."""
+    """The CPUs of the host that this VM has exclusively, by a CPU pinning policy of the engine."""
     problems: tuple[Problem, ...] = ()
-    """Why the property cannot be carried out."""
+    """Why the property cannot be applied."""
 
     @property
     def moved(self) -> Pins:
-        """What stands elsewhere than wanted, and where it should be."""
+        """The threads whose CPUs differ from the target, and the CPUs they should have."""
         if self.target is None:
             return Pins()
         target, real = self.target, self.real
@@ -54,7 +54,7 @@ class Running(Record):
         )
 
     def rows(self) -> Iterator[tuple[str, CpuSet, CpuSet | None]]:
-        """Who is pinned, by libvirt's names, to what by the property and to what in fact (None: not pinned)."""
+        """Each pinned thread, by libvirt's name, its CPUs by the property and its actual CPUs (None: not pinned)."""
         if self.target is None:
             return
         real = dict(self.real.by_name())
@@ -63,7 +63,7 @@ class Running(Record):
 
 
 def read(document: bytes, host: Host) -> Running:
-    """Read a running VM out of its domain XML; raises Refused for what is no such XML."""
+    """Read a running VM from its domain XML; raises Refused for invalid XML."""
     tree = parse_xml.domain(document)
     guest = read_xml.guest(tree)
     name, cputune = read_xml.name(tree), read_xml.custom_properties(tree).get("cputune", "")
@@ -83,7 +83,7 @@ def read(document: bytes, host: Host) -> Running:
 
 
 def check_shared(held: Running, exclusive: Running) -> Problem | None:
-    """A warning if cputune pins `held` to CPUs that `exclusive` has for itself alone; None if it does not.
+    """A warning if cputune pins `held` to CPUs that `exclusive` has exclusively; None if it does not.
 
     VDSM does not know what cputune pins, and may give these CPUs to a VM with an exclusive CPU pinning policy.
     """
@@ -102,11 +102,11 @@ class Unread(Record):
     name: str
     why: str
     has_stopped: bool
-    """So nothing is wrong with it."""
+    """In which case nothing is wrong with it."""
 
 
 def read_domain(domain: Any, host: Host) -> Running | Unread:
-    """Read a VM of libvirt's list of those that run; raises libvirtError where the connection is broken."""
+    """Read a VM from libvirt's list of running ones; raises libvirtError if the connection is broken."""
     import libvirt
 
     try:
@@ -124,13 +124,13 @@ def read_domain(domain: Any, host: Host) -> Running | Unread:
 
 
 def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
-    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; one that is refused does not keep the others.
+    """Pin what has moved, on a host that numbers its CPUs up to `cpus`; a refused pin does not block the others.
 
-    Returns who was refused, by libvirt's names, and why. Raises libvirtError where none can be pinned now.
+    Returns the threads refused, by libvirt's names, and why. Raises libvirtError if none can be pinned now.
     """
     import libvirt
 
-    # it does not answer, or is gone
+    # the VM does not answer, or is gone
     hopeless = (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
     refused = {}
     for who, where in moved.by_name():
@@ -144,7 +144,7 @@ def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
 
 
 def _cpumap(where: CpuSet, cpus: int) -> tuple[bool, ...]:
-    """Whether each CPU of the host is in the set, as libvirt's binding wants it."""
+    """Whether each CPU of the host is in the set, as libvirt's binding needs it."""
     allowed = [False] * max(cpus, where.last + 1)
     for cpu in where:
         allowed[cpu] = True
@@ -164,14 +164,14 @@ def _pin(domain: Any, who: str, cpus: tuple[bool, ...]) -> None:
 
 
 def refused_text(refused: Mapping[str, str]) -> str:
-    """Whose pins libvirt has refused, and why it refused the first one."""
+    """The threads whose pins libvirt has refused, and why it refused the first one."""
     return f"{shorten(', '.join(refused), 100)} cannot be pinned: {quote(next(iter(refused.values())), 200)}"
 
 
 def put_back_once(uuid: str, host: Host) -> tuple[Pins, dict[str, str]]:
-    """Put the pins of a VM on this `host` back where they have moved; returns what was done, and who was refused.
+    """Put back the moved pins of a VM on this `host`; returns what was pinned, and the threads refused and why.
 
-    Raises Refused where cputune cannot be carried out here, and libvirtError.
+    Raises Refused if cputune cannot be applied here, and libvirtError.
     """
     with contextlib.closing(connection.open_to_change(connection.SYSTEM)) as opened:
         domain = opened.lookupByUUIDString(uuid)

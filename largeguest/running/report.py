@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the keeper says: one line each on stderr, and each thing once until it is settled."""
+"""What the keeper reports: one line each on stderr, and each thing once until it is settled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 
 
 def line(text: str, priority: int) -> None:
-    """Write a line; that it cannot be written is no reason to fail."""
+    """Write a line; a failure to write is not an error."""
     prefix = f"<{priority}>" if "JOURNAL_STREAM" in os.environ else ""
     with contextlib.suppress(OSError):
         print(f"{prefix}{text}", file=sys.stderr, flush=True)
@@ -26,25 +26,25 @@ def problem(found: Problem) -> None:
 
 
 class Once:
-    """What was said of VMs. A topic is a VM's UUID, what it is about, and perhaps another VM's UUID."""
+    """What was reported about VMs. A topic is a VM's UUID, the matter, and perhaps another VM's UUID."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[str, ...], set[str]] = {}
 
     def is_new(self, topic: tuple[str, ...], text: str) -> bool:
-        """Whether the text was not said on this topic yet; from now on it was."""
+        """Whether the text has not been reported on this topic yet; notes that it has been now."""
         texts = self._texts.setdefault(topic, set())
         new = text not in texts
         texts.add(text)
         return new
 
     def problem(self, topic: tuple[str, ...], found: Problem) -> None:
-        """Report a problem, if that is new."""
+        """Report a problem if it is new."""
         if self.is_new(topic, str(found)):
             problem(found)
 
     def settle(self, *topic: str) -> None:
-        """Its texts may be said again."""
+        """Its texts may be reported again."""
         self._texts.pop(topic, None)
 
     def forget(self, uuid: str) -> None:

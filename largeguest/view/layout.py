@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A placement seen from the host: which vCPUs may run on each CPU, core by core."""
+"""A placement from the host's point of view: which vCPUs may run on each CPU, core by core."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Seat(Record):
     cells: CpuSet
     """The cells of these vCPUs."""
     alone: bool
-    """It has one vCPU, which has no other CPU."""
+    """Whether it has exactly one vCPU, which has no other CPU."""
     others: tuple[str, ...]
     """Other threads that are pinned to it, by libvirt's names: emulator, iothread1."""
 
@@ -42,20 +42,20 @@ class Layout(Record):
     """Node to its cores."""
     cells: tuple[Cell, ...]
     vcpus: CpuSet
-    """Those that are plugged in; none: the picture is of the bare host."""
+    """Those that are plugged in; none: the picture is of the host alone."""
     unpinned: CpuSet
-    """Those of them that may run anywhere."""
+    """Those plugged in that may run anywhere."""
     memory: int | None
-    """KiB of the guest; None: it is unknown, or the picture is of the bare host."""
+    """KiB of the guest; None: it is unknown, or the picture is of the host alone."""
     shares: CpuSet = CpuSet()
     """The cells whose share of the memory is unknown."""
 
     def memory_of(self, cell: int) -> int | None:
-        """KiB of a cell; None where that is unknown."""
+        """KiB of a cell; None if that is unknown."""
         return None if cell in self.shares else self.cells[cell].memory
 
     def cells_on(self, node: int) -> list[int]:
-        """The cells that have memory on a node for themselves, or vCPUs there."""
+        """The cells that have their own memory on a node, or vCPUs there."""
         near = {cell for core in self.cores[node] for seat in core.seats for cell in seat.cells}
         near |= {number for number, cell in enumerate(self.cells) if cell.nodes is not None and node in cell.nodes}
         return sorted(near)
@@ -64,9 +64,9 @@ class Layout(Record):
 def lay_out(
     host: Host, placement: Placement | None = None, guest: Guest | None = None, shares: Iterable[int] = ()
 ) -> Layout:
-    """The guest on the host: as in the placement, and where that leaves a thing open, as in its XML.
+    """The guest on the host: by the placement, and what that leaves open, by its XML.
 
-    Without a placement or a guest: the bare host. `shares` are cells whose memory, like the guest's, is unknown.
+    Without a placement or a guest: the host alone. `shares` are cells whose memory, like the guest's, is unknown.
     """
     if placement is None or guest is None:
         return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), None)

@@ -13,7 +13,7 @@ from ..record import Record
 from ..wording import amount, name_ids, plural, shorten, verb
 from .layout import Core, Layout, Seat
 
-# Okabe and Ito's palette, which people can tell apart however they see colours: with black or white text on each
+# Okabe and Ito's palette, which is safe for colour-blind people; each with black or white text
 _COLOURS = (
     ("#e69f00", "#000000"),
     ("#56b4e9", "#000000"),
@@ -37,7 +37,7 @@ _NODE_HEAD = 66
 _CHIP = 14
 _LINE_HEIGHT = 20
 _CHARACTER, _BOLD_CHARACTER = 0.62, 0.7
-"""The width of a character of a sans-serif font, as a part of its size, rather too large."""
+"""The width of a character of a sans-serif font, as a fraction of its size; an overestimate."""
 
 
 class Box(Record):
@@ -67,7 +67,7 @@ class Text(Record):
     weight: str = "normal"
     """Or bold."""
     anchor: str = "start"
-    """What of the text is at `x`: its start, middle or end."""
+    """The part of the text that is at `x`: start, middle or end."""
 
 
 Item = Union[Box, Text]
@@ -95,7 +95,7 @@ class _Grid(Record):
     width: float
     height: float
     columns: int
-    """Cores beside each other."""
+    """Cores next to each other."""
     core_width: int
     core_height: int
 
@@ -155,7 +155,7 @@ def _head(layout: Layout, number: int) -> list[str]:
 
 
 def _grid(layout: Layout, heads: Iterable[list[str]]) -> _Grid:
-    """One size for all nodes: their cores in about a square and a half, and their heads fit in."""
+    """One size for all nodes: half as wide again as high, and wide enough for their heads."""
     threads = max((len(core.seats) for cores in layout.cores.values() for core in cores), default=1)
     core_width = max(threads * _SEAT_WIDTH + 2 * _CORE_PAD, _MIN_CORE_WIDTH)
     core_height = _CORE_HEAD + _SEAT_HEIGHT + 2 * _CORE_PAD
@@ -230,7 +230,7 @@ def _legend(layout: Layout, top: float, right: float) -> _Section:
 
 
 def _entries(layout: Layout, seats: Sequence[Seat]) -> Iterator[tuple[str, str]]:
-    """Each colour and what it is for."""
+    """Each colour and its meaning."""
     for number, cell in enumerate(layout.cells):
         nodes = "" if cell.nodes is None else f", {verb(cell.nodes, 'node', 'nodes')} {cell.nodes}"
         vcpus = cell.vcpus & layout.vcpus
@@ -288,18 +288,18 @@ def _right(items: Iterable[Item]) -> float:
 
 
 def _colours(cells: CpuSet) -> tuple[str, str]:
-    """Background and text for what is of these cells."""
+    """Background and text colour for these cells."""
     return _COLOURS[cells.last % len(_COLOURS)] if len(cells) == 1 else _SEVERAL
 
 
 def _columns(count: int, ideal: float) -> int:
-    """Columns for so many boxes, near the ideal but so that few places stay empty."""
+    """Columns for so many boxes, near the ideal but with few empty places."""
     near = range(max(1, math.floor(ideal * 0.7)), math.ceil(ideal * 1.5) + 1)
     return min(near, key=lambda columns: (-count % columns / columns + abs(columns - ideal) / ideal, columns))
 
 
 def _shade(distance: int | None, largest: int) -> str:
-    """The farther the darker, but light enough for black text."""
+    """Darker with the distance, but light enough for black text."""
     if distance is None or largest <= 10:
         return "#ffffff"
     grey = 255 - round(95 * min(1.0, max(0, distance - 10) / (largest - 10)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A scene as SVG 1.1, without scripts and without anything from elsewhere."""
+"""A scene as SVG 1.1, without scripts and external resources."""
 
 from __future__ import annotations
 

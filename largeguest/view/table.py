@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ..running.pins import Running
 
 FOLD_FROM = 64
-"""CPUs of a host from which on cores that are used alike share a line."""
+"""On a host with this many CPUs or more, cores that are used the same way share a line."""
 
 _COLOURS = (214, 75, 36, 227, 33, 202, 176, 250)
-"""Of a terminal's 256, near to those of the pictures."""
+"""Of a terminal's 256, close to those of the pictures."""
 
 
 def host_table(host: Host) -> str:
@@ -45,7 +45,7 @@ def host_table(host: Host) -> str:
 
 
 def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
-    """The properties to type, the guest's topology to set, what to know, and the picture."""
+    """The properties to enter, the guest's topology to set, notes, and the table of the layout."""
     topology = plan.topology
     dies = [plural(topology.dies, "die") + " each"] if topology.dies > 1 else []
     shape = ", ".join(
@@ -63,7 +63,7 @@ def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
 
 
 def layout_table(layout: Layout, colour: bool = False) -> str:
-    """Each core with the cell and the vCPUs on its threads, and then each cell; on a large host cores share lines."""
+    """Each core with the cell and the vCPUs on its threads, then each cell; on a large host cores share lines."""
     rows = [["node", "free", "socket", "cores", "CPUs", "cell", "vCPUs", "also here"]]
     cells: list[int | None] = [None]
     fold = len(layout.host.cpus) >= FOLD_FROM
@@ -87,7 +87,7 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
 
 
 def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:
-    """The nodes; those in a row on which there is nothing of the guest together, on a large host."""
+    """The nodes; on a large host, consecutive ones without any of the guest in one group."""
 
     def used(number: int) -> int | None:
         others = any(seat.others for core in layout.cores[number] for seat in core.seats)
@@ -138,7 +138,7 @@ def _coloured(line: str, cell: int | None) -> str:
 
 
 def pins_table(vms: Sequence[Running]) -> str:
-    """Who of each VM should be on which CPUs, and is."""
+    """The threads of each VM, the CPUs they should run on, and those they may run on."""
     rows = [["VM", "thread", "expected", "actual", ""]]
     for vm in vms:
         for who, target, real in vm.rows():

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long things take and how much memory, printed as ratios; nothing is asserted."""
+"""Time and memory, printed as ratios; nothing is asserted."""

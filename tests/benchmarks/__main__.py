@@ -26,7 +26,7 @@ TYPED = {"cputune": "0-15#=node0,node1", "numatune": "strict#0-1", "guestnuma": 
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians over many runs of a whole process: seconds by the clock and of CPU, KiB at most."""
+    """Medians over many runs of a whole process: seconds of wall-clock and CPU time, peak KiB."""
 
     wall: float
     cpu: float
@@ -54,7 +54,7 @@ class Bench:
     def costs(
         self, commands: Mapping[str, Callable[[], list[str]]], environ: Mapping[str, str], runs: int
     ) -> list[Cost]:
-        """Of each of the commands, run in turn so that what disturbs one disturbs all."""
+        """The cost of each command; they run in turn so that what disturbs one disturbs all."""
         taken: dict[str, list[Cost]] = {name: [] for name in commands}
         for _ in range(runs):
             for name, prepare in commands.items():
@@ -65,7 +65,7 @@ class Bench:
         ]
 
     def script(self) -> Callable[[], list[str]]:
-        """The hook as VDSM has it, which has nothing to do."""
+        """The hook where VDSM has it, with nothing to do."""
         folder = self._folder / "before_vm_start"
         folder.mkdir()
         script = shutil.copy(ROOT / "vdsm_hooks/largeguest/hook.py", folder / "50_largeguest")

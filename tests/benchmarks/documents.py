@@ -47,7 +47,7 @@ def domain(vcpus: int, memory: int, disks: int = 0) -> bytes:
 
 
 def one_to_one(vcpus: int, nodes: int = 64) -> dict[str, str]:
-    """Each vCPU on a CPU of its own, dealt to cells on as many nodes as there are, or need be."""
+    """Each vCPU on a CPU of its own, with cells on all nodes, or on as many as are needed."""
     nodes = min(nodes, vcpus // 8)
     share = vcpus // nodes
     spans = [(f"{node * share}-{(node + 1) * share - 1}", node) for node in range(nodes)]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measure commands: a line is how many words the command has, the words, and the environment, with NULs between.
+"""Measure commands: a line is the number of words of the command, the words, and the environment, separated by NULs.
 
-The answer is the exit code, seconds by the clock and of CPU, and the most KiB of memory. Run by itself, with -I -S,
-for until a process is another program its memory counts as that of the one that started it, so that has to be small.
+The answer is the exit code, seconds of wall-clock and CPU time, and peak KiB of memory. It runs as a process of its
+own, with -I -S, because a child starts with its parent's memory until it has executed its program: the parent must be
+small.
 """
 
 import os

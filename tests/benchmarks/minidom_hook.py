@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A hook written the way VDSM's hooks are: minidom reads the file, elements are appended, the file is written.
 
-Only for the benchmark. It does a part of what the real hook does with cputune: it pins, and checks nothing.
+Only for the benchmark. It does part of what the real hook does with cputune: it pins without any checks.
 """
 
 import os

@@ -145,7 +145,7 @@ def test_check_reports_both_properties_and_xml(
 
 
 @pytest.mark.parametrize("name", ["--exclude", "--reserve"])
-def test_a_list_of_cpus_goes_on_where_its_option_is_repeated(
+def test_a_repeated_option_extends_its_list_of_cpus(
     name: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed = []
@@ -156,7 +156,7 @@ def test_a_list_of_cpus_goes_on_where_its_option_is_repeated(
 
 
 @pytest.mark.parametrize("version", ["foo", "", "4", "4.7.1", "\u0664.7"])
-def test_a_version_that_is_none(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_version(version: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["engine-config", "--cver", version])
     assert caught.value.code == 2
@@ -188,7 +188,7 @@ def test_a_plan_for_power_has_its_steps(
     assert cli.main(["check", "--host", where, "--guestnuma", "0-3#256M,4-6#*,7#*"]) == 0
 
 
-def test_no_host_here_names_the_way_out(
+def test_without_a_host_the_error_names_the_option(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sysfs, "SYS", str(tmp_path))
@@ -257,7 +257,7 @@ PROPERTIES_OF_PLAN = {
 }
 
 
-def test_plan_prints_what_to_type_what_to_set_and_a_picture(
+def test_plan_prints_properties_topology_and_layout(
     four_nodes: str, caps: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*PLAN, "--host", four_nodes]) == 0
@@ -406,7 +406,7 @@ def test_a_picture_without_a_vm_says_no_more_than_is_known(four_nodes: str, tmp_
     } <= texts
 
 
-def test_no_picture_of_what_is_refused(four_nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_picture_of_a_refused_layout(four_nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "picture.svg"
     assert cli.main(["check", "--cputune", "0#99", "--host", four_nodes, "--svg", str(picture)]) == 1
     assert not picture.exists()
@@ -424,7 +424,7 @@ def test_a_picture_needs_a_host(command: str, tmp_path: Path, capsys: pytest.Cap
     ("environ", "coloured"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
 )
-def test_colour_on_a_terminal_alone(environ: dict[str, str], coloured: bool, four_nodes: str) -> None:
+def test_colour_only_on_a_terminal(environ: dict[str, str], coloured: bool, four_nodes: str) -> None:
     terminal, inside = pty.openpty()
     environ = {**os.environ, "TERM": "xterm", **environ}
     if "NO_COLOR" not in environ:
@@ -433,7 +433,7 @@ def test_colour_on_a_terminal_alone(environ: dict[str, str], coloured: bool, fou
     subprocess.run(command, cwd=ROOT, stdout=inside, env=environ, check=True)
     os.close(inside)
     out = b""
-    with contextlib.suppress(OSError):  # EIO: nobody can write to it any more
+    with contextlib.suppress(OSError):  # EIO: it has no writer left
         while True:
             out += os.read(terminal, 65536)
     os.close(terminal)
@@ -441,7 +441,7 @@ def test_colour_on_a_terminal_alone(environ: dict[str, str], coloured: bool, fou
     assert (b"\x1b[38;5;" in out) is coloured
 
 
-def test_it_ends_quietly_when_nobody_reads_on(four_nodes: str) -> None:
+def test_it_ends_quietly_when_its_output_is_no_longer_read(four_nodes: str) -> None:
     command = [sys.executable, "-m", "largeguest", *PLAN, "--host", four_nodes]
     reader, writer = os.pipe()
     os.close(reader)
@@ -455,7 +455,7 @@ def test_it_ends_quietly_when_it_is_interrupted() -> None:
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stderr
-        # more than a pipe holds: when this is written, it reads, and so is beyond its imports
+        # more than a pipe buffers: once this is written, it is reading, and so past its imports
         process.stdin.write(b" " * 2**20)
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
@@ -473,7 +473,7 @@ def test_a_full_disk_is_one_line(four_nodes: str) -> None:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.World:
-    """Running VMs on a libvirt that is a stand-in."""
+    """Running VMs on a stand-in for libvirt."""
     world = fake_libvirt.World()
     monkeypatch.setitem(sys.modules, "libvirt", world.module())
     its_host = sysfs.from_sys(four_nodes)
@@ -567,7 +567,7 @@ def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("arguments", [[], ["db01"], ["db03"]])
-def test_pins_warn_of_cpus_that_another_vm_has_for_itself_alone(
+def test_pins_warn_of_cpus_that_another_vm_has_exclusively(
     arguments: list[str], world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held, _, exclusive = world.domains
@@ -612,7 +612,7 @@ def test_pins_of_the_others_when_some_vms_cannot_be_read(
         '"shut off": not running',
         '"stopped": not running',
     ]
-    # what has stopped has not moved, but of what cannot be read nobody knows
+    # a stopped VM has not moved, but one that cannot be read may have
     world.domains[4].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
     assert cli.main(["pins"]) == 1
     del world.domains[:2]
@@ -641,7 +641,7 @@ def test_names_of_vms_are_whole_and_harmless(
         f"{RAC}2",
         "größe",
         "a\x9b31mb\u202e",
-    ]  # the first control character that XML can hold is U+0080
+    ]  # the first control character allowed in XML is U+0080
     shown = [f"{RAC}1", f"{RAC}2", third, "a\\x9b31mb\\u202e"]
     world.domains[:] = [fake_libvirt.Domain(world, name, cputune) for name in names for cputune in ("0#0", "0#x")]
     output = io.BytesIO()

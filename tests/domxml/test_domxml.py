@@ -17,14 +17,14 @@ from tests import DATA, hosts
 HOST = hosts.build(memory=32 * hosts.GIB)
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 
-# What the properties own, by XPath: everything else has to come out as it went in.
+# What the properties own, by XPath: everything else must come out as it went in.
 OWNED = {
     "cputune": ["cputune/vcpupin", "cputune/emulatorpin", "cputune/iothreadpin"],
     "numatune": ["numatune/memory", "numatune/memnode"],
     "guestnuma": ["cpu/numa/cell", "numatune/memnode"],
 }
 
-# input, properties (on a host with four nodes), what stands there afterwards
+# input, properties (on a host with four nodes), expected output
 REWRITES = {
     "plain-all": ("plain", {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"}),
     "plain-places": (
@@ -107,7 +107,7 @@ def test_a_property_that_is_not_set_changes_nothing(source: str, name: str, valu
     assert done == "largeguest: nothing requested"
 
 
-def test_the_seeds_examples_give_the_seeds_xml() -> None:
+def test_the_examples_give_this_xml() -> None:
     document = b"<domain><memory>20971520</memory><vcpu>16</vcpu></domain>"
     new, _ = rewrite({"numatune": "interleave#0-1", "guestnuma": "0-7#10485760,8-15#10485760"}, document, None)
     assert new == (
@@ -184,7 +184,7 @@ def test_the_seeds_examples_give_the_seeds_xml() -> None:
         ),
     ],
 )
-def test_what_stands_there_already(inside: str, values: dict[str, str], expected: str) -> None:
+def test_what_is_there_already(inside: str, values: dict[str, str], expected: str) -> None:
     start, end = "<domain><memory>4096</memory><vcpu>4</vcpu>", "</domain>"
     new, _ = rewrite(values, (start + inside + end).encode(), None)
     wanted = (start + expected + end).encode()
@@ -415,7 +415,7 @@ def test_hugepages_without_a_size_are_of_the_hosts_default() -> None:
 
 
 @pytest.mark.parametrize("properties", [{"cputune": "0#0"}, {"guestnuma": "9#9", "numatune": "strict#99"}])
-def test_the_xml_of_a_vm_that_ran_is_left_alone(properties: dict[str, str]) -> None:
+def test_the_xml_of_a_vm_that_has_run_is_left_alone(properties: dict[str, str]) -> None:
     document = (DATA / "plain.xml").read_bytes().replace(b'<domain type="kvm"', b"<domain id='3' type='kvm'")
     new, told = rewrite(properties, document, None)
     assert new is document
@@ -436,7 +436,7 @@ def test_the_xml_of_a_vm_that_ran_is_left_alone(properties: dict[str, str]) -> N
         ),
     ],
 )
-def test_what_was_replaced_is_told(source: str, values: dict[str, str], replaced: str) -> None:
+def test_what_was_replaced_is_reported(source: str, values: dict[str, str], replaced: str) -> None:
     _, told = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
     assert told.partition("; replaced")[1] + told.partition("; replaced")[2] == replaced
 

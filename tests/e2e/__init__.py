@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The hook out of the installed RPM, on real libvirt and QEMU, with a Linux guest that tells what it sees."""
+"""The hook from the installed RPM, on real libvirt and QEMU, with a Linux guest that prints what it sees."""

@@ -13,7 +13,7 @@ from tests import ROOT
 
 from . import guest, host
 
-# what a test needs on this machine -> Debian's package that brings it
+# program that a test needs -> Debian package that has it
 PROGRAMS = {
     "autoreconf": "autoconf automake",
     "make": "make",
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def workplace() -> Iterator[Path]:
-    """A folder that everybody may enter, unlike pytest's."""
+    """A folder that every user may enter, unlike pytest's."""
     with tempfile.TemporaryDirectory(prefix="largeguest-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)

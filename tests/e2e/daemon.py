@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hosts with a libvirt daemon of the system each (`qemu:///system`), side by side on this machine.
 
-Each daemon runs in a mount namespace in which libvirt's folders are its own, and in which the kernel's NUMA nodes can
-be others (for programs that look; the kernel itself has the nodes it has). The machine's own libvirt is not touched.
+Each daemon runs in a mount namespace with its own libvirt folders, in which /sys can show other NUMA nodes to programs
+(the kernel itself keeps its nodes). The machine's own libvirt is not touched.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ stdio_handler = "file"
 
 @dataclass
 class Daemon:
-    """A running daemon, and the oVirt host whose hooks and programs see the same as it."""
+    """A running daemon, and the oVirt host whose hooks and programs see the same files."""
 
     libvirt: Libvirt
     uri: str
@@ -68,7 +68,7 @@ class Daemon:
     process: subprocess.Popen[bytes]
 
     def restart(self) -> None:
-        """Kill it, as by a crash, and start it again; its guests run on."""
+        """Kill it, as in a crash, and start it again; its guests keep running."""
         self.process.kill()
         self.process.wait()
         self.process = _start(self.folder, self.nodes)
@@ -80,7 +80,7 @@ class Daemon:
 def system(folder: Path, number: int, host: Host, nodes: str = "", sasl: bool = False) -> Iterator[Daemon]:
     """Start a daemon with its files in `folder`; `nodes` is a folder to have as /sys/devices/system/node.
 
-    With `sasl` who wants to change something needs VDSM's password, as on an oVirt host.
+    With `sasl`, changes need VDSM's password, as on an oVirt host.
     """
     (folder / "etc/sasl2").mkdir(parents=True)
     conf = LIBVIRTD_CONF.format(number=number, auth="sasl" if sasl else "none")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The main job as an example: three properties, the hook out of the installed RPM, a guest on real libvirt and QEMU.
+"""The main job as an example: three properties, the hook from the installed RPM, a guest on real libvirt and QEMU.
 
 python -m tests.e2e.example
 """
@@ -36,7 +36,7 @@ def main() -> int:
         for vcpu, thread in sorted(libvirt.threads(vm).items()):
             print(f"    vCPU {vcpu} runs on CPUs {thread.cpus_allowed}")
         for ram in libvirt.ram(vm):
-            print(f"    {ram.memory} KiB of RAM have the memory policy {ram.policy} and lie on node {ram.nodes}")
+            print(f"    {ram.memory} KiB of RAM have the memory policy {ram.policy} and are on node {ram.nodes}")
     return 0
 
 

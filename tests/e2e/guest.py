@@ -26,11 +26,11 @@ KERNEL = ROOT / ".cache" / "vmlinuz"
 BUSYBOX = Path("/bin/busybox")
 NOBODY = 65534
 
-# (loglevel: the kernel's own messages would tear the guest's lines apart)
+# loglevel: the kernel's own messages would break up the guest's lines
 CMDLINE = "console=ttyS0 loglevel=1 panic=-1 mitigations=off nokaslr tsc=reliable"
 
-# The first process of the guest: takes into use what is plugged in, tells its nodes whenever they change, and counts
-# aloud if its command line says so.
+# The first process of the guest: brings online what is plugged in, prints its nodes whenever they change, and counts on
+# the console if its command line says so.
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -63,7 +63,7 @@ class Node:
 
     cpus: str
     memory: int
-    """KiB that the kernel counts, which is less than the cell has: it keeps some for itself."""
+    """KiB that the kernel reports, which is less than the cell has: it keeps some for itself."""
     distances: tuple[int, ...]
 
 
@@ -77,7 +77,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Ram:
-    """A mapping with RAM of the guest: the kernel's memory policy for it, KiB, and the nodes its pages lie on."""
+    """A mapping with RAM of the guest: the kernel's memory policy for it, KiB, and the nodes of its pages."""
 
     policy: str
     memory: int
@@ -148,7 +148,7 @@ class Libvirt:
 
     @contextlib.contextmanager
     def running(self, document: bytes, *options: str) -> Iterator[str]:
-        """Run the domain, made fit for here, until the end of the block; gives its name. `options` are virsh's."""
+        """Run the domain, adapted to this machine, during the block; gives its name. `options` are virsh's."""
         root = etree.fromstring(document)
         self._fit(root)
         self.console.write_text("")
@@ -160,11 +160,11 @@ class Libvirt:
                 self._boot(name)
             yield name
         finally:
-            with contextlib.suppress(RuntimeError):  # it may have gone elsewhere
+            with contextlib.suppress(RuntimeError):  # it may have migrated
                 self.virsh("destroy", name)
 
     def _boot(self, name: str, tries: int = 3) -> None:
-        """Wait until the guest is up. Emulated, its kernel is stuck now and then: then it is reset, QEMU stays."""
+        """Wait until the guest is up. An emulated kernel hangs now and then: it is reset, QEMU keeps running."""
         for left in reversed(range(tries)):
             try:
                 self.seen_by_guest(seconds=self._boot_seconds)
@@ -181,7 +181,7 @@ class Libvirt:
         return str(path)
 
     def _fit(self, root: etree._Element) -> None:
-        """Change the domain to what can start here: QEMU's emulator, a kernel instead of a disk, no CPU model."""
+        """Change the domain into one that can start here: QEMU's emulator, a kernel instead of a disk, no CPU model."""
         root.set("type", "qemu")
         for cpu in root.iterfind("cpu"):
             cpu.attrib.clear()
@@ -201,7 +201,7 @@ class Libvirt:
     def seen_by_guest(
         self, until: Callable[[dict[int, Node]], bool] = lambda nodes: bool(nodes), seconds: float = 120
     ) -> dict[int, Node]:
-        """The guest's NUMA nodes, as soon as they are as wanted; raises TimeoutError."""
+        """The guest's NUMA nodes, as soon as `until` accepts them; raises TimeoutError."""
         end = time.monotonic() + seconds
         while True:
             text = self.console.read_text(errors="replace")
@@ -217,19 +217,19 @@ class Libvirt:
 
 @contextlib.contextmanager
 def session() -> Iterator[Libvirt]:
-    """A `qemu:///session` of its own, as the user nobody: starts by itself, and is ended with all that it left."""
+    """A separate `qemu:///session`, as the user nobody: it starts on demand, and is ended with everything it left."""
     with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
         libvirt = Libvirt(Path(home), "qemu:///session", NOBODY)
         libvirt.virsh("uri")
         try:
             yield libvirt
         finally:
-            with contextlib.suppress(FileNotFoundError):  # it ends by itself, when nobody has used it for a while
+            with contextlib.suppress(FileNotFoundError):  # it ends on its own when unused for a while
                 end_process(int((Path(home) / "libvirt/libvirtd.pid").read_text()))
 
 
 def end_process(pid: int) -> None:
-    """Ask a process to end, and wait until it has."""
+    """Terminate a process, and wait until it has ended."""
     descriptor = os.pidfd_open(pid)
     signal.pidfd_send_signal(descriptor, signal.SIGTERM)
     select.select([descriptor], [], [], 30)
@@ -237,7 +237,7 @@ def end_process(pid: int) -> None:
 
 
 def make_initrd(folder: Path) -> None:
-    """Make `initrd.img` in `folder`: an initramfs with busybox and INIT."""
+    """Create `initrd.img` in `folder`: an initramfs with busybox and INIT."""
     files = folder / "initrd"
     (files / "bin").mkdir(parents=True)
     (files / "bin/busybox").write_bytes(BUSYBOX.read_bytes())

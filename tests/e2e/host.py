@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An oVirt host as far as a hook can tell: the RPM is built and installed in a tree, and the hook run out of that.
+"""An oVirt host as seen by a hook: the RPM is built and installed in a tree, and the hook runs from there.
 
-VDSM itself is not available here: tests/vdsm.py stands in for the part of it that runs hooks.
+VDSM itself is not available here: tests/vdsm.py replaces the part of it that runs hooks.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Host:
         )
 
     def run_hooks(self, point: str, domxml: str, custom: dict[str, str]) -> tuple[str, str]:
-        """Run the hooks of a hook point on a domain XML; gives what they made of it, and what they said.
+        """Run the hooks of a hook point on a domain XML; gives the new XML, and what they said.
 
         Raises vdsm.HookError when one of them fails.
         """
@@ -78,7 +78,7 @@ class Host:
 
 
 def copy_sources(folder: Path) -> Path:
-    """The project as git knows it, with what is not committed yet, in a folder of its own."""
+    """The project as in git, including uncommitted changes, in a folder of its own."""
     files = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -106,7 +106,7 @@ def build_rpm(sources: Path) -> Path:
 
 
 def install_rpm(rpm: Path, tree: Path) -> Host:
-    """Install the RPM in a tree; what it requires is not there, so rpm must not ask for it."""
+    """Install the RPM in a tree, without its dependencies, which are not there."""
     tree.mkdir()
     tree.chmod(0o755)
     command = ["rpm", "--root", str(tree), "--install", "--nodeps", str(rpm)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from .daemon import Daemon
 
 BROKEN_SECONDS = 60.0
-"""What takes longer is broken, however busy the machine is."""
+"""Whatever takes longer is broken, however busy the machine is."""
 
 
 class Keeper:
@@ -42,11 +42,11 @@ class Keeper:
         return self._process.pid
 
     def cpu_seconds(self) -> float:
-        """On the processor, as the scheduler counts it: exactly."""
+        """CPU time, as the scheduler counts it: exactly."""
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in self._threads()) / 1e9
 
     def wakes(self) -> int:
-        """How often it has woken from a sleep."""
+        """How often it has woken up."""
         fields = "\n".join((thread / "status").read_text() for thread in self._threads())
         return sum(map(int, re.findall(r"^voluntary_ctxt_switches:\s+([0-9]+)$", fields, re.MULTILINE)))
 
@@ -60,7 +60,7 @@ class Keeper:
 
 @contextlib.contextmanager
 def keeping(where: Daemon) -> Iterator[Keeper]:
-    """Run a keeper, which at the end has ended cleanly and said nothing of a defect."""
+    """Run a keeper, which must end cleanly and report no defect."""
     keeper = Keeper(where)
     try:
         yield keeper
@@ -72,7 +72,7 @@ def keeping(where: Daemon) -> Iterator[Keeper]:
 
 
 def wait_until(what: Callable[[], bool], otherwise: Callable[[], object]) -> float:
-    """Seconds until it came true; what does not within BROKEN_SECONDS fails, with what `otherwise` gives."""
+    """Seconds until it is true; fails after BROKEN_SECONDS, with the result of `otherwise`."""
     start = time.monotonic()
     while not what():
         assert time.monotonic() < start + BROKEN_SECONDS, otherwise()

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stands in for VDSM's pool of shared CPUs: pins vCPUs of a running domain elsewhere, as VDSM does, with libvirt's API.
+"""A stand-in for VDSM's pool of shared CPUs: pins vCPUs of a running domain elsewhere, through libvirt, as VDSM does.
 
 Usage: mover.py URI DOMAIN CPUS COUNT [TIMES [PAUSE]]. Pins the first COUNT vCPUs (0: all that it can have) TIMES times,
-PAUSE seconds after the domain's pins are what they were before (which is waited for at most a minute); without PAUSE at
-once, which VDSM never does. It prints as JSON how many seconds that took, the longest of the times, and of how many
-vCPUs' pins libvirt told.
+PAUSE seconds after the domain's pins are back to what they were (it waits for that at most a minute); without PAUSE at
+once, which VDSM never does. It prints as JSON the seconds that took, at the longest, and the number of vCPU pins that
+libvirt reported.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def main() -> None:
             time.sleep(0.01)
         longest = max(longest, time.monotonic() - start)
         time.sleep(float(pause))
-    # libvirt tells in order: when it has told of this pin, which changes nothing, it has told of all before
+    # libvirt reports in order: once it has reported this pin, which changes nothing, it has reported all before
     domain.pinEmulator(domain.emulatorPinInfo(), libvirt.VIR_DOMAIN_AFFECT_LIVE)
     if not all_told.wait(60):
-        sys.exit("libvirt does not tell of pins")
+        sys.exit("libvirt does not report pins")
     print(json.dumps({"seconds": longest, "told": len(told), "back": pins(domain) == before}))
 
 

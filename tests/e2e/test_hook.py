@@ -26,7 +26,7 @@ def test_the_vm_starts_with_the_layout_that_was_typed(ovirt_host: Host, libvirt:
         threads = libvirt.threads(name)
         ram = libvirt.ram(name)
     assert {number: node.cpus for number, node in seen.items()} == {0: "0-1", 1: "2-3"}
-    # a kernel keeps some of a node's memory to itself (its image, the memory map), here below 64 MiB
+    # a kernel keeps some of a node's memory for itself (its image, the memory map), here less than 64 MiB
     assert all(HALF - 65536 < node.memory <= HALF for node in seen.values())
     assert {vcpu: thread.cpus_allowed for vcpu, thread in threads.items() if vcpu < 2} == {0: "0", 1: "1"}
     assert {threads[vcpu].cpus_allowed for vcpu in (2, 3)} == {_all_cpus()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CPUs and memory that are plugged into a running guest land in the right cells."""
+"""CPUs and memory that are plugged into a running guest are in the right cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cpus(nodes: dict[int, Node]) -> dict[int, str]:
     return {number: node.cpus for number, node in nodes.items()}
 
 
-def test_a_plugged_socket_lands_whole_in_a_cell(ovirt_host: Host, libvirt: Libvirt) -> None:
+def test_a_plugged_socket_is_whole_in_a_cell(ovirt_host: Host, libvirt: Libvirt) -> None:
     domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG, TYPED)
     assert said == "largeguest: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell\n"
     with libvirt.running(domxml.encode()) as name:
@@ -43,7 +43,7 @@ def test_a_plugged_socket_lands_whole_in_a_cell(ovirt_host: Host, libvirt: Libvi
 
 
 def test_the_next_start_with_more_cpus_has_the_same_cells(ovirt_host: Host, libvirt: Libvirt) -> None:
-    """As after a CPU hot-plug and a crash: the engine sends the new number, the property is the old."""
+    """As after a CPU hot-plug and a crash: the engine sends the new number, but the property is the old one."""
     domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG.replace('current="4"', 'current="6"'), TYPED)
     assert said == (
         "largeguest: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell; "
@@ -55,14 +55,14 @@ def test_the_next_start_with_more_cpus_has_the_same_cells(ovirt_host: Host, libv
 
 
 def dimm(mebibytes: int) -> str:
-    """As the engine makes a memory device: always for guest node 0."""
+    """A memory device as the engine defines it: always for guest node 0."""
     return (
         f"<memory model='dimm'><target><size unit='MiB'>{mebibytes}</size><node>0</node></target>"
         f"<alias name='ua-{mebibytes}'/></memory>"
     )
 
 
-def test_plugged_memory_goes_to_the_cell_that_has_least(system: Daemon) -> None:
+def test_plugged_memory_is_in_the_cell_that_has_the_least(system: Daemon) -> None:
     libvirt, host = system.libvirt, system.host
     typed = {"guestnuma": "0-1#393216,2-3#131072"}
     domxml, _ = host.run_hooks("before_vm_start", HOTPLUG, typed)
@@ -86,6 +86,6 @@ def test_plugged_memory_goes_to_the_cell_that_has_least(system: Daemon) -> None:
         libvirt.seen_by_guest(lambda nodes: nodes[1].memory - before[1].memory == 128 * 1024)
 
 
-def test_where_libvirt_cannot_be_asked_the_device_stays(ovirt_host: Host) -> None:
+def test_without_a_running_vm_the_device_is_unchanged(ovirt_host: Host) -> None:
     """No daemon has this VM."""
     assert ovirt_host.run_hooks("before_memory_hotplug", dimm(128), TYPED) == (dimm(128), "")

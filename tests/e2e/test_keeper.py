@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The keeper on a real libvirt: pins that somebody moves come back."""
+"""The keeper on a real libvirt: pins that something moves are put back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def here(workplace: Path, ovirt_host: Host) -> Iterator[Daemon]:
 
 
 def domain(cputune: str, vcpus: int = 4, policy: str = "none", name: str = "db01", pins: str = "") -> bytes:
-    """A VM as it runs whose engine has stored this property; `pins` are those in its XML."""
+    """A running VM for which the engine has stored this property; `pins` are those in its XML."""
     text = PLAIN.replace("<name>db01<", f"<name>{name}<")
     uuid = f"00000000-0000-4000-8000-{int.from_bytes(name.encode(), 'big') % 10**12:012}"
     for old, new in (
@@ -87,7 +87,7 @@ def test_pins_that_are_moved_are_back_within_a_second(
     with here.libvirt.running(domain(cputune, vcpus), "--paused"), keeping(here) as keeper:
         wait_until(lambda: len(pins(here)) == vcpus, keeper.said)
         everything = move(here)
-        # no pin is made but those that are needed
+        # only the pins that are needed are made
         assert (everything["back"], everything["told"]) == (True, 2 * vcpus)
         some = move(here, count=3)
         assert (some["back"], some["told"]) == (True, 6)
@@ -117,12 +117,12 @@ def test_emulator_and_iothread_come_back(here: Daemon) -> None:
 def test_it_costs_nothing_while_nothing_happens(here: Daemon) -> None:
     with here.libvirt.running(domain("0-3#1"), "--paused"), keeping(here) as keeper:
         wait_until(lambda: len(pins(here)) == 4, keeper.said)
-        time.sleep(10)  # whatever the start has left to do is done by then
+        time.sleep(10)  # by then the start has finished everything
         used, wakes = keeper.cpu_seconds(), keeper.wakes()
         time.sleep(60)
         used, wakes = keeper.cpu_seconds() - used, keeper.wakes() - wakes
         print(f"{used:.4f} s of CPU in 60 s; woken {wakes} times")
-        # libvirtd asks every 5 s whether it is still there; one that polls wakes every second or more often
+        # libvirtd sends a keepalive every 5 s; a keeper that polls wakes every second or more often
         assert wakes < 2 * 60 / 5
 
 
@@ -168,7 +168,7 @@ def test_it_does_not_fight_in_a_circle(here: Daemon) -> None:
             keeper.wait_for('largeguest: warning: cputune: something moves the pins of VM "db01" again as soon as')
             before = keeper.said().count("again\n")
             time.sleep(12)
-            assert keeper.said().count("again\n") - before <= 6  # at once it was more in each second
+            assert keeper.said().count("again\n") - before <= 6  # without the pause it was more every second
             mover.kill()
         wait_until(lambda: set(pins(here).values()) == {"1"}, keeper.said)
         assert keeper.said().count("warning") == 1
@@ -193,7 +193,7 @@ def test_a_boot_storm_is_no_fight(here: Daemon, record_property: Callable[[str, 
         ("0#99", "none", "CPU 99 is not online on this host"),
     ],
 )
-def test_what_cannot_be_carried_out_is_told_once_and_left_alone(
+def test_what_cannot_be_applied_is_reported_once_and_left_alone(
     cputune: str, policy: str, told: str, here: Daemon
 ) -> None:
     with here.libvirt.running(domain(cputune, policy=policy, pins="0#1"), "--paused"), keeping(here) as keeper:
@@ -209,7 +209,7 @@ def test_what_cannot_be_carried_out_is_told_once_and_left_alone(
         assert (listed.returncode, told in listed.stdout) == (1, True)
 
 
-def test_a_pin_on_the_cpu_of_an_exclusive_vm_is_kept_and_told(here: Daemon) -> None:
+def test_a_pin_on_the_cpu_of_an_exclusive_vm_is_kept_and_reported(here: Daemon) -> None:
     with here.libvirt.running(domain("0-3#1"), "--paused"), keeping(here) as keeper:
         wait_until(lambda: len(pins(here)) == 4, keeper.said)
         exclusive = domain("", policy="dedicated", name="db02", pins="0#1 1#1")
@@ -290,12 +290,12 @@ def test_it_has_the_password_of_vdsm(workplace: Path, ovirt_host: Host) -> None:
         with keeping(there) as keeper:
             wait_until(lambda: set(pins(there).values()) == {"1"}, keeper.said)
             assert "hidden-word" not in keeper.said()
-            # looking needs no password
+            # reading needs no password
             listed = there.host.run("/usr/bin/largeguest", "pins", environ={})
             assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "moved: 0 of 4")
 
 
-def test_the_hook_tells_who_holds_the_pins(here: Daemon) -> None:
+def test_the_hook_reports_what_holds_the_pins(here: Daemon) -> None:
     plain = PLAIN
     _, said = here.host.run_hooks("before_vm_start", plain, {"cputune": "0#0"})
     assert said == (
@@ -323,4 +323,4 @@ def test_the_unit_is_sound_and_hardened(here: Daemon) -> None:
     )
     exposure = re.search(r"Overall exposure level for \S+ ([0-9.]+)", security.stdout)
     assert exposure, security.stderr
-    assert float(exposure[1]) <= 4.9  # which it calls OK
+    assert float(exposure[1]) <= 4.9  # which systemd-analyze rates OK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bad layouts: each is refused by the hook; and what libvirt makes of those that it takes without a word."""
+"""Bad layouts: the hook refuses each; and what libvirt does with those that it silently accepts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_bad_layout_is_refused_before_libvirt_sees_it(ovirt_host: Host, typed:
 
 
 @pytest.mark.parametrize("policy", ['mode="restrictive" nodeset="0"', 'placement="auto"'])
-def test_memnodes_beside_a_policy_that_libvirt_does_not_take_with_them(ovirt_host: Host, policy: str) -> None:
+def test_memnodes_with_a_policy_that_libvirt_does_not_combine_with_them(ovirt_host: Host, policy: str) -> None:
     document = PLAIN.replace("<devices>", f"<numatune><memory {policy}/></numatune><devices>")
     with pytest.raises(HookError) as caught:
         ovirt_host.run_hooks("before_vm_start", document, {"guestnuma": "0-1#*@0,2-3#*@0"})
@@ -82,7 +82,7 @@ def test_the_result_defines(ovirt_host: Host, source: str, typed: dict[str, str]
 
 
 def without_hook(libvirt: Libvirt, cputune: str = "", numa: str = "") -> etree._Element:
-    """What libvirt makes of a domain that was changed by hand; it is not let run."""
+    """libvirt's XML of a domain that was changed by hand; it stays paused."""
     domxml = PLAIN.replace("<cputune>", f"<cputune>{cputune}").replace(
         "</cpu>", f"<numa>{numa}</numa></cpu>" if numa else "</cpu>"
     )
@@ -113,7 +113,7 @@ def test_libvirt_rounds_a_cell_up(libvirt: Libvirt) -> None:
     assert root.findtext("memory") == str(524288 + 1024)
 
 
-def test_a_vm_that_ran_is_left_alone(ovirt_host: Host, libvirt: Libvirt, tmp_path: Path) -> None:  # noqa: ARG001
+def test_a_vm_that_has_run_is_left_alone(ovirt_host: Host, libvirt: Libvirt, tmp_path: Path) -> None:  # noqa: ARG001
     with libvirt.running(PLAIN.encode(), "--paused") as name:
         ran = libvirt.virsh("dumpxml", name)
     assert ovirt_host.run_hooks("before_vm_start", ran, {"cputune": "77#77"})[0] == ran

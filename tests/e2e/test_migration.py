@@ -47,9 +47,9 @@ def without_node_0(workplace: Path, ovirt_host: Host) -> Iterator[Daemon]:
 
 
 def migrate(name: str, source: Daemon, destination: Daemon) -> str:
-    """As VDSM does it: the destination's hooks get the source's XML first, and the vCPUs' pins are taken out.
+    """Migrate as VDSM does: the destination's hooks first get the source's XML, and the vCPUs' pins are removed.
 
-    Gives what the hooks said.
+    Returns what the hooks said.
     """
     domxml = source.libvirt.virsh("dumpxml", name, "--migratable", "--security-info")
     unchanged, said = destination.host.run_hooks(
@@ -73,7 +73,7 @@ def vcpu_pins(where: Daemon, name: str) -> dict[str, str]:
 
 
 def started(typed: dict[str, str]) -> str:
-    """What the engine sends: the properties are in the metadata, too."""
+    """What the engine sends: the properties are also in the metadata."""
     custom = "".join(f"<ovirt-vm:{name}>{value}</ovirt-vm:{name}>" for name, value in typed.items())
     return PLAIN.replace("<ovirt-vm:custom>", f"<ovirt-vm:custom>{custom}")
 
@@ -94,7 +94,7 @@ def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None
         try:
             assert vcpu_pins(same, name) == {}
             assert same.libvirt.virsh("domstate", name).strip() == "running"
-            # what the hook is for where no keeper runs
+            # the hook's job if no keeper runs
             environ = {"cputune": TYPED["cputune"], "vmId": UUID}
             assert same.host.run_hooks("after_vm_migrate_destination", "", environ)[1] == ""
             assert vcpu_pins(same, name) == {"0": "0", "1": "1"}
@@ -113,8 +113,8 @@ def counting(source: Daemon) -> Iterator[None]:
     source.libvirt.more_cmdline = ""
 
 
-def test_pins_are_there_again_after_each_of_twenty_migrations(source: Daemon, same: Daemon, counting: None) -> None:  # noqa: ARG001
-    """Back and forth ten times, with a keeper on both hosts; the guest counts on as if nothing happened."""
+def test_pins_are_back_after_each_of_twenty_migrations(source: Daemon, same: Daemon, counting: None) -> None:  # noqa: ARG001
+    """Back and forth ten times, with a keeper on both hosts; the guest keeps counting as if nothing had happened."""
 
     def counted() -> list[int]:
         text = source.libvirt.console.read_text(errors="replace")

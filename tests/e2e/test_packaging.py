@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What autotools, rpm and pip make of the project."""
+"""The project as built by autotools, rpm and pip."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
 
 
 def test_make_distcheck(rpm: Path, sources: Path) -> None:  # noqa: ARG001 (configured)
-    """Builds, checks, installs and uninstalls outside of a source folder that cannot be written to."""
+    """Builds, checks, installs and uninstalls outside a read-only source folder."""
     one_test = f"{sys.executable} -m pytest -q tests/test_cpuset.py"
     output = make(sources, "distcheck", f"PYTEST={one_test}", "PYTHONDONTWRITEBYTECODE=1")
     assert " passed in " in output
@@ -208,5 +208,5 @@ def test_pip_installs_the_command(sources: Path, tmp_path: Path, kind: str) -> N
 
 
 @pytest.mark.parametrize("name", ["configure.ac", "setup.py", "Makefile.am", "README", "largeguest/__init__.py"])
-def test_the_version_stands_in_one_place(name: str) -> None:
+def test_the_version_is_in_one_place(name: str) -> None:
     assert spec_version() not in (ROOT / name).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The keeper's unit under a real systemd, with programs that stand in for libvirtd and for the keeper.
+"""The keeper's unit under a real systemd, with stand-ins for libvirtd and for the keeper.
 
-systemd is process 1 of a PID namespace, with a /run, units and a control group of its own; all else of the machine is
+systemd is process 1 of a PID namespace, with its own /run, units and control group; everything else of the machine is
 read-only there. The stand-in for libvirtd has units like those of EL 9's monolithic daemon, as far as they matter: a
 socket that starts it.
 """
@@ -32,7 +32,7 @@ mount --make-rprivate /
 mount -t tmpfs none /run
 mkdir -p /run/systemd/system-preset
 cp "$1"/*.preset /run/systemd/system-preset
-# The machine's own units are not started: some remove files. And nothing of the machine can be written.
+# The machine's own units are not started, as some remove files; and nothing of the machine can be written.
 mount --bind "$1/units" /etc/systemd/system
 mount -t tmpfs none /usr/lib/systemd/system
 mount -t tmpfs none /usr/lib/systemd/system-generators
@@ -134,7 +134,7 @@ class Systemd:
 
 
 def _with_stand_in(folder: Path) -> str:
-    """The unit, but its program is the stand-in, which is no user vdsm's and needs no confinement."""
+    """The unit, but with the stand-in as its program, which runs without the user vdsm and without confinement."""
     unit = (ROOT / "largeguest" / UNIT).read_text()
     confinement = re.compile("^# It reads /sys.*?(?=^\\[Install])", re.MULTILINE | re.DOTALL)
     unit, removed = confinement.subn("", unit)
@@ -144,7 +144,7 @@ def _with_stand_in(folder: Path) -> str:
 
 
 def _is_removed(cgroup: str) -> bool:
-    """A control group can be removed when its last process has gone."""
+    """A control group can be removed once its last process has ended."""
     try:
         Path(cgroup).rmdir()
     except OSError:
@@ -179,10 +179,10 @@ def test_the_keeper_stops_and_starts_with_libvirtd(systemctl: Systemd) -> None:
     wait_for_connection(1)
     wait_until(lambda: systemctl.log() == {"libvirtd": 1, "keeper": 1}, systemctl.said)
 
-    # as the engine's host-deploy does it
+    # as the engine's host-deploy does
     systemctl("stop", "libvirtd.service")
     assert systemctl("is-active", UNIT) == "inactive"
-    time.sleep(1)  # in which a keeper would connect many times, and so start libvirtd
+    time.sleep(1)  # a keeper would connect many times meanwhile, and so start libvirtd
     assert (systemctl("is-active", "libvirtd.service"), systemctl.log()) == ("inactive", {"libvirtd": 1, "keeper": 1})
     systemctl("stop", "libvirtd.socket")
     systemctl("start", "libvirtd.socket")
@@ -202,6 +202,6 @@ def test_the_keeper_stops_and_starts_with_libvirtd(systemctl: Systemd) -> None:
 def test_a_boot_starts_the_keeper_and_libvirtd(systemctl: Systemd) -> None:
     systemctl("preset", UNIT)
     systemctl("daemon-reload")
-    systemctl("start", "multi-user.target")  # starts what it wants, as at a boot
+    systemctl("start", "multi-user.target")  # starts what it pulls in, as at boot
     wait_until(lambda: systemctl.log() == {"libvirtd": 1, "keeper": 1}, systemctl.said)
     assert systemctl("is-active", UNIT) == "active"

@@ -64,7 +64,7 @@ def test_corpus(verdicts) -> None:  # type: ignore[no-untyped-def]
 
 @JAVA
 def test_the_small_stack_of_java_is_small() -> None:
-    """What the corpus shows would be worth nothing if the same thread could hold a group under `*`."""
+    """The corpus would prove nothing if this thread's stack were large enough for a group under `*`."""
     value = ",".join(f"{n}#{n}" for n in range(500))
     assert in_java([(r"(?:\d+#\d+,)*\d+#\d+", value)]) == ["StackOverflowError"]
 
@@ -87,13 +87,13 @@ def wrong_in_shape(name: str, value: str) -> bool:
 
 @settings(max_examples=500)
 @given(st.sampled_from(PROPERTIES), st.lists(st.sampled_from(TOKENS), max_size=12).map("".join))
-def test_the_regex_refuses_what_the_parser_finds_wrong_in_shape_and_nothing_else(name: str, value: str) -> None:
+def test_the_regex_refuses_exactly_the_syntax_errors_of_the_parser(name: str, value: str) -> None:
     assert (re.fullmatch(REGEXES[name], value) is None) == wrong_in_shape(name, value)
 
 
 @settings(max_examples=500)
 @given(values, st.data())
-def test_so_it_does_with_mutations_of_good_values(named: tuple[str, object], data: st.DataObject) -> None:
+def test_the_same_for_mutations_of_good_values(named: tuple[str, object], data: st.DataObject) -> None:
     name, value = named[0], str(named[1])[:200].rpartition(",")[0] or str(named[1])[:200]
     at = data.draw(st.integers(0, len(value)))
     gone = data.draw(st.integers(0, 2))
@@ -102,7 +102,7 @@ def test_so_it_does_with_mutations_of_good_values(named: tuple[str, object], dat
 
 
 def test_the_engine_can_split_the_definition() -> None:
-    """The engine takes the value of UserDefinedVMProperties apart at `;`, and each part at its first `=`."""
+    """The engine splits the value of UserDefinedVMProperties at `;`, and each part at its first `=`."""
     definition = expressions.user_defined_vm_properties()
     assert dict(part.split("=", 1) for part in definition.split(";")) == REGEXES
     assert "'" not in definition

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random and spoilt input for the hook, by hand and for as long as one likes: `python -m tests.fuzz`."""
+"""Random and corrupted input for the hook, run by hand for any length of time: `python -m tests.fuzz`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Let the hook have random properties and spoilt domain XML: `python -m tests.fuzz [--seconds N] [--seed N]`.
+"""Run the hook on random properties and corrupted domain XML: `python -m tests.fuzz [--seconds N] [--seed N]`.
 
 Whatever it gets, it ends with 0 or 2 and one line of ASCII, in under a second; on 2 the file is as it was, and on 0 it
 holds a domain that the hook would not write otherwise. What breaks that is printed and kept in the folder.
@@ -101,7 +101,7 @@ FITTING = {
     "numatune": ["strict#0", "0-3", "^3", "preferred#1", "interleave#0-1", "restrictive#2"],
     "guestnuma": ["0#*", "0-1#*,2-3#*", "0-3#*@1", "0-7#*,8-15#*", "0-1#128M,2-3#*"],
 }
-"""Values that go with most of the documents."""
+"""Values that fit most of the documents."""
 
 
 def any_environ(chance: random.Random) -> dict[str, str]:
@@ -111,7 +111,7 @@ def any_environ(chance: random.Random) -> dict[str, str]:
 
 
 def any_value(chance: random.Random, name: str) -> str:
-    """A value that is right, nearly right, or anything."""
+    """A value that is valid, nearly valid, or arbitrary."""
     kind = chance.random()
     if kind < 0.2:
         return ""
@@ -129,7 +129,7 @@ def any_value(chance: random.Random, name: str) -> str:
 
 
 def any_document(chance: random.Random, documents: list[bytes]) -> bytes:
-    """A domain XML, most often spoilt in a few places."""
+    """A domain XML, usually corrupted in a few places."""
     document = chance.choice(documents)
     for _ in range(chance.choice([0, 1, 1, 2, 3, 8])):
         at = chance.randrange(len(document) + 1)
@@ -164,7 +164,7 @@ def run(environ: dict[str, str], path: Path, stderr: int) -> tuple[int, str, flo
 
 
 def judge(environ: dict[str, str], document: bytes, path: Path, stderr: int) -> tuple[str, str]:
-    """Run the hook on a document; gives what came of it, and what is wrong with that, if anything."""
+    """Run the hook on a document; gives the outcome, and what is wrong with it, if anything."""
     path.write_bytes(document)
     code, said, seconds = run(environ, path, stderr)
     after = path.read_bytes()
@@ -179,7 +179,7 @@ def judge(environ: dict[str, str], document: bytes, path: Path, stderr: int) -> 
     if code != 0:
         return "code", str(code)
     again, _, _ = run(environ, path, stderr)
-    # where text stands beside elements the indentation may grow
+    # the indentation may grow if there is text next to elements
     same = re.sub(rb"\s+", b"", path.read_bytes()) == re.sub(rb"\s+", b"", after)
     return "done", "" if again == 0 and same else "a second time does something else"
 

@@ -114,7 +114,7 @@ def test_a_number_that_the_kernel_does_not_know_is_0(tmp_path: Path, name: str, 
     assert sysfs.from_sys(str(root)) == HOSTS["one node"]
 
 
-def test_each_cpu_is_in_one_core_also_where_cpus_contradict_each_other() -> None:
+def test_each_cpu_is_in_one_core_even_if_cpus_contradict_each_other() -> None:
     its_siblings = {0: [0], 1: [0, 1], 2: [2, 3, 5], 3: [1], 4: [3], 5: [5]}
     cpus = {number: Cpu(0, 0, number, CpuSet(siblings)) for number, siblings in its_siblings.items()}
     for lazily in (None, its_siblings.__getitem__):
@@ -202,7 +202,7 @@ MASKS = ["node/node*/cpulist", "cpu/cpu*/topology/thread_siblings_list"]
 
 
 @pytest.mark.parametrize("missing", [["cpu/online"], ["node/online"], MASKS, ["cpu/online", "node/online", *MASKS]])
-def test_what_a_tree_says_in_another_way_is_read(missing: list[str], some_host: Host, tmp_path: Path) -> None:
+def test_other_formats_of_a_tree_are_read(missing: list[str], some_host: Host, tmp_path: Path) -> None:
     root = hosts.save(some_host, tmp_path)
     for pattern in missing:
         found = list(Path(root, "devices/system").glob(pattern))
@@ -240,7 +240,7 @@ def test_capabilities_without_memory() -> None:
 
 
 def test_nodes_that_share_cpus_are_not_planned_for(tmp_path: Path) -> None:
-    """As with numa=fake, where each node has all CPUs of the one that it is a part of."""
+    """As with numa=fake: each node has all CPUs of the real node that it is part of."""
     real = hosts.build(sockets=1, nodes_per_socket=2)
     node = real.nodes[0]
     fake = Host({0: node, 1: node, 2: real.nodes[1]}, real.cpus)

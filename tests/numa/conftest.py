@@ -39,7 +39,7 @@ def this_host() -> Host:
 
 @pytest.fixture(scope="session")
 def nodes() -> tuple[int, int]:
-    """Two nodes of this host, its last ones: the first is where everything lands by chance."""
+    """The last two nodes of this host: the first is where everything is by default."""
     return NODES[-2], NODES[-1]
 
 

@@ -46,7 +46,7 @@ def test_pins_and_strict_memory_hold(this_host: Host, libvirt: Libvirt, nodes: t
     }
     assert [(mapping.policy, mapping.memory) for mapping in ram] == [(f"bind:{CpuSet(nodes)}", HALF)] * 2
     assert all(mapping.nodes and not mapping.nodes - CpuSet(nodes) for mapping in ram)
-    # what lies elsewhere are pages of QEMU's own files, that are in the page cache already
+    # the pages elsewhere are of QEMU's own files, already in the page cache
     assert sum(used[node] for node in nodes) > 0.8 * sum(used.values())
 
 
@@ -140,7 +140,7 @@ def test_huge_pages_count_where_they_are(this_host: Host, libvirt: Libvirt, node
     document = PLAIN.replace(
         "<devices>", f'<memoryBacking><hugepages><page size="{HUGE}"/></hugepages></memoryBacking><devices>'
     )
-    # libvirt 9.0 as released upstream starts no VM whose emulator is pinned away from its huge pages (rhbz#2185039)
+    # upstream libvirt 9.0 cannot start a VM whose emulator is pinned to nodes without its huge pages (rhbz#2185039)
     document = document.replace('<emulatorpin cpuset="0,1"></emulatorpin>', "")
     empty, full = nodes
     with huge_pages({empty: 0, full: 2 * HALF // HUGE}) as free:
@@ -181,7 +181,7 @@ def test_libvirt_sees_the_same_host() -> None:
 
 @contextlib.contextmanager
 def huge_pages(wanted: dict[int, int]) -> Iterator[dict[int, Path]]:
-    """Reserve huge pages on nodes, and give them back; gives the files that tell how many are free."""
+    """Reserve huge pages on nodes, and release them; gives the files with the number of free ones."""
     files = {}
     before = {}
     for node, count in wanted.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parts of the checks that are mathematics; what they tell is in test_placement."""
+"""The mathematics of the checks; their messages are in test_placement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ rooms = st.fixed_dictionaries({node: st.integers(0, 12) for node in NODES})
 
 
 def excess(parts: list[Bound], room: dict[int, int], nodes: CpuSet) -> int:
-    """By how much what is bound to these nodes alone is more than they have room for."""
+    """By how much the memory bound to these nodes alone exceeds their room."""
     return sum(part.memory for part in parts if not part.nodeset - nodes) - sum(room[node] for node in nodes)
 
 

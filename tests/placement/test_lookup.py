@@ -21,7 +21,7 @@ items = st.builds(
 
 
 def read_one_by_one(cpus: CpuList) -> list[int]:
-    """The CPUs in order, each item put in or taken out of a list; on this host the CPUs of a core follow each other."""
+    """The CPUs in order, adding or removing one item at a time; on this host the CPUs of a core are consecutive."""
     found = list(FOUR_NODES.online) if cpus.all_but else []
     for item in cpus.items:
         what = item.what

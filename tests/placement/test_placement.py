@@ -39,11 +39,11 @@ def wanted(**values: str) -> Properties:
         ),
     ],
 )
-def test_what_was_done(values: dict[str, str], done: str) -> None:
+def test_the_text_of_a_placement(values: dict[str, str], done: str) -> None:
     assert str(place.place(wanted(**values), GUEST, None)) == done
 
 
-def test_what_was_not_asked_for_is_none() -> None:
+def test_what_is_not_requested_is_none() -> None:
     placed = place.place(wanted(cputune="3#1,0#0-1"), GUEST, None)
     assert (placed.pins, placed.policy, placed.cells) == (Pins({3: CpuSet([1]), 0: CpuSet([0, 1])}), None, None)
 
@@ -107,7 +107,7 @@ EIGHT = Guest(max_vcpus=8, memory=8 * GIB, iothreads=CpuSet([1, 2]))
 ROOMY = record.replace(EIGHT, memory=GIB)
 
 # Host: node 0 has CPUs 0-3, node 1 has 4-7 (socket 0), node 2 has 8-11, node 3 has 12-15 (socket 1); two threads a core.
-# value, who to which CPUs
+# value, threads and their CPUs
 RESOLVED = [
     ("0-3#0-7", "0:0-7 1:0-7 2:0-7 3:0-7"),
     ("0-1#=8,0", "0:8 1:0"),
@@ -220,7 +220,7 @@ def test_a_star_is_an_equal_share_of_what_is_left(
             ["0", "1", "2"],
             [{0: 10, 1: 12, 2: 21}, {0: 12, 1: 10, 2: 21}, {0: 21, 1: 21, 2: 10}],
         ),
-        # not each on one node of its own: distances would be invented
+        # not each on a node of its own: distances would be invented
         ("0-3#*@0+1,4-7#*@3", ["0-1", "3"], [{}, {}]),
         ("0-3#*@0,4-7#*@0", ["0", "0"], [{}, {}]),
         ("0-3#*@0,4-7#*", ["0", "None"], [{}, {}]),
@@ -235,14 +235,14 @@ def test_cells_on_host_nodes(guestnuma: str, nodes: list[str], distances: list[d
     assert {cell.mode for cell in placed.cells or ()} == {"strict"}
 
 
-def test_distances_that_libvirt_refuses_are_not_told() -> None:
+def test_distances_that_libvirt_refuses_are_left_out() -> None:
     """As a host with fake nodes has them: all local."""
     local = {n: record.replace(node, distances=dict.fromkeys(range(4), 10)) for n, node in FOUR_NODES.nodes.items()}
     placed = place.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), ROOMY, Host(local, FOUR_NODES.cpus))
     assert [cell.distances for cell in placed.cells or ()] == [{}, {}]
 
 
-def test_distances_that_are_not_known_are_not_told() -> None:
+def test_unknown_distances_are_left_out() -> None:
     unknown = Host({n: record.replace(node, distances={}) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus)
     for its_host in (unknown, None):
         placed = place.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), EIGHT, its_host)
@@ -258,7 +258,7 @@ def test_cells_have_the_mode_of_the_policy(numatune: str, mode: str) -> None:
 
 
 def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 2) -> Guest:
-    """As the engine makes a VM to which CPUs can be added."""
+    """A VM to which CPUs can be added, as the engine defines it."""
     return Guest(
         max_vcpus=sockets * cores * threads,
         plugged=CpuSet(range(current)),
@@ -298,7 +298,7 @@ def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 
         ),
     ],
 )
-def test_vcpus_that_are_not_named_are_dealt_by_sockets(guestnuma: str, guest: Guest, cells: list[str]) -> None:
+def test_unnamed_vcpus_are_distributed_by_sockets(guestnuma: str, guest: Guest, cells: list[str]) -> None:
     placed = place.place(wanted(guestnuma=guestnuma), guest, None)
     assert placed.cells is not None
     assert [str(cell.vcpus) for cell in placed.cells] == cells
@@ -785,7 +785,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
                 "free more there, or the VM will not start"
             ],
         ),
-        # which size the host's default is cannot be read
+        # the host's default size cannot be read
         (
             {"numatune": "strict#3"},
             Guest(max_vcpus=4, memory=99 * GIB, pages=(HugePage(None, None),)),
@@ -801,9 +801,9 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
             Host({n: record.replace(node, free=None) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus),
             [],
         ),
-        # base pages may be named as pages, too
+        # base pages may also be named as pages
         ({"numatune": "strict#0"}, huge(4), FOUR_NODES, []),
-        # what is bound to several nodes goes where there is room
+        # memory bound to several nodes is placed where there is room
         (
             {"guestnuma": "0-1#3G@0,2-3#3G@0+1,4-7#1G@1"},
             record.replace(EIGHT, memory=7 * GIB),
@@ -842,18 +842,18 @@ def test_all_but_starts_from_nodes_with_cpus_and_memory() -> None:
 
 @pytest.mark.parametrize("cpus", ["node1,^0-1", "socket0,^8", "^16,^2", "0-3,^node1", "node0,^socket0.core2"])
 @pytest.mark.parametrize("sign", ["#", "#="])
-def test_what_takes_nothing_out_on_this_host(sign: str, cpus: str) -> None:
+def test_items_that_remove_nothing_on_this_host(sign: str, cpus: str) -> None:
     (warning,) = place.place(wanted(cputune=f"0{sign}{cpus}"), ROOMY, FOUR_NODES).warnings
     idle = next(item for item in cpus.split(",") if item.startswith("^"))
     assert str(warning).startswith(f"largeguest: warning: cputune: {idle} removes nothing in 0{sign}{cpus}: name CPUs")
 
 
 @pytest.mark.parametrize("cpus", ["node1,^4-5", "^2", "0-3,^node0,8", "node0,^0-1,^3", "socket0,^node1"])
-def test_what_takes_something_out_on_this_host(cpus: str) -> None:
+def test_items_that_remove_something_on_this_host(cpus: str) -> None:
     assert place.place(wanted(cputune=f"0#{cpus}"), ROOMY, FOUR_NODES).warnings == ()
 
 
-def test_every_node_that_is_too_small_is_told() -> None:
+def test_every_node_that_is_too_small_is_reported() -> None:
     guest = record.replace(EIGHT, memory=14 * GIB)
     with pytest.raises(Refused) as caught:
         place.place(wanted(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
@@ -867,8 +867,8 @@ def test_every_node_that_is_too_small_is_told() -> None:
     ]
 
 
-def test_the_memory_of_a_vm_that_ran_is_what_it_has_now() -> None:
-    """Its cells count, and what was plugged in; not the property, which says what it had at its start."""
+def test_the_memory_of_a_vm_that_has_run_is_what_it_has_now() -> None:
+    """Its cells count, and what was plugged in; not the property, which is from its start."""
     properties_then = wanted(guestnuma="0-3#1048576", numatune="strict#0")
     now = Guest(
         max_vcpus=4,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The chosen nodes against all there are to choose from."""
+"""The chosen nodes against all possible choices."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_sixteen_nodes_without_any_order(size: int) -> None:
         (one, two): 10 if one == two else chance.randint(11, 60)
         for one, two in itertools.product(capacities, capacities)
     }
-    # tight enough that the nearest nodes alone will not do
+    # tight enough that the nearest nodes alone do not suffice
     units = sum(sorted(capacity.units for capacity in capacities.values())[-size:]) * 9 // 10
     memory = sum(sorted(capacity.memory for capacity in capacities.values())[-size:]) * 7 // 10
     found = nearest(capacities, size, units, memory, lambda one, two: distances[one, two])
@@ -134,7 +134,7 @@ def test_sixty_four_nodes_against_all_sets_of_three(noise: int, seed: int) -> No
 
 @pytest.mark.parametrize("seed", range(6))
 def test_sixty_four_nodes_of_which_fourteen_have_room(seed: int) -> None:
-    """The others can give next to nothing, so that all good sets can be tried."""
+    """The others have almost nothing to offer, so that all good sets can be tried."""
     chance = random.Random(seed)
     distances = boards(chance, 6)
     roomy = chance.sample(range(64), 14)
@@ -147,5 +147,5 @@ def test_sixty_four_nodes_of_which_fourteen_have_room(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "units"), [(0, 1), (3, 1), (2, 5)])
-def test_what_cannot_be(size: int, units: int) -> None:
+def test_impossible_sizes(size: int, units: int) -> None:
     assert nearest({0: Capacity(2, 1), 1: Capacity(2, 1)}, size, units, 1, lambda _one, _two: 20) is None

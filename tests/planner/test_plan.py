@@ -63,7 +63,7 @@ PLANS = [
         ("0-3#=node1,4-7#=node2,emulator#0-1,node3", "strict#1-2", "0-3#*@1,4-7#*@2"),
         (2, 2, 2),
     ),
-    # half a core that is left over stays free
+    # a leftover half of a core stays free
     (
         FOUR_NODES,
         Request(guest(2, GIB), reserve=cpus("0,4-15")),
@@ -85,7 +85,7 @@ PLANS = [
         ("0-3#=node0,^0,^16,emulator#0,16", "strict#0", "0-3#*@0"),
         (1, 2, 2),
     ),
-    # uneven: memory goes with the vCPUs, the last cell takes what is added to the VM later
+    # uneven: memory in proportion to the vCPUs, the last cell gets what is added to the VM later
     (
         NO_SMT,
         Request(guest(10, 10 * 64 * MIB)),
@@ -115,7 +115,7 @@ PLANS = [
         ("0-3#=node0,4-7#=node1,emulator#node0,node1", "preferred#0", "0-3#*@0,4-7#*@1"),
         (2, 2, 2),
     ),
-    # memory is everywhere alike: a cell for each node would tell the guest otherwise
+    # memory is the same everywhere: a cell for each node would mislead the guest
     (
         FOUR_NODES,
         Request(guest(8, GIB), mode="interleave"),
@@ -163,7 +163,7 @@ PLANS = [
         ),
         (4, 1, 2),
     ),
-    # nothing runs on CPUs of others, also not the emulator
+    # nothing runs on CPUs of others, not even the emulator
     (
         FOUR_NODES,
         Request(guest(2, GIB), exclude=cpus("2,node1,node2,node3")),
@@ -362,7 +362,7 @@ EIGHT_NODES = hosts.build(sockets=4, cores_per_node=16, memory=512 * GIB, siblin
     [
         # 13 + 13 + 12 + 12 cores would be 50 sockets, of which the engine takes 16
         (100, 4, (10, 5, 2)),
-        # even where that goes
+        # even if possible
         (96, 3, (3, 16, 2)),
         (122, 4, None),
     ],
@@ -419,7 +419,7 @@ def test_memory_of_gpus_is_not_counted() -> None:
             "KiB, on 1 node",
         ),
         (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4194304 KiB, on 2 nodes"),
-        # what is in files is neither missing nor in the way
+        # memory backed by files is neither counted nor an obstacle
         (
             Request(guest(4, 20 * GIB, devices=(MemoryDevice("nvdimm", 9 * GIB, 0),))),
             "4 vCPUs and 11534336 KiB do not fit: .*: the nearest that fits is 4 vCPUs and 8388608 KiB, on 4 nodes",
@@ -480,7 +480,7 @@ def test_notes(host: Host, request_: Request, note: str) -> None:
     assert told.isascii()
 
 
-# hosts and guests of all kinds: the plan holds what it says, or there is none
+# hosts and guests of all kinds: a plan is what it says, or there is none
 
 
 @st.composite
@@ -625,7 +625,7 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
 
 
 def check_nearest(told: str, request_: Request, host: Host) -> None:
-    """What is said to fit does."""
+    """What is reported to fit does fit."""
     if match := re.search(r"it fits on (\d+) node", told):
         assert len(plan(replace(request_, nodes=int(match[1])), host).nodes) == int(match[1])
     elif told.endswith("it fits with --threads 1"):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Values of the three properties, good and bad, for the parser and for the engine's regular expressions.
 
-A value that is wrong in SHAPE is refused by both; one that is wrong in MEANING only (numbers that contradict
-each other) passes the regular expressions.
+A value with a syntax error (WRONG_IN_SHAPE) is refused by both; one that is only contradictory, such as a backward
+range (WRONG_IN_MEANING), passes the regular expressions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PINS = ",".join(f"{n}#{n}" for n in range(448))
 EVEN = ",".join(map(str, range(0, 1660, 2)))
 CELLS = ",".join(f"{n}#4096" for n in range(450))
 
-# property, value, what `str()` of it gives
+# property, value, result of `str()`
 GOOD = [
     ("cputune", "0#0", "0#0"),
     ("cputune", "0#0-1,1#2,4", "0#0-1,1#2,4"),
@@ -159,7 +159,7 @@ GOOD = [
     ("guestnuma", "0#1@" + EVEN.replace(",", "+"), "0#1@" + EVEN.replace(",", "+")),
 ]
 
-# property, value, what the problem says behind `largeguest: <property>: `
+# property, value, the message after `largeguest: <property>: `
 WRONG_IN_SHAPE = [
     ("cputune", "x", f'"x" at 0: "x" {NO_VCPU}'),
     ("cputune", "0", f'"0" at 0: "0" {NO_VCPU}'),

@@ -37,7 +37,7 @@ def test_bad_value(name: str, value: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), BLANK, ids=short)
-def test_blank_value_is_as_good_as_none(name: str, value: str) -> None:
+def test_a_blank_value_counts_as_unset(name: str, value: str) -> None:
     assert properties.parse({name: value}) == (Properties(), ())
 
 
@@ -99,7 +99,7 @@ lists = st.lists(st.builds(Item, places, st.booleans()), min_size=1, max_size=6)
 
 
 def holds_something(cpus: CpuList) -> bool:
-    """A list of plain numbers, some put in and all taken out again, is refused."""
+    """A list of plain numbers that are added and then all removed again is refused."""
     plain = all(isinstance(item.what, Span) for item in cpus.items) and not all(item.out for item in cpus.items)
     return not plain or bool(lookup.cpuset(cpus, None))
 

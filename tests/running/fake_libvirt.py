@@ -2,7 +2,7 @@
 """A stand-in for libvirt's Python binding, which is compiled for the system's Python alone.
 
 It has what the keeper uses: an event loop, in a time of its own that only passes between events, and domains whose pins
-can be changed, each change told as an event. The e2e tests have the real one. `Vdsm` stands in for what moves the pins.
+can be changed, each change reported as an event. The e2e tests have the real one. `Vdsm` is what moves the pins.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Domain:
     control: int = CONSTANTS["VIR_DOMAIN_CONTROL_OK"]
     broken: libvirtError | None = None
     broken_pins: tuple[str, ...] = ()
-    """Whose pins fail where it is broken; none: all."""
+    """The threads whose pins fail if it is broken; none: all."""
     calls: list[tuple[float, str, str]] = field(default_factory=list)
-    """The pins that were made through libvirt: when, whose and where."""
+    """The pins made through libvirt: moment, thread and CPUs."""
     tried: list[str] = field(default_factory=list)
     looked: int = 0
 
@@ -131,7 +131,7 @@ class Domain:
         )
 
     def move(self, who: str, cpus: str) -> None:
-        """Somebody pins."""
+        """Something else pins."""
         self.pins[who] = cpus
         kind = who.rstrip("0123456789")
         self.world.tell("VIR_DOMAIN_EVENT_ID_TUNABLE", self, {f"cputune.{kind}pin{who[len(kind) :]}": cpus})
@@ -159,7 +159,7 @@ class Vdsm:
 
     Its shared pool is all online CPUs without those of exclusive VMs and, for `siblings` and `isolate-threads`, their
     thread siblings. It pins every vCPU of a VM with the policy `none` to the pool: after the VM's own start, and again
-    whenever a `manual` or exclusive VM starts or an exclusive one stops. What a cputune pins, it does not know.
+    whenever a `manual` or exclusive VM starts or an exclusive one stops. It knows nothing of cputune.
     """
 
     def __init__(self, world: World, host: Host) -> None:
@@ -238,12 +238,12 @@ class Connection:
         return self.alive
 
     def close(self) -> None:
-        """The callback holds a reference, which it loses when it is called."""
+        """A registered close callback holds a reference: the connection stays open."""
         self.closed_by_us = not self.alive or self.on_close is None
 
 
 class World:
-    """All that the tests can arrange: domains, what happens when, and whether libvirt can be reached."""
+    """Everything that the tests control: domains, what happens when, and whether libvirt can be reached."""
 
     def __init__(self, cpus: int = 16) -> None:
         self.cpus = cpus
@@ -253,7 +253,7 @@ class World:
         self.unreachable = False
         self.capabilities = ""
         self.tries: list[float] = []
-        """When it was tried to connect."""
+        """The moments of the attempts to connect."""
         self.list_fails = 0
         self.credentials: list[list[Any]] = []
         self._timers: dict[int, tuple[float | None, Callable[..., None]]] = {}
@@ -273,7 +273,7 @@ class World:
         self.after(seconds, stop)
 
     def tell(self, event: str, domain: Domain, *details: object) -> None:
-        """An event, at once."""
+        """Report an event right away."""
         for connection in self.connections:
             callback = connection.callbacks.get(CONSTANTS[event])
             if callback is not None and connection.alive and not connection.closed_by_us:

@@ -34,12 +34,12 @@ AT_ONCE, LATER, CALM = 0.003, 0.45, CALM_SECONDS
         ([AT_ONCE] * MAX_UNDONE, True),
         ([LATER] * 10000, False),
         ([AT_ONCE, AT_ONCE, LATER] * 1000, False),
-        # one reaction in twenty that is late does not hide a fight
+        # a late reaction in twenty does not hide a fight
         (([AT_ONCE] * 19 + [LATER]) * 5, True),
         ([AT_ONCE] * (MAX_UNDONE - 1) + [LATER, *[AT_ONCE] * CHANCE], False),
         ([AT_ONCE] * (MAX_UNDONE - 1) + [LATER, *[AT_ONCE] * (CHANCE + 1)], True),
         ([AT_ONCE] * (MAX_UNDONE - 1) + [CALM, AT_ONCE], False),
-        # it goes on until a correction lasts
+        # it continues until a correction lasts
         ([AT_ONCE] * MAX_UNDONE + [LATER] * 100, True),
         ([AT_ONCE] * MAX_UNDONE + [CALM], False),
     ],
@@ -57,7 +57,7 @@ def test_a_fight_is_slowed_down() -> None:
     assert later.corrected == pytest.approx(on.corrected + 10 * PAUSE_SECONDS)
 
 
-def test_the_first_correction_and_one_of_pins_that_moved_unseen_say_nothing() -> None:
+def test_the_first_correction_and_one_of_an_unknown_move_do_not_count() -> None:
     assert Fight().after(1000.0, 1000.05) == Fight(1000.05)
     assert corrected([AT_ONCE] * 7).after(None, 2000.0) == Fight(2000.0, undone=7)
 
@@ -70,10 +70,10 @@ def test_the_first_correction_and_one_of_pins_that_moved_unseen_say_nothing() ->
         pytest.param(lambda chance, n: [chance.uniform(0, 0.3) for _ in range(n)], id="up to 0.3 s"),
     ],
 )
-def test_moves_that_are_no_answer_to_a_correction_are_no_fight(
+def test_moves_that_do_not_react_to_a_correction_are_no_fight(
     pauses: Callable[[random.Random, int], list[float]],
 ) -> None:
-    """As VDSM makes them, for a thousand VMs that start. A move before the correction is a part of the one before."""
+    """VDSM's moves when a thousand VMs start. A move before the correction counts as part of the previous one."""
     moves = itertools.accumulate(pauses(random.Random(1), 1000), initial=1000.0)
     fight, moved = Fight(999.0), None
     for at in moves:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The keeper in a world in which time passes only between events; with a real libvirt it is tested below e2e."""
+"""The keeper in a world in which time passes only between events; the e2e tests run it on a real libvirt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from largeguest.running import connection, fight, pins, report, schedule
 from .fake_libvirt import CONSTANTS, Domain, Vdsm, World, libvirtError
 
 RECONNECT_SECONDS = (0.2, 5.0)
-"""The first and the longest pause between two tries to reach libvirt, as largeguest.running.link has them."""
+"""The first and the longest pause between two attempts to reach libvirt, as largeguest.running.link has them."""
 
 WANTED = {"vcpu0": "0", "vcpu1": "0", "vcpu2": "1", "vcpu3": "1"}
 
@@ -64,7 +64,7 @@ def test_what_runs_already_is_pinned(world: World, keeper: ModuleType) -> None:
     assert world.connections[0].closed_by_us
 
 
-def test_only_what_stands_elsewhere_is_pinned(world: World, keeper: ModuleType) -> None:
+def test_only_what_has_moved_is_pinned(world: World, keeper: ModuleType) -> None:
     domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", pins={**WANTED, "vcpu2": "0-15", "iothread1": "3"})
     world.after(1, lambda: domain.move("iothread1", "0-15"))
     world.stop_after(2)
@@ -72,7 +72,7 @@ def test_only_what_stands_elsewhere_is_pinned(world: World, keeper: ModuleType) 
     assert [(who, cpus) for _, who, cpus in domain.calls] == [("vcpu2", "1"), ("emulator", "2"), ("iothread1", "3")]
 
 
-def test_a_burst_is_one_matter_and_its_own_pins_are_none(world: World, keeper: ModuleType) -> None:
+def test_a_burst_is_handled_once_and_its_own_pins_are_ignored(world: World, keeper: ModuleType) -> None:
     domain = vm(world, "0-63#1", vcpus=64)
     for vcpu in range(64):
         world.after(1 + vcpu / 500, lambda vcpu=vcpu: domain.move(f"vcpu{vcpu}", "0-15"))  # type: ignore[misc]
@@ -94,7 +94,7 @@ def test_a_burst_without_end_is_not_waited_for(world: World, keeper: ModuleType)
 
 
 @pytest.mark.parametrize("event", ["STARTED", "RESUMED"])
-def test_a_vm_that_comes(event: str, world: World, keeper: ModuleType) -> None:
+def test_a_vm_that_starts_or_resumes(event: str, world: World, keeper: ModuleType) -> None:
     domain = Domain(world, "db02", "0#3")
 
     def come() -> None:
@@ -129,18 +129,18 @@ def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pyte
     saved = vm(world, name="db03", job={"type": 2, "operation": CONSTANTS["VIR_DOMAIN_JOB_OPERATION_BACKUP"]})
 
     def arrive() -> None:
-        coming.status, coming.job = (CONSTANTS["VIR_DOMAIN_RUNNING"], 1), {"unsupported": 1}  # not wholly there
+        coming.status, coming.job = (CONSTANTS["VIR_DOMAIN_RUNNING"], 1), {"unsupported": 1}  # not fully arrived
         world.lifecycle("RESUMED", coming)
         world.after(0.1, lambda: setattr(coming, "job", {"type": 0}))
 
-    world.after(2, lambda: setattr(going, "job", {"type": 0}))  # it failed, of which there is no event
+    world.after(2, lambda: setattr(going, "job", {"type": 0}))  # it failed, which libvirt reports with no event
     world.after(3, arrive)
     world.stop_after(20)
     keeper.keep("qemu:///system")
     assert [domain.pins for domain in (going, coming, saved)] == [WANTED] * 3
     assert 1002 < going.calls[0][0] < 1002 + schedule.BUSY_SECONDS[1] + 1
     assert 1003 < coming.calls[0][0] < 1003.5  # soon, though libvirt was still busy with it
-    assert saved.calls[0][0] < 1000.2  # a backup is in nobody's way
+    assert saved.calls[0][0] < 1000.2  # a backup blocks nothing
     assert "warning" not in capfd.readouterr().err
 
 
@@ -148,7 +148,7 @@ def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pyte
 def test_a_boot_storm_is_no_fight(
     count: int, pause: float, world: World, keeper: ModuleType, four_nodes: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """VDSM moves the pins for each manual VM that starts; each time they are back within the usual pause."""
+    """VDSM moves the pins at each start of a manual VM; each time they are back within the usual pause."""
     vdsm = Vdsm(world, sysfs.from_sys(four_nodes))
     domain = vm(world)
 
@@ -169,7 +169,7 @@ def test_a_boot_storm_is_no_fight(
 
 
 def undo(world: World, domain: Domain, seconds: float) -> None:
-    """From now on something moves vCPU 0 away so many seconds after each pin that it gets."""
+    """From now on something moves vCPU 0 so many seconds after each of its pins."""
     pin = domain.pinVcpuFlags
 
     def pin_and_undo(vcpu: int, *more: Any) -> None:
@@ -198,11 +198,11 @@ def test_it_slows_down_in_a_fight(world: World, keeper: ModuleType, capfd: pytes
     soon, late = fight.MAX_UNDONE + 2, 100 / fight.PAUSE_SECONDS
     assert soon + late - 3 <= len(corrections) <= soon + late + 1
     assert domain.pins == WANTED
-    assert others == [WANTED]  # which is not held up
+    assert others == [WANTED]  # which is not delayed
     said = capfd.readouterr().err
     assert said.count("warning") == 1
     assert 'largeguest: warning: cputune: something moves the pins of VM "db01" again as soon as they are put' in said
-    # it looks no more often than it may act
+    # it checks no more often than it may correct
     assert domain.looked < len(corrections) + 10
 
 
@@ -250,7 +250,7 @@ def test_libvirt_ends_and_comes_back(
     def come_back() -> None:
         world.unreachable = False
         world.domains.remove(gone)
-        domain.pins["vcpu0"] = "0-15"  # while nobody could tell
+        domain.pins["vcpu0"] = "0-15"  # while there was no connection
 
     world.after(1, crash)
     world.after(1 + pause, come_back)
@@ -265,7 +265,7 @@ def test_libvirt_ends_and_comes_back(
     assert world.connections[0].callbacks == {}
 
 
-def test_it_is_tried_to_connect_ever_less_often_and_soon_when_it_is_lost_anew(world: World, keeper: ModuleType) -> None:
+def test_it_reconnects_less_and_less_often_and_soon_after_a_new_loss(world: World, keeper: ModuleType) -> None:
     world.unreachable = True
     world.after(100, lambda: setattr(world, "unreachable", False))
     world.after(200, world.crash)
@@ -277,7 +277,7 @@ def test_it_is_tried_to_connect_ever_less_often_and_soon_when_it_is_lost_anew(wo
     assert 1200 < second <= 1200 + RECONNECT_SECONDS[0] + 0.001
 
 
-def test_a_libvirt_that_closes_every_connection_is_asked_ever_less_often(world: World, keeper: ModuleType) -> None:
+def test_a_libvirt_that_closes_every_connection_is_tried_less_and_less_often(world: World, keeper: ModuleType) -> None:
     for step in range(600):
         world.after(step / 10, world.crash)
     world.stop_after(60)
@@ -295,7 +295,7 @@ def test_a_vm_that_was_gone_when_libvirt_came_back_is_forgotten(
     world.after(11, lambda: world.lifecycle("STARTED", bad))
     world.stop_after(15)
     keeper.keep("qemu:///system")
-    assert capfd.readouterr().err.count("CPU 99 is not online") == 2  # a new VM, so it is told anew
+    assert capfd.readouterr().err.count("CPU 99 is not online") == 2  # a new VM, so it is reported again
 
 
 @pytest.mark.parametrize("code", ["VIR_ERR_INTERNAL_ERROR", "VIR_ERR_OPERATION_TIMEOUT"])
@@ -305,7 +305,7 @@ def test_libvirt_ends_in_the_middle_of_the_work(
     domain = vm(world, broken=libvirtError("end of file while reading data", CONSTANTS[code]))
 
     def die() -> None:
-        world.connections[0].alive = False  # the keeper is told of it later
+        world.connections[0].alive = False  # this is reported to the keeper later
 
     def be_told() -> None:
         world.connections[0].on_close(world.connections[0], 0, None)  # type: ignore[misc]
@@ -334,7 +334,7 @@ def test_errors_of_libvirt(world: World, keeper: ModuleType, capfd: pytest.Captu
     assert later.looked < 10
 
 
-def test_a_second_trouble_is_told_too(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_second_trouble_is_reported_too(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     domain = vm(world)
     for start in (10, 5000):
         world.after(start, lambda: setattr(domain, "broken", libvirtError("trouble")))
@@ -347,7 +347,7 @@ def test_a_second_trouble_is_told_too(world: World, keeper: ModuleType, capfd: p
     assert domain.looked < 20  # ever less often while it lasts
 
 
-def test_a_pin_that_is_refused_keeps_no_other_from_being_made(world: World, keeper: ModuleType) -> None:
+def test_a_refused_pin_does_not_block_the_others(world: World, keeper: ModuleType) -> None:
     domain = vm(world, "0#0,1#1,emulator#2,iothread1#3", broken=libvirtError("Invalid argument", 38))
     domain.broken_pins = ("vcpu0", "emulator")
     world.stop_after(1)
@@ -355,7 +355,7 @@ def test_a_pin_that_is_refused_keeps_no_other_from_being_made(world: World, keep
     assert domain.pins == {"vcpu1": "1", "iothread1": "3"}
 
 
-def test_a_pin_that_is_always_refused_delays_no_other_and_is_told_once(
+def test_a_pin_that_is_always_refused_delays_no_other_and_is_reported_once(
     world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
     domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", broken=libvirtError("Invalid argument", 38))
@@ -395,7 +395,7 @@ def test_after_a_long_trouble_it_is_held_at_once(how: str, world: World, keeper:
     assert soon == [WANTED]
 
 
-def test_a_second_trouble_is_waited_for_as_the_first(world: World, keeper: ModuleType) -> None:
+def test_a_second_trouble_waits_like_the_first(world: World, keeper: ModuleType) -> None:
     domain = vm(world, broken=libvirtError("trouble"))
 
     def trouble() -> None:
@@ -412,7 +412,7 @@ def test_a_second_trouble_is_waited_for_as_the_first(world: World, keeper: Modul
     assert soon == [WANTED]
 
 
-def test_what_cannot_be_carried_out_is_told_anew_when_it_could_in_between(
+def test_what_cannot_be_applied_is_reported_again_if_it_could_in_between(
     world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
     domain = vm(world, "0#99")
@@ -428,7 +428,7 @@ def test_what_cannot_be_carried_out_is_told_anew_when_it_could_in_between(
     assert capfd.readouterr().err.count("CPU 99 is not online") == 2
 
 
-def test_of_pins_that_time_out_one_is_waited_for(world: World, keeper: ModuleType) -> None:
+def test_after_one_pin_has_timed_out_the_others_are_not_tried(world: World, keeper: ModuleType) -> None:
     timeout = libvirtError("cannot acquire state change lock", CONSTANTS["VIR_ERR_OPERATION_TIMEOUT"])
     domain = vm(world, broken=timeout)
     world.stop_after(1)
@@ -466,7 +466,7 @@ def test_a_vm_that_resumes_is_held_at_once_however_long_it_was_busy(world: World
     assert 1103 <= domain.calls[0][0] < 1103.1
 
 
-def test_a_vm_that_goes_off_in_the_middle_is_no_trouble(
+def test_a_vm_that_stops_in_the_middle_is_no_trouble(
     world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     domain = vm(world, broken=libvirtError("domain is not running", CONSTANTS["VIR_ERR_OPERATION_INVALID"]))
@@ -477,14 +477,14 @@ def test_a_vm_that_goes_off_in_the_middle_is_no_trouble(
         put_back(*arguments)
 
     monkeypatch.setattr(pins, "put_back", go_off)
-    world.after(10, lambda: domain.move("vcpu0", "0-15"))  # of one that is defined there is more to tell
+    world.after(10, lambda: domain.move("vcpu0", "0-15"))  # if it is defined, it can still have events
     world.stop_after(300)
     keeper.keep("qemu:///system")
     assert domain.looked == 1
     assert "warning" not in capfd.readouterr().err
 
 
-def test_a_defect_is_told_without_what_it_says(
+def test_a_defect_is_reported_without_its_message(
     world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     secret = "hidden-word"
@@ -563,7 +563,7 @@ def test_a_vm_that_owns_its_cpus(
     )
 
 
-def test_the_first_pins_of_a_vm_are_not_called_again(
+def test_the_first_pins_of_a_vm_are_not_reported_as_again(
     world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
     moved = vm(world)
@@ -609,7 +609,7 @@ def test_names_are_whole(
 def test_the_keeper_counts_the_cpus_that_vdsms_pool_leaves_out(
     policy: str, pool: str, world: World, keeper: ModuleType, four_nodes: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What VDSM lets no other VM run on is an exclusive VM's: also the thread sibling 1 of its CPU 0."""
+    """CPUs that VDSM keeps from other VMs are the exclusive VM's: also the thread sibling 1 of its CPU 0."""
     vdsm = Vdsm(world, sysfs.from_sys(four_nodes))
     held, free = vm(world, "0-3#1"), vm(world, "", name="db03")
     owner = Domain(world, "db02", policy=policy, pins={"vcpu0": "0"})
@@ -622,7 +622,7 @@ def test_the_keeper_counts_the_cpus_that_vdsms_pool_leaves_out(
     assert capfd.readouterr().err.count('VM "db01" is pinned to CPU 1, which VM "db02" has') == (policy != "dedicated")
 
 
-def test_of_a_vm_that_owns_its_cpus_is_told_each_time_it_comes(
+def test_a_vm_that_owns_its_cpus_is_reported_each_time_it_starts(
     world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
 ) -> None:
     vm(world)
@@ -735,7 +735,7 @@ def test_what_migrates_away_is_forgotten(world: World, keeper: ModuleType) -> No
     assert seen == [0]
 
 
-def test_a_hook_that_looks_for_a_keeper_does_not_keep_one_from_starting(
+def test_a_hook_that_checks_for_a_keeper_does_not_block_one_that_starts(
     world: World, keeper: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "run").mkdir()
@@ -760,7 +760,7 @@ def test_sasl_where_vdsm_has_a_password(
 
 
 @pytest.mark.usefixtures("keeper")
-def test_once_for_a_vm_that_has_arrived(world: World, four_nodes: str) -> None:
+def test_pins_are_put_back_once_for_a_vm_that_has_arrived(world: World, four_nodes: str) -> None:
     domain = vm(world)
     here = sysfs.from_sys(four_nodes)
     done, refused = pins.put_back_once("uuid-of-db01", here)

@@ -31,12 +31,12 @@ def test_a_burst_is_looked_at_once(events: list[float], due: float | None) -> No
     schedule = after(events)
     assert schedule.due == (None if due is None else pytest.approx(due))
     assert schedule.after_look().due is None
-    # a new burst begins anew
+    # a new burst starts over
     assert after([20.0], schedule.after_look()).due == pytest.approx(20.0 + QUIET_SECONDS)
 
 
 @pytest.mark.parametrize("seconds", [BUSY_SECONDS, TROUBLE_SECONDS])
-def test_what_is_in_the_way_is_waited_for_twice_as_long_each_time(seconds: tuple[float, float]) -> None:
+def test_each_failure_doubles_the_wait(seconds: tuple[float, float]) -> None:
     shortest, longest = seconds
     schedule, now, waits = Schedule(), 100.0, []
     for _ in range(10):
@@ -46,7 +46,7 @@ def test_what_is_in_the_way_is_waited_for_twice_as_long_each_time(seconds: tuple
         now = schedule.due
     assert waits[:3] == pytest.approx([shortest, 2 * shortest, 4 * shortest])
     assert waits[-1] == pytest.approx(longest)
-    # an event cuts through, and success begins anew
+    # an event ends the wait, and after a success it starts over
     assert after([now + 1], schedule).due == pytest.approx(now + 1 + QUIET_SECONDS)
     again = schedule.after_success().after_failure(seconds, now)
     assert again.due == pytest.approx(now + shortest)

@@ -17,13 +17,13 @@ LARGE = hosts.build(sockets=8, nodes_per_socket=8, cores_per_node=16, threads=2,
 
 
 def by_hand(host: Host, guest: Guest, **values: str) -> Layout:
-    """The guest on the host with properties typed by a person."""
+    """The guest on the host with properties written by hand."""
     wanted, problems = properties.parse(values)
     assert problems == ()
     return lay_out(host, place(wanted, guest, host), guest)
 
 
 def by_plan(host: Host, vcpus: int, memory: int) -> Layout:
-    """A guest with so much memory (KiB) on the host as the planner places it."""
+    """A guest with this much memory (KiB) on the host as the planner places it."""
     guest = Guest(max_vcpus=vcpus, memory=memory)
     return lay_out(host, plan(Request(guest), host).placement, guest)

@@ -36,7 +36,7 @@ PICTURES = {
 
 
 class Frame:
-    """What a box or a text takes of the picture, a text with a character as wide as common fonts' widest digits."""
+    """The area of a box or a text; a character is as wide as the widest digits of common fonts."""
 
     def __init__(self, item: Item) -> None:
         self.item = item

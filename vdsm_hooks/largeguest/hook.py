@@ -1,17 +1,17 @@
 #!/usr/bin/python3 -I
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The script of every hook point; its folder says of which.
+"""The script of every hook point; its folder names the hook point.
 
 before_vm_start                write the layout into the domain XML, or refuse
 before_vm_migrate_destination  refuse a VM whose layout this host cannot hold
 before_vm_dehibernate          the same for a VM that is resumed
 after_vm_migrate_destination   pin a VM that has arrived, where no keeper runs
-before_memory_hotplug          plug memory into the cell that has least
+before_memory_hotplug          plug memory into the cell that has the least
 
-VDSM runs it for every VM of the host. One without any of the properties must
-start even where the Python package is missing or broken, so the environment is
-looked at first. 2 refuses; after a migration there is nothing to refuse, and 1
-lets the other hooks run.
+VDSM runs it for every VM of the host. A VM without any of the properties must
+start even if the Python package is missing or broken, so the environment is
+checked first. Exit code 2 refuses; after a migration there is nothing to
+refuse, and 1 lets the other hooks run.
 """
 
 import os
