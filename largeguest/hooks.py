@@ -34,7 +34,7 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     The file is replaced atomically. That of a VM that is resumed is left alone.
     """
 
-    def rewritten(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+    def write_layout(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
         from .host import sysfs
         from .rewrite import RESUMED, rewrite
 
@@ -42,7 +42,7 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
             return document, RESUMED
         return rewrite(values, document, sysfs.from_sys(SYS), keeper_is_active() if "cputune" in values else None)
 
-    return _run(environ, PROPERTIES, rewritten)
+    return _run(environ, PROPERTIES, write_layout)
 
 
 def _is_resumed(uuid: str) -> bool:
@@ -56,12 +56,12 @@ def _is_resumed(uuid: str) -> bool:
 
 def before_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse, while the VM still runs at the source, what this host cannot hold; the file is only read."""
-    return _run(environ, PROPERTIES, _checked)
+    return _run(environ, PROPERTIES, _check)
 
 
 def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse to resume a VM whose layout this host cannot hold; the file is only read."""
-    return _run(environ, PROPERTIES, _checked)
+    return _run(environ, PROPERTIES, _check)
 
 
 def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
@@ -74,7 +74,7 @@ def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int
     try:
         return _put_back(environ.get("vmId", ""))
     except Exception as error:
-        _tell(describe(error))
+        _report(describe(error))
         return 1
 
 
@@ -83,11 +83,11 @@ def _put_back(uuid: str) -> int:
     from .wording import quote
 
     start = "start the keeper: systemctl enable --now vdsm-largeguest-keeper"
-    mend = f"the VM runs without its pins; {start}"
+    fix = f"the VM runs without its pins; {start}"
     try:
         import libvirt
     except ImportError:
-        _tell(str(Problem("cputune", "libvirt's Python binding is not installed", mend)))
+        _report(str(Problem("cputune", "libvirt's Python binding is not installed", fix)))
         return 1
     from .host import sysfs
     from .running import pins
@@ -95,14 +95,14 @@ def _put_back(uuid: str) -> int:
     try:
         _, not_pinned = pins.put_back_once(uuid, sysfs.from_sys(SYS))
     except Refused as refused:
-        _tell(str(refused))
+        _report(str(refused))
         return 1
     except libvirt.libvirtError as error:
-        _tell(str(Problem("cputune", f"libvirt could not pin the VM: {quote(str(error), 200)}", mend)))
+        _report(str(Problem("cputune", f"libvirt could not pin the VM: {quote(str(error), 200)}", fix)))
         return 1
     if not_pinned:
-        what, mend = f"libvirt: {pins.refused_text(not_pinned)}", f"the VM runs without these pins; {start}"
-        _tell(str(Problem("cputune", what, mend)))
+        what, fix = f"libvirt: {pins.refused_text(not_pinned)}", f"the VM runs without these pins; {start}"
+        _report(str(Problem("cputune", what, fix)))
         return 1
     return 0
 
@@ -130,16 +130,16 @@ def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
     The engine always names guest node 0.
     """
 
-    def retargeted(_: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
+    def plug(_: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
         from .rewrite import retarget
 
         running = _running(environ.get("vmId", ""))
         return device if running is None else retarget(device, running), ""
 
-    return _run(environ, ("guestnuma",), retargeted)
+    return _run(environ, ("guestnuma",), plug)
 
 
-def _checked(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+def _check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
     from .host import sysfs
     from .rewrite import check_on_host
 
@@ -183,9 +183,9 @@ def _run(
     try:
         return _run_on_file(environ.get("_hook_domxml", ""), lambda document: work(values, document))
     except ModuleNotFoundError as error:
-        _tell(f"largeguest: the Python module {error.name} is not installed: dnf install python3-{error.name}")
+        _report(f"largeguest: the Python module {error.name} is not installed: dnf install python3-{error.name}")
     except Exception as error:
-        _tell(describe(error))
+        _report(describe(error))
     return 2
 
 
@@ -200,10 +200,10 @@ def _run_on_file(path: str, work: Callable[[bytes], tuple[bytes, str]]) -> int:
         if new != old:
             _replace(path, new)
     except Refused as refused:
-        _tell(str(refused))
+        _report(str(refused))
         return 2
     if line:
-        _tell(line)
+        _report(line)
     return 0
 
 
@@ -262,7 +262,7 @@ def describe(error: BaseException) -> str:
     return f"largeguest: unexpected error, please report it:\n{frames}{type(error).__name__}"
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     """Write a line to stderr, unbuffered; a closed stderr is not an error."""
     try:
         os.write(2, text.encode("ascii", "backslashreplace") + b"\n")

@@ -48,7 +48,7 @@ FOUR_NODES = build()
 def save(host: Host, root: Path) -> str:
     """Write the tree that the kernel of `host` would show in /sys below `root`/sys; gives its path.
 
-    Free memory is spread over all that counts as free, so that a reader who forgets a part of it is found out.
+    Free memory is spread over all fields that count as free, so that code which misses one of them fails.
     """
     system = root / "sys/devices/system"
     _write(system / "cpu/online", str(host.online))

@@ -82,7 +82,7 @@ NO_KEEPER = (
 
 
 @pytest.mark.parametrize(
-    ("policy", "keeper", "told"),
+    ("policy", "keeper", "message"),
     [
         (b"none", True, "; the keeper holds the pins"),
         (b"none", False, NO_KEEPER),
@@ -92,7 +92,7 @@ NO_KEEPER = (
     ],
 )
 def test_what_holds_the_pins(
-    run_hook: Hook, domxml: Path, tmp_path: Path, policy: bytes | None, keeper: bool, told: str
+    run_hook: Hook, domxml: Path, tmp_path: Path, policy: bytes | None, keeper: bool, message: str
 ) -> None:
     element = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
     assert element in PLAIN
@@ -102,7 +102,7 @@ def test_what_holds_the_pins(
         if keeper:
             fcntl.flock(lock, fcntl.LOCK_EX)
         result = run_hook(domxml, {"cputune": "0#0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
-        assert (result.returncode, result.stderr) == (0, f"largeguest: cputune: 1 vCPU pinned{told}\n")
+        assert (result.returncode, result.stderr) == (0, f"largeguest: cputune: 1 vCPU pinned{message}\n")
         # no pins, no keeper needed
         domxml.write_bytes(PLAIN)
         assert "keeper" not in run_hook(domxml, {"numatune": "0"}).stderr
@@ -117,14 +117,14 @@ world.domains.append(domain)
 sys.modules["libvirt"] = world.module()
 domain.UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"
 import atexit
-atexit.register(lambda: print(domain.calls and [(who, cpus) for _, who, cpus in domain.calls]))
+atexit.register(lambda: print(domain.calls and [(thread, cpus) for _, thread, cpus in domain.calls]))
 {more}
 """
 NOT_PINNED = "the VM runs without its pins; start the keeper: systemctl enable --now vdsm-largeguest-keeper"
 
 
 @pytest.mark.parametrize(
-    ("cputune", "more", "code", "calls", "told"),
+    ("cputune", "more", "code", "calls", "message"),
     [
         ("0#node1,1#3", "", 0, "[('vcpu0', '4,5,6,7'), ('vcpu1', '3')]", ""),
         ("0#node9", "", 1, "[]", "cputune: node9 is not on this host, which has nodes 0-3: name CPUs that exist"),
@@ -152,13 +152,13 @@ NOT_PINNED = "the VM runs without its pins; start the keeper: systemctl enable -
     ],
 )
 def test_a_vm_that_has_arrived_is_pinned(
-    run_hook: Hook, domxml: Path, four_nodes: str, cputune: str, more: str, code: int, calls: str, told: str
+    run_hook: Hook, domxml: Path, four_nodes: str, cputune: str, more: str, code: int, calls: str, message: str
 ) -> None:
     fake = FAKE_TO_PIN.format(cputune=cputune, more=more)
     prepare = f"exec({fake!r}); "
     prepare += f"hooks.SYS = {four_nodes!r}; "
     result = run_hook(domxml, {"cputune": cputune}, prepare, "after_vm_migrate_destination")
-    assert (result.returncode, result.stderr) == (code, f"largeguest: {told}\n" if told else "")
+    assert (result.returncode, result.stderr) == (code, f"largeguest: {message}\n" if message else "")
     assert result.stdout.strip() == calls
 
 
@@ -322,7 +322,7 @@ CANNOT = 'cannot read the file "{}": {}: let VDSM run the hook'
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "message"),
     [
         ({"_hook_domxml": "/nowhere/domxml"}, CANNOT.format("/nowhere/domxml", "No such file or directory")),
         ({"_hook_domxml": ""}, "is not set: let VDSM run the hook"),
@@ -331,9 +331,9 @@ CANNOT = 'cannot read the file "{}": {}: let VDSM run the hook'
         ({"_hook_domxml": "/caf\u00e9"}, CANNOT.format("/caf\\xe9", "No such file or directory")),
     ],
 )
-def test_no_file(run_hook: Hook, domxml: Path, environ: dict[str, str], told: str) -> None:
+def test_no_file(run_hook: Hook, domxml: Path, environ: dict[str, str], message: str) -> None:
     result = run_hook(domxml, {"cputune": "0#0", "LC_ALL": "C.UTF-8", **environ})
-    assert (result.returncode, result.stderr) == (2, f"largeguest: _hook_domxml: {told}\n")
+    assert (result.returncode, result.stderr) == (2, f"largeguest: _hook_domxml: {message}\n")
 
 
 def test_too_many_open_files(run_hook: Hook, domxml: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(run_hook: Hook,
 def test_an_unexpected_error_is_a_traceback_without_the_xml(run_hook: Hook, domxml: Path) -> None:
     broken = (
         "from largeguest import rewrite; "
-        "rewrite.place = lambda wanted, guest, host: int(open(__import__('os').environ['_hook_domxml']).read()); "
+        "rewrite.place = lambda request, guest, host: int(open(__import__('os').environ['_hook_domxml']).read()); "
     )
     result = run_hook(domxml, {"cputune": "0#0"}, first=broken)
     assert result.returncode == 2
@@ -500,7 +500,7 @@ NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs tha
 @pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])
 @pytest.mark.parametrize("policy", ["none", "manual", None, "dedicated"])
 @pytest.mark.parametrize(
-    ("cputune", "told"),
+    ("cputune", "message"),
     [
         ("0#node9", NODE_9),
         ("emulator#node9", NODE_9),
@@ -511,7 +511,7 @@ NODE_9 = "cputune: node9 is not on this host, which has nodes 0-3: name CPUs tha
     ],
 )
 def test_a_host_takes_over_only_what_the_keeper_will_apply(
-    run_hook: Hook, domxml: Path, point: str, policy: str | None, cputune: str, told: str | None
+    run_hook: Hook, domxml: Path, point: str, policy: str | None, cputune: str, message: str | None
 ) -> None:
     element = b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>"
     assert element in RAN
@@ -523,10 +523,10 @@ def test_a_host_takes_over_only_what_the_keeper_will_apply(
     if policy == "dedicated":  # under which the engine sets the layout, and the keeper does nothing
         assert (result.returncode, result.stderr) == (0, FITS)
         return
-    assert (result.returncode, result.stderr) == ((0, FITS) if told is None else (2, f"largeguest: {told}\n"))
+    assert (result.returncode, result.stderr) == ((0, FITS) if message is None else (2, f"largeguest: {message}\n"))
     kept = pins.read(ran, hosts.FOUR_NODES)
-    assert (kept.target is None) == bool(told)
-    assert [str(problem) for problem in kept.problems] == ([] if told is None else [f"largeguest: {told}"])
+    assert (kept.target is None) == bool(message)
+    assert [str(problem) for problem in kept.problems] == ([] if message is None else [f"largeguest: {message}"])
 
 
 @pytest.mark.parametrize(("policy", "code"), [(b"none", 2), (b"dedicated", 0), (b"isolate-threads", 0)])
@@ -554,11 +554,11 @@ def test_under_manual_the_pins_of_vcpus_travel(run_hook: Hook, domxml: Path, pol
     domxml.write_bytes(pinned.replace(b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", policy))
     result = run_hook(domxml, {"cputune": "0#=node1"}, point="before_vm_migrate_destination")
     assert result.returncode == code
-    for told in (
+    for message in (
         "cputune: CPU 16 is not online on this host, which has 0-15, but vcpu0 is pinned there until the VM runs here",
         "domain XML: CPU 17 is not online on this host, which has 0-15, but vcpu3 is pinned there by the engine",
     ):
-        assert (told in result.stderr) == (code == 2)
+        assert (message in result.stderr) == (code == 2)
 
 
 def test_a_warning_is_not_reported_where_vdsm_shows_it_as_an_error(run_hook: Hook, domxml: Path) -> None:

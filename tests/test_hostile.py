@@ -85,13 +85,13 @@ DOCUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("document", "told"), DOCUMENTS, ids=lambda value: repr(value)[:50])
-def test_documents(hook: Measured, tmp_path: Path, document: bytes, told: str | None) -> None:
+@pytest.mark.parametrize(("document", "message"), DOCUMENTS, ids=lambda value: repr(value)[:50])
+def test_documents(hook: Measured, tmp_path: Path, document: bytes, message: str | None) -> None:
     path = tmp_path / "domxml"
     path.write_bytes(document)
     code, mebibytes, said = hook(path, numatune="0")
     assert code == 2
-    assert said.startswith(f"largeguest: domain XML: {told or ''}")
+    assert said.startswith(f"largeguest: domain XML: {message or ''}")
     assert (said.count("\n"), said.isascii(), "unexpected error" in said) == (1, True, False)
     assert path.read_bytes() == document
     assert mebibytes < 100

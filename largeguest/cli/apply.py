@@ -32,11 +32,11 @@ def add(commands: Commands) -> None:
     command.set_defaults(run=_run)
 
 
-def _run(typed: argparse.Namespace) -> int:
-    document = files.document(typed.domain)
-    new, line = rewrite.rewrite(options.values(typed), document, files.host(typed.host))
-    if typed.diff:
-        _print_diff(typed.domain, document, new)
+def _run(arguments: argparse.Namespace) -> int:
+    document = files.document(arguments.domain)
+    new, line = rewrite.rewrite(options.values(arguments), document, files.host(arguments.host))
+    if arguments.diff:
+        _print_diff(arguments.domain, document, new)
     else:
         sys.stdout.buffer.write(new)
     print(line, file=sys.stderr)

@@ -42,14 +42,14 @@ def add(commands: Commands) -> None:
     check.set_defaults(run=_run)
 
 
-def _run(typed: argparse.Namespace) -> int:
-    request, found = properties.parse(options.values(typed))
-    host = files.needed_host(typed) if typed.svg is not None else files.host(typed.host)
-    if typed.domain is None:
+def _run(arguments: argparse.Namespace) -> int:
+    request, found = properties.parse(options.values(arguments))
+    host = files.require_host(arguments) if arguments.svg is not None else files.host(arguments.host)
+    if arguments.domain is None:
         guest = _guest_that_fits(request, None if host is None else host.arch)
         drawn, shares = replace(guest, plugged=None), _shares(request)
     else:
-        drawn = guest = files.guest(typed.domain, found)
+        drawn = guest = files.guest(arguments.domain, found)
         shares = []
     placement = None
     try:
@@ -61,11 +61,11 @@ def _run(typed: argparse.Namespace) -> int:
         print(problem)
     fatal = sum(not problem.warning for problem in found)
     print(f"{plural(fatal, 'error')}, {plural(len(found) - fatal, 'warning')}")
-    if typed.svg is not None and host is not None:
+    if arguments.svg is not None and host is not None:
         if fatal:
             print("largeguest: no picture written: the layout is refused", file=sys.stderr)
         else:
-            files.draw(typed.svg, layout.lay_out(host, placement, drawn, shares))
+            files.draw(arguments.svg, layout.lay_out(host, placement, drawn, shares))
     return 1 if fatal else 0
 
 
@@ -73,7 +73,7 @@ def _guest_that_fits(request: Properties, arch: str | None) -> Guest:
     """The smallest VM on which no checks fail but those of the properties themselves."""
     cells = () if request.guestnuma is None else request.guestnuma.cells
     pins = () if request.cputune is None else request.cputune.pins
-    last = [pin.who.last for pin in pins if isinstance(pin.who, Vcpus)] + [cell.vcpus.last for cell in cells]
+    last = [pin.threads.last for pin in pins if isinstance(pin.threads, Vcpus)] + [cell.vcpus.last for cell in cells]
     guest = Guest(
         max_vcpus=max(last, default=0) + 1,
         memory=sum(cell.memory or 0 for cell in cells),

@@ -36,6 +36,6 @@ def _level(text: str) -> str:
     return text
 
 
-def _run(typed: argparse.Namespace) -> int:
-    print(expressions.command(typed.cver))
+def _run(arguments: argparse.Namespace) -> int:
+    print(expressions.command(arguments.cver))
     return 0

@@ -48,7 +48,7 @@ def host(option: str) -> Host | None:
     return sysfs.from_sys(inside if os.path.isdir(inside) else option)
 
 
-def needed_host(options: argparse.Namespace) -> Host:
+def require_host(options: argparse.Namespace) -> Host:
     """The host that --host names, where there must be one. Raises Refused."""
     found = host(options.host)
     if found is None:

@@ -29,9 +29,9 @@ def add(commands: Commands) -> None:
     topology.set_defaults(run=_run)
 
 
-def _run(typed: argparse.Namespace) -> int:
-    host = files.needed_host(typed)
-    if typed.svg is not None:
-        files.draw(typed.svg, layout.lay_out(host))
-    print(json.host_json(host) if typed.json else table.host_table(host))
+def _run(arguments: argparse.Namespace) -> int:
+    host = files.require_host(arguments)
+    if arguments.svg is not None:
+        files.draw(arguments.svg, layout.lay_out(host))
+    print(json.host_json(host) if arguments.json else table.host_table(host))
     return 0

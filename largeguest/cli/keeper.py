@@ -30,12 +30,12 @@ def add(commands: Commands) -> None:
     keeper.set_defaults(run=_run)
 
 
-def _run(typed: argparse.Namespace) -> int:
-    if not connection.is_local(typed.connect):
-        uri = quote(typed.connect, 200)
+def _run(arguments: argparse.Namespace) -> int:
+    if not connection.is_local(arguments.connect):
+        uri = quote(arguments.connect, 200)
         fix = f"write {connection.SYSTEM}, and run a keeper on each host"
         raise files.unusable(f"{uri} is not this host's libvirt", fix)
     import_libvirt()
     from ..running import keeper
 
-    return keeper.keep(typed.connect)
+    return keeper.keep(arguments.connect)

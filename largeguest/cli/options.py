@@ -97,5 +97,5 @@ def cpus(text: str) -> CpuList:
 
 
 def values(options: argparse.Namespace) -> dict[str, str]:
-    """The properties as typed."""
+    """The texts of the properties."""
     return {name: getattr(options, name) for name in PROPERTIES}

@@ -42,17 +42,17 @@ def add(commands: Commands) -> None:
     pins.set_defaults(run=_run)
 
 
-def _run(typed: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     libvirt = import_libvirt()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a VM's name may have any character
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just exited
     try:
-        with contextlib.closing(connection.open_read_only(typed.connect)) as opened:
-            here = _topology(opened, typed.connect)
-            named, others = _running(opened, libvirt, typed.vm)
+        with contextlib.closing(connection.open_read_only(arguments.connect)) as opened:
+            here = _topology(opened, arguments.connect)
+            named, others = _running(opened, libvirt, arguments.vm)
             found = [running.read_domain(domain, here) for domain in named]
-            beside = [running.read_domain(domain, here) for domain in others]
+            neighbours = [running.read_domain(domain, here) for domain in others]
     except libvirt.libvirtError as error:
         raise files.unusable(f"libvirt: {quote(str(error), 200)}") from None
     finally:
@@ -60,7 +60,7 @@ def _run(typed: argparse.Namespace) -> int:
     vms = [vm for vm in found if isinstance(vm, running.Running)]
     unread = [vm for vm in found if isinstance(vm, running.Unread)]
     problems = [f"{quote_name(vm.name)}: {problem}" for vm in vms for problem in vm.problems]
-    problems += map(str, _check_shared(vms, [vm for vm in beside if isinstance(vm, running.Running)]))
+    problems += map(str, _check_shared(vms, [vm for vm in neighbours if isinstance(vm, running.Running)]))
     for line in (table.pins_table(vms), *problems, *(f"{quote_name(vm.name)}: {vm.why}" for vm in unread)):
         print(line)
     unknown = any(not vm.has_stopped for vm in unread)

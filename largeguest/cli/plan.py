@@ -84,43 +84,43 @@ def _add_vm(plan: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(typed: argparse.Namespace) -> int:
-    guest, pci = _guest_to_plan_for(typed)
-    host = files.needed_host(typed)
+def _run(arguments: argparse.Namespace) -> int:
+    guest, pci = _guest_to_plan_for(arguments)
+    host = files.require_host(arguments)
     guest = replace(guest, arch=guest.arch or host.arch)
     plan = planner.plan(
         planner.Request(
             guest=guest,
-            threads=typed.threads,
-            nodes=typed.nodes,
-            spread=typed.spread,
-            mode=typed.mode,
-            reserve=typed.reserve,
-            exclude=typed.exclude,
+            threads=arguments.threads,
+            nodes=arguments.nodes,
+            spread=arguments.spread,
+            mode=arguments.mode,
+            reserve=arguments.reserve,
+            exclude=arguments.exclude,
             pci=pci,
         ),
         host,
     )
     picture = layout.lay_out(host, plan.placement, guest)
-    if typed.svg is not None:
-        files.draw(typed.svg, picture)
-    print(json.plan_json(plan, host) if typed.json else table.plan_text(plan, picture, _in_colour()))
+    if arguments.svg is not None:
+        files.draw(arguments.svg, picture)
+    print(json.plan_json(plan, host) if arguments.json else table.plan_text(plan, picture, _in_colour()))
     return 0
 
 
-def _guest_to_plan_for(typed: argparse.Namespace) -> tuple[Guest, tuple[str, ...]]:
+def _guest_to_plan_for(arguments: argparse.Namespace) -> tuple[Guest, tuple[str, ...]]:
     """The VM, and the PCI devices that are passed through to it."""
-    if typed.domain is not None:
+    if arguments.domain is not None:
         for name in ("vcpus", "memory", "hugepages"):
-            if getattr(typed, name) is not None:
-                typed.parser.error(f"--{name} cannot be combined with --domain, which sets it")
-        tree = parse.domain(files.document(typed.domain))
+            if getattr(arguments, name) is not None:
+                arguments.parser.error(f"--{name} cannot be combined with --domain, which sets it")
+        tree = parse.domain(files.document(arguments.domain))
         return read.guest(tree), tuple(read.pci_devices(tree))
     for name in ("vcpus", "memory"):
-        if getattr(typed, name) is None:
-            typed.parser.error(f"write --{name}, or --domain")
-    pages = () if typed.hugepages is None else (HugePage(typed.hugepages, None),)
-    return Guest(max_vcpus=typed.vcpus, memory=typed.memory, pages=pages), ()
+        if getattr(arguments, name) is None:
+            arguments.parser.error(f"write --{name}, or --domain")
+    pages = () if arguments.hugepages is None else (HugePage(arguments.hugepages, None),)
+    return Guest(max_vcpus=arguments.vcpus, memory=arguments.memory, pages=pages), ()
 
 
 def _in_colour() -> bool:

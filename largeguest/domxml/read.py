@@ -75,8 +75,8 @@ def pci_devices(tree: etree._ElementTree) -> list[str]:
     """The host's PCI devices that are passed through to the VM, as `0000:3b:00.0`; raises Refused."""
     found = []
     root = tree.getroot()
-    passed = [*root.iterfind("devices/hostdev[@type='pci']"), *root.iterfind("devices/interface[@type='hostdev']")]
-    for address in [address for device in passed for address in device.iterfind("source/address")]:
+    devices = [*root.iterfind("devices/hostdev[@type='pci']"), *root.iterfind("devices/interface[@type='hostdev']")]
+    for address in [address for device in devices for address in device.iterfind("source/address")]:
         numbers = [_hexadecimal(address, name) for name in ("domain", "bus", "slot", "function")]
         found.append("{:04x}:{:02x}:{:02x}.{:x}".format(*numbers))
     return found

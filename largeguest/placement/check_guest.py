@@ -66,19 +66,19 @@ def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
 
 def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     """What is wrong with the pins on this VM, which libvirt would drop, or apply in part."""
-    sets = [CpuSet.span(pin.who.first, pin.who.last) for pin in cputune.pins if isinstance(pin.who, Vcpus)]
+    sets = [CpuSet.span(pin.threads.first, pin.threads.last) for pin in cputune.pins if isinstance(pin.threads, Vcpus)]
     vcpus = CpuSet.union(sets)
     yield from _check_vcpus_exist("cputune", vcpus, guest, _remove_pins(vcpus - guest.all_vcpus))
     twice = _named_twice(sets)
     if twice:
         yield Problem("cputune", f"{ids_are('vCPU', twice)} pinned more than once", "write one pin for each vCPU")
-    iothreads = [CpuSet([pin.who.number]) for pin in cputune.pins if isinstance(pin.who, Iothread)]
+    iothreads = [CpuSet([pin.threads.number]) for pin in cputune.pins if isinstance(pin.threads, Iothread)]
     unknown = CpuSet.union(iothreads) - guest.iothreads
     if unknown:
         has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
         what = f"{name_ids('iothread', unknown)} {verb(unknown)} not exist, the VM has {has}"
         yield Problem("cputune", what, _remove_pins(unknown))
-    others = [str(Emulator())] * (sum(isinstance(pin.who, Emulator) for pin in cputune.pins) > 1)
+    others = [str(Emulator())] * (sum(isinstance(pin.threads, Emulator) for pin in cputune.pins) > 1)
     others += [str(Iothread(number)) for number in _named_twice(iothreads)]
     for other in others:
         yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
@@ -112,9 +112,9 @@ def _check_cells_in_policy(cells: Iterable[Cell], policy: Policy) -> Iterator[Pr
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
     """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` is missing."""
-    of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.who, Vcpus)]
-    behind_a_comma = [item.what for items in of_vcpus for item in items[1:] if not item.out]
-    numbers = CpuSet(what.first for what in behind_a_comma if isinstance(what, Span) and what.first == what.last)
+    of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.threads, Vcpus)]
+    after_a_comma = [item.what for items in of_vcpus for item in items[1:] if not item.out]
+    numbers = CpuSet(what.first for what in after_a_comma if isinstance(what, Span) and what.first == what.last)
     doubtful = numbers & (guest.all_vcpus - pinned)
     if doubtful:
         taken = verb(doubtful, "is taken as a host CPU", "are taken as host CPUs")

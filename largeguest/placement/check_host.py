@@ -43,7 +43,7 @@ def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, ho
     named = set() if cputune is None else set(_names(cputune))
     engines = dict(travel.without(named).by_name())
     resolved = dict(held.by_name())
-    ours = {who: cpus for who, cpus in travel.by_name() if who in named and resolved.get(who) != cpus}
+    ours = {thread: cpus for thread, cpus in travel.by_name() if thread in named and resolved.get(thread) != cpus}
     for subject, pins, until, fix in (
         ("cputune", ours, "until the VM runs here", "choose another host, or shut the VM down and start it here"),
         (DOMAIN_XML, engines, "by the engine", "choose another host, or change the VM's CPU pinning in the engine"),
@@ -59,10 +59,10 @@ def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, ho
 def _names(cputune: Cputune) -> Iterator[str]:
     """The threads that it pins, by libvirt's names."""
     for pin in cputune.pins:
-        if isinstance(pin.who, Vcpus):
-            yield from (f"vcpu{vcpu}" for vcpu in range(pin.who.first, pin.who.last + 1))
+        if isinstance(pin.threads, Vcpus):
+            yield from (f"vcpu{vcpu}" for vcpu in range(pin.threads.first, pin.threads.last + 1))
         else:
-            yield str(pin.who)
+            yield str(pin.threads)
 
 
 def _check_policy(policy: Policy, host: Host) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ def walk(cpus: CpuList, host: Host | None) -> list[Step]:
 
     Raises NotThereError for a place that the host does not have, and if a host is needed but none is given.
     """
-    found = _needed(host, cpus).online if cpus.all_but else CpuSet()
+    found = _require(host, cpus).online if cpus.all_but else CpuSet()
     steps = []
     for item in cpus.items:
         place = _cpus_of(item.what, host)
@@ -55,12 +55,12 @@ def in_order(cpus: CpuList, host: Host | None) -> Iterator[int]:
         parts.append((step.item, own))
         left -= own
     if left:
-        yield from (cpu for cpu in _needed(host, cpus).by_core(steps[0].before) if cpu in left)
+        yield from (cpu for cpu in _require(host, cpus).by_core(steps[0].before) if cpu in left)
     for item, own in reversed(parts):
         if isinstance(item.what, Span):
             yield from own
         elif own:
-            yield from (cpu for cpu in _needed(host, item.what).by_core(_cpus_of(item.what, host)) if cpu in own)
+            yield from (cpu for cpu in _require(host, item.what).by_core(_cpus_of(item.what, host)) if cpu in own)
 
 
 def idle(cpus: CpuList, host: Host | None) -> list[Item]:
@@ -72,8 +72,8 @@ def _cpus_of(what: Span | NodePlace | SocketPlace, host: Host | None) -> CpuSet:
     if isinstance(what, Span):
         return CpuSet.span(what.first, what.last)
     if isinstance(what, NodePlace):
-        return _cpus_of_node(what, _needed(host, what))
-    return _cpus_of_socket(what, _needed(host, what))
+        return _cpus_of_node(what, _require(host, what))
+    return _cpus_of_socket(what, _require(host, what))
 
 
 def _cpus_of_node(place: NodePlace, host: Host) -> CpuSet:
@@ -98,7 +98,7 @@ def _cpus_of_socket(place: SocketPlace, host: Host) -> CpuSet:
     return found
 
 
-def _needed(host: Host | None, what: object) -> Host:
+def _require(host: Host | None, what: object) -> Host:
     if host is None:
         raise NotThereError(f"{what} must be looked up on a host, but none is given")
     return host

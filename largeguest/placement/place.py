@@ -133,10 +133,10 @@ class _Pinning:
         if any(item.out for item in pin.cpus.items):
             self._warn_of_idle(pin)
         sets: Iterable[CpuSet] = self._one_each(pin) if pin.each else itertools.repeat(self._floating(pin))
-        if isinstance(pin.who, Vcpus):
-            self._add_vcpus(CpuSet.span(pin.who.first, pin.who.last), sets)
-        elif isinstance(pin.who, Iothread):
-            self._iothreads.update(zip([pin.who.number], sets))
+        if isinstance(pin.threads, Vcpus):
+            self._add_vcpus(CpuSet.span(pin.threads.first, pin.threads.last), sets)
+        elif isinstance(pin.threads, Iothread):
+            self._iothreads.update(zip([pin.threads.number], sets))
         else:
             self._emulator = next(iter(sets), None)
 
@@ -221,15 +221,15 @@ def _resolve_cells(
     nodes = [cell.nodes for cell in guestnuma.cells]
     mode = DEFAULT_MODE if numatune is None else numatune.mode
     distances = _distances(nodes, host)
-    mem_access = _agreed(cell.mem_access for cell in guest.cells)
-    discard = _agreed(cell.discard for cell in guest.cells)
+    mem_access = _common(cell.mem_access for cell in guest.cells)
+    discard = _common(cell.discard for cell in guest.cells)
     return tuple(
-        Cell(own, amount, behind, mode, between, mem_access, discard)
-        for own, amount, behind, between in zip(vcpus, memory, nodes, distances)
+        Cell(own, amount, backing, mode, between, mem_access, discard)
+        for own, amount, backing, between in zip(vcpus, memory, nodes, distances)
     )
 
 
-def _agreed(values: Iterable[str | None]) -> str | None:
+def _common(values: Iterable[str | None]) -> str | None:
     """The only value, None aside; None if there is none or more than one."""
     stated = {value for value in values if value is not None}
     return stated.pop() if len(stated) == 1 else None

@@ -51,7 +51,7 @@ def nearest(
     if not _may_hold(nodes.values(), size, units, memory):
         return None
     sets = _Sets(nodes, size, units, memory, distance, fits)
-    best = _best(sets, _improved(sets, _guesses(sets)))
+    best = _best(sets, _improve(sets, _guesses(sets)))
     return None if best is None else tuple(sets.nodes[place] for place in sorted(best))
 
 
@@ -112,8 +112,8 @@ class _Sets:
 def _guesses(sets: _Sets) -> Iterator[list[int]]:
     """Sets that may be good: grown from single nodes by adding the nearest, and those with the most room."""
     for start in sets.places[:: -(-len(sets.places) // _MAX_STARTS)]:
-        yield _grown(sets, [start])
-    yield _grown(sets, [place for place in sets.places if sets.rooms[place].devices])
+        yield _grow(sets, [start])
+    yield _grow(sets, [place for place in sets.places if sets.rooms[place].devices])
     for share in range(9):
         yield _largest(sets, share / 8)
 
@@ -128,7 +128,7 @@ def _largest(sets: _Sets, share: float) -> list[int]:
     return sorted(sets.places, key=largest_first)[: sets.size]
 
 
-def _grown(sets: _Sets, start: list[int]) -> list[int]:
+def _grow(sets: _Sets, start: list[int]) -> list[int]:
     """Those of `start` with the most devices, then repeatedly the nearest to all so far."""
     members = sorted(start, key=lambda place: -sets.rooms[place].devices)[: sets.size]
     distances = sets.distances_to(members)
@@ -140,14 +140,14 @@ def _grown(sets: _Sets, start: list[int]) -> list[int]:
     return members
 
 
-def _improved(sets: _Sets, guesses: Iterable[list[int]]) -> set[int]:
+def _improve(sets: _Sets, guesses: Iterable[list[int]]) -> set[int]:
     """The best set that swapping one node for another leads to, from the best of the guesses."""
     distinct = {frozenset(guess) for guess in guesses}
     promising = sorted(distinct, key=lambda guess: (sets.cost(guess), sorted(guess)))[:_MAX_POLISHED]
-    return min((_polished(sets, guess) for guess in promising), key=sets.cost)
+    return min((_polish(sets, guess) for guess in promising), key=sets.cost)
 
 
-def _polished(sets: _Sets, guess: frozenset[int]) -> set[int]:
+def _polish(sets: _Sets, guess: frozenset[int]) -> set[int]:
     members = set(guess)
     cost = sets.cost(members)
     while True:

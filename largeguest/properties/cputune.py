@@ -18,11 +18,11 @@ from . import cpulist
 from .cpulist import CpuList
 from .shape import Shape, second_sign
 
-_WHO = rf"(?:{RANGE}|emulator *|iothread *{NUMBER} *)"
+_THREADS = rf"(?:{RANGE}|emulator *|iothread *{NUMBER} *)"
 
 SHAPE = Shape(
-    first=rf" *{_WHO}# *(?:= *)?{cpulist.ITEM}",
-    further=rf" *(?:{_WHO}# *(?:= *)?)?{cpulist.ITEM}",
+    first=rf" *{_THREADS}# *(?:= *)?{cpulist.ITEM}",
+    further=rf" *(?:{_THREADS}# *(?:= *)?)?{cpulist.ITEM}",
 )
 
 
@@ -55,17 +55,17 @@ class Iothread(Record):
 class Pin(Record):
     """Threads and their CPUs: each may run on all of the CPUs or, with `each`, gets one of its own, in order."""
 
-    who: Vcpus | Emulator | Iothread
+    threads: Vcpus | Emulator | Iothread
     cpus: CpuList
     each: bool = False
 
     def __str__(self) -> str:
-        return f"{self.who}#{'=' if self.each else ''}{self.cpus}"
+        return f"{self.threads}#{'=' if self.each else ''}{self.cpus}"
 
     @property
     def count(self) -> int:
         """How many threads are pinned."""
-        return self.who.last - self.who.first + 1 if isinstance(self.who, Vcpus) else 1
+        return self.threads.last - self.threads.first + 1 if isinstance(self.threads, Vcpus) else 1
 
 
 class Cputune(Record):
@@ -86,14 +86,14 @@ def parse(text: str) -> Cputune:
 
 
 def _parse_pin(text: str, start: int, sign: int, end: int) -> Pin:
-    who = _parse_who(text, start, sign)
+    threads = _parse_threads(text, start, sign)
     begin, _ = cpuset.strip(text, sign + 1, end)
     if text[begin] == "=":
-        return Pin(who, cpulist.parse(text, begin + 1, end), each=True)
-    return Pin(who, cpulist.parse(text, sign + 1, end))
+        return Pin(threads, cpulist.parse(text, begin + 1, end), each=True)
+    return Pin(threads, cpulist.parse(text, sign + 1, end))
 
 
-def _parse_who(text: str, start: int, end: int) -> Vcpus | Emulator | Iothread:
+def _parse_threads(text: str, start: int, end: int) -> Vcpus | Emulator | Iothread:
     word = text[start:end].strip(" ")
     if word == "emulator":
         return Emulator()
@@ -110,7 +110,7 @@ def _explain(text: str, start: int, end: int) -> ParseError:
         return cpulist.not_an_item(text, start, end)
     if "#" in text[sign + 1 : end]:
         return second_sign(text, start, end)
-    if re.fullmatch(f" *{_WHO}", text[start:sign]):
+    if re.fullmatch(f" *{_THREADS}", text[start:sign]):
         begin, stop = cpuset.strip(text, sign + 1, end)
         return cpulist.not_an_item(text, begin + text[begin:stop].startswith("="), end)
     fix = "write a number, a range, emulator or iothread1"

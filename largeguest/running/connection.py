@@ -36,8 +36,8 @@ def open_to_change(uri: str) -> Any:
     except (OSError, ValueError):
         return libvirt.open(uri)
 
-    def answer(wanted: list[list[Any]], _: object) -> int:
-        for credential in wanted:
+    def answer(credentials: list[list[Any]], _: object) -> int:
+        for credential in credentials:
             credential[4] = SASL_USER if credential[0] == libvirt.VIR_CRED_AUTHNAME else password
         return 0
 

@@ -37,12 +37,12 @@ class Holder:
     def __init__(self) -> None:
         self.vms: dict[str, Vm] = {}
         self.cpus = 0
-        self.said = report.Once()
+        self.reports = report.Once()
 
     def forget(self, uuid: str) -> None:
         """It no longer runs here."""
         self.vms.pop(uuid, None)
-        self.said.forget(uuid)
+        self.reports.forget(uuid)
 
     def hold(self, opened: Any, vm: Vm, moved: float | None) -> tuple[float, float] | None:
         """Put back what has moved; returns how long to wait if that is not possible now and no event reports when.
@@ -82,16 +82,16 @@ class Holder:
 
     def trouble(self, vm: Vm, trouble: str, what: str) -> None:
         """Report what prevents pinning, unless it has been reported and still persists."""
-        if self.said.is_new((vm.uuid, "trouble"), trouble):
+        if self.reports.is_new((vm.uuid, "trouble"), trouble):
             report.problem(Problem("cputune", what, "this is retried until it succeeds", warning=True))
 
     def _report_problems(self, vm: Vm, running: pins.Running) -> None:
         for problem in running.problems:
             what = f"VM {quote_name(running.name)}: {problem.what}"
             fix = "; ".join(filter(None, [problem.fix, "its pins are left as they are"]))
-            self.said.problem((vm.uuid, "cputune"), Problem(problem.subject, what, fix, warning=True))
+            self.reports.problem((vm.uuid, "cputune"), Problem(problem.subject, what, fix, warning=True))
         if not running.problems:
-            self.said.settle(vm.uuid, "cputune")
+            self.reports.settle(vm.uuid, "cputune")
         for other in self.vms.values():
             if other is not vm:
                 self._report_shared(vm, other)
@@ -102,8 +102,8 @@ class Holder:
             return
         problem = pins.check_shared(held.known, exclusive.known)
         if problem is None:
-            self.said.settle(held.uuid, "shared", exclusive.uuid)
-        elif self.said.is_new((held.uuid, "shared", exclusive.uuid), ""):
+            self.reports.settle(held.uuid, "shared", exclusive.uuid)
+        elif self.reports.is_new((held.uuid, "shared", exclusive.uuid), ""):
             report.problem(problem)
 
 

@@ -162,14 +162,14 @@ class Keeper:
             self.holder.trouble(vm, f"libvirt {error.get_error_code()}", what)
         except Refused as refused:
             for problem in refused.problems:
-                self.holder.said.problem((vm.uuid, "trouble"), problem)
+                self.holder.reports.problem((vm.uuid, "trouble"), problem)
         except Exception as error:
             text = describe(error)
-            if self.holder.said.is_new((vm.uuid, "trouble"), text):
+            if self.holder.reports.is_new((vm.uuid, "trouble"), text):
                 report.line(text, report.ERROR)
         if wait is None:
             vm.schedule = vm.schedule.after_success()
-            self.holder.said.settle(vm.uuid, "trouble")
+            self.holder.reports.settle(vm.uuid, "trouble")
         else:
             vm.schedule = vm.schedule.after_failure(wait, time.monotonic())
 

@@ -58,8 +58,8 @@ class Running(Record):
         if self.target is None:
             return
         real = dict(self.real.by_name())
-        for who, cpus in self.target.by_name():
-            yield who, cpus, real.get(who)
+        for thread, cpus in self.target.by_name():
+            yield thread, cpus, real.get(thread)
 
 
 def read(document: bytes, host: Host) -> Running:
@@ -133,13 +133,13 @@ def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
     # the VM does not answer, or is gone
     hopeless = (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
     refused = {}
-    for who, where in moved.by_name():
+    for thread, where in moved.by_name():
         try:
-            _pin(domain, who, _cpumap(where, cpus))
+            _pin(domain, thread, _cpumap(where, cpus))
         except libvirt.libvirtError as error:
             if error.get_error_code() in hopeless:
                 raise
-            refused[who] = str(error)
+            refused[thread] = str(error)
     return refused
 
 
@@ -151,16 +151,16 @@ def _cpumap(where: CpuSet, cpus: int) -> tuple[bool, ...]:
     return tuple(allowed)
 
 
-def _pin(domain: Any, who: str, cpus: tuple[bool, ...]) -> None:
+def _pin(domain: Any, thread: str, cpus: tuple[bool, ...]) -> None:
     import libvirt
 
     live = libvirt.VIR_DOMAIN_AFFECT_LIVE
-    if who == "emulator":
+    if thread == "emulator":
         domain.pinEmulator(cpus, live)
-    elif who.startswith("vcpu"):
-        domain.pinVcpuFlags(int(who.removeprefix("vcpu")), cpus, live)
+    elif thread.startswith("vcpu"):
+        domain.pinVcpuFlags(int(thread.removeprefix("vcpu")), cpus, live)
     else:
-        domain.pinIOThread(int(who.removeprefix("iothread")), cpus, live)
+        domain.pinIOThread(int(thread.removeprefix("iothread")), cpus, live)
 
 
 def refused_text(refused: Mapping[str, str]) -> str:

@@ -141,9 +141,9 @@ def pins_table(vms: Sequence[Running]) -> str:
     """The threads of each VM, the CPUs they should run on, and those they may run on."""
     rows = [["VM", "thread", "expected", "actual", ""]]
     for vm in vms:
-        for who, target, real in vm.rows():
+        for thread, target, real in vm.rows():
             is_now = "not pinned" if real is None else str(real)
-            rows.append([printable(vm.name), who, str(target), is_now, "" if target == real else "moved"])
+            rows.append([printable(vm.name), thread, str(target), is_now, "" if target == real else "moved"])
     moved = sum(row[-1] == "moved" for row in rows)
     return "\n".join([*_columns(rows), "", f"moved: {moved} of {len(rows) - 1}"])
 

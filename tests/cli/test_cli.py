@@ -45,8 +45,8 @@ def caps(tmp_path: Path) -> str:
 def test_apply_prints_what_the_hook_writes(four_nodes: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert cli.main(["apply", "--host", four_nodes, *options(VALUES), str(PLAIN)]) == 0
     out, err = capfdbinary.readouterr()
-    new, told = rewrite(VALUES, PLAIN.read_bytes(), None)
-    assert (out, err.decode()) == (new, f"{told}\n")
+    new, line = rewrite(VALUES, PLAIN.read_bytes(), None)
+    assert (out, err.decode()) == (new, f"{line}\n")
 
 
 def test_apply_reads_stdin(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -476,8 +476,8 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
     """Running VMs on a stand-in for libvirt."""
     world = fake_libvirt.World()
     monkeypatch.setitem(sys.modules, "libvirt", world.module())
-    its_host = sysfs.from_sys(four_nodes)
-    monkeypatch.setattr(sysfs, "from_sys", lambda *_: its_host)
+    host = sysfs.from_sys(four_nodes)
+    monkeypatch.setattr(sysfs, "from_sys", lambda *_: host)
     for name, cputune, policy, cpus in (
         ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none", "4-7"),
         ("db02", "", "none", "4-7"),
@@ -488,7 +488,7 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["host", "--host", str(DATA / "README-is-not-here")], 'README-is-not-here": No such file or directory'),
         (["host", "--host", ""], '"": No such file or directory'),
@@ -504,26 +504,26 @@ def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.Worl
         (["apply", "/dev/null"], "domain XML: not well-formed at line 1, column 1: find out what wrote it"),
     ],
 )
-def test_a_file_that_cannot_be_used(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_used(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(arguments) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "closed", "told"),
+    ("arguments", "closed", "message"),
     [
         (["host"], ">&-", "standard output is closed"),
         (["check", "-"], "<&-", "standard input is closed"),
         (["plan", *PLAN[1:]], ">&- 2>&-", ""),
     ],
 )
-def test_closed_streams(arguments: list[str], closed: str, told: str, four_nodes: str) -> None:
+def test_closed_streams(arguments: list[str], closed: str, message: str, four_nodes: str) -> None:
     command = [sys.executable, "-m", "largeguest", *arguments, "--host", four_nodes]
     result = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}', "sh", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -187,8 +187,8 @@ def test_the_examples_give_this_xml() -> None:
 def test_what_is_there_already(inside: str, values: dict[str, str], expected: str) -> None:
     start, end = "<domain><memory>4096</memory><vcpu>4</vcpu>", "</domain>"
     new, _ = rewrite(values, (start + inside + end).encode(), None)
-    wanted = (start + expected + end).encode()
-    assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(parse.domain(wanted), method="c14n")
+    output = (start + expected + end).encode()
+    assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(parse.domain(output), method="c14n")
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ PXB = "<controller type='pci' model='pcie-expander-bus'><target busNr='254'><nod
 
 
 @pytest.mark.parametrize(
-    ("device", "guestnuma", "told"),
+    ("device", "guestnuma", "message"),
     [
         (PXB, "0-1#*,2-3#*", None),
         (PXB, "0-3#*", "a pcie-expander-bus in guest node 1, but only cell 0 exists"),
@@ -341,12 +341,12 @@ PXB = "<controller type='pci' model='pcie-expander-bus'><target busNr='254'><nod
         ("<interface><acpi index='1'/></interface><controller><target/></controller>", "0-3#*", None),
     ],
 )
-def test_devices_that_name_cells(device: str, guestnuma: str, told: str | None) -> None:
+def test_devices_that_name_cells(device: str, guestnuma: str, message: str | None) -> None:
     document = f"<domain><memory>4096</memory><vcpu>4</vcpu><devices>{device}</devices></domain>".encode()
-    if told is None:
+    if message is None:
         rewrite({"guestnuma": guestnuma}, document, None)
         return
-    with pytest.raises(Refused, match=f"guestnuma: the VM has {told}.*: write more cells, or remove the device"):
+    with pytest.raises(Refused, match=f"guestnuma: the VM has {message}.*: write more cells, or remove the device"):
         rewrite({"guestnuma": guestnuma}, document, None)
 
 
@@ -417,9 +417,9 @@ def test_hugepages_without_a_size_are_of_the_hosts_default() -> None:
 @pytest.mark.parametrize("properties", [{"cputune": "0#0"}, {"guestnuma": "9#9", "numatune": "strict#99"}])
 def test_the_xml_of_a_vm_that_has_run_is_left_alone(properties: dict[str, str]) -> None:
     document = (DATA / "plain.xml").read_bytes().replace(b'<domain type="kvm"', b"<domain id='3' type='kvm'")
-    new, told = rewrite(properties, document, None)
+    new, line = rewrite(properties, document, None)
     assert new is document
-    assert told == "largeguest: nothing changed: the VM is resumed, not started (<domain id=...>)"
+    assert line == "largeguest: nothing changed: the VM is resumed, not started (<domain id=...>)"
 
 
 @pytest.mark.parametrize(
@@ -437,8 +437,8 @@ def test_the_xml_of_a_vm_that_has_run_is_left_alone(properties: dict[str, str]) 
     ],
 )
 def test_what_was_replaced_is_reported(source: str, values: dict[str, str], replaced: str) -> None:
-    _, told = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
-    assert told.partition("; replaced")[1] + told.partition("; replaced")[2] == replaced
+    _, line = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
+    assert line.partition("; replaced")[1] + line.partition("; replaced")[2] == replaced
 
 
 LOOK = "find out what wrote it, perhaps another hook"

@@ -133,11 +133,11 @@ class Libvirt:
         for line in (process / "maps").read_text().splitlines():
             start, end = line.split()[0].split("-")
             sizes[start.lstrip("0")] = (int(end, 16) - int(start, 16)) // 1024
-        wanted = {int(cell.get("memory", "")) for cell in self.live(name).iterfind("cpu/numa/cell")}
+        cell_sizes = {int(cell.get("memory", "")) for cell in self.live(name).iterfind("cpu/numa/cell")}
         found = []
         for line in (process / "numa_maps").read_text().splitlines():
             address, policy, *_ = line.split()
-            if sizes.get(address) in wanted:
+            if sizes.get(address) in cell_sizes:
                 nodes = CpuSet(map(int, re.findall(r" N(\d+)=", line)))
                 found.append(Ram(policy, sizes[address], nodes))
         return found
@@ -206,8 +206,10 @@ class Libvirt:
         while True:
             text = self.console.read_text(errors="replace")
             *complete, _ = text.split("GUEST-READY")
-            told = re.findall(r"GUEST-NODE (\d+) (\d+) (\S*) ([\d ]+)", complete[-1]) if complete else []
-            nodes = {int(number): Node(cpus, int(kib), tuple(map(int, row.split()))) for number, kib, cpus, row in told}
+            lines = re.findall(r"GUEST-NODE (\d+) (\d+) (\S*) ([\d ]+)", complete[-1]) if complete else []
+            nodes = {
+                int(number): Node(cpus, int(kib), tuple(map(int, row.split()))) for number, kib, cpus, row in lines
+            }
             if until(nodes):
                 return nodes
             if time.monotonic() > end:

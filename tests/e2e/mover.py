@@ -19,7 +19,7 @@ from typing import Any
 
 import libvirt
 
-all_told = threading.Event()
+all_reported = threading.Event()
 
 
 def main() -> None:
@@ -29,8 +29,8 @@ def main() -> None:
     threading.Thread(target=run_events, daemon=True).start()
     connection = libvirt.open(uri)
     domain = connection.lookupByName(name)
-    told: list[str] = []
-    connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, tell, told)
+    events: list[str] = []
+    connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, count, events)
     before = pins(domain)
     vcpus = range(int(count) or domain.maxVcpus())
     allowed = tuple(str(cpu) in cpus.split(",") for cpu in range(connection.getCPUMap()[0]))
@@ -45,9 +45,9 @@ def main() -> None:
         time.sleep(float(pause))
     # libvirt reports in order: once it has reported this pin, which changes nothing, it has reported all before
     domain.pinEmulator(domain.emulatorPinInfo(), libvirt.VIR_DOMAIN_AFFECT_LIVE)
-    if not all_told.wait(60):
+    if not all_reported.wait(60):
         sys.exit("libvirt does not report pins")
-    print(json.dumps({"seconds": longest, "told": len(told), "back": pins(domain) == before}))
+    print(json.dumps({"seconds": longest, "events": len(events), "back": pins(domain) == before}))
 
 
 def run_events() -> None:
@@ -55,11 +55,11 @@ def run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def tell(_connection: Any, _domain: Any, changed: dict[str, str], told: list[str]) -> None:
+def count(_connection: Any, _domain: Any, changed: dict[str, str], events: list[str]) -> None:
     if "cputune.emulatorpin" in changed:
-        all_told.set()
+        all_reported.set()
     else:
-        told += changed
+        events += changed
 
 
 def pins(domain: Any) -> dict[str, str]:

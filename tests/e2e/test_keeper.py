@@ -88,9 +88,9 @@ def test_pins_that_are_moved_are_back_within_a_second(
         wait_until(lambda: len(pins(here)) == vcpus, keeper.said)
         everything = move(here)
         # only the pins that are needed are made
-        assert (everything["back"], everything["told"]) == (True, 2 * vcpus)
+        assert (everything["back"], everything["events"]) == (True, 2 * vcpus)
         some = move(here, count=3)
-        assert (some["back"], some["told"]) == (True, 6)
+        assert (some["back"], some["events"]) == (True, 6)
         assert keeper.said().count(" pinned\n") == 1
         print(f"{vcpus} vCPUs are back after {everything['seconds']:.3f} s, 3 of them after {some['seconds']:.3f} s")
         record_property("seconds", everything["seconds"])
@@ -185,7 +185,7 @@ def test_a_boot_storm_is_no_fight(here: Daemon, record_property: Callable[[str, 
 
 
 @pytest.mark.parametrize(
-    ("cputune", "policy", "told"),
+    ("cputune", "policy", "message"),
     [
         ("0#0", "dedicated", "the VM has the CPU pinning policy dedicated, under which the engine sets the layout"),
         ("0#x", "none", '"0#x" at 2: "x" is not a CPU'),
@@ -194,19 +194,19 @@ def test_a_boot_storm_is_no_fight(here: Daemon, record_property: Callable[[str, 
     ],
 )
 def test_what_cannot_be_applied_is_reported_once_and_left_alone(
-    cputune: str, policy: str, told: str, here: Daemon
+    cputune: str, policy: str, message: str, here: Daemon
 ) -> None:
     with here.libvirt.running(domain(cputune, policy=policy, pins="0#1"), "--paused"), keeping(here) as keeper:
-        keeper.wait_for(told)
+        keeper.wait_for(message)
         for cpus in ("0", "0-1", "1"):
             here.libvirt.virsh("vcpupin", "db01", "0", cpus, "--live")
             time.sleep(0.3)
         assert pins(here)[0] == "1"
-        (line,) = [line for line in keeper.said().splitlines() if told in line]
+        (line,) = [line for line in keeper.said().splitlines() if message in line]
         assert line.startswith('largeguest: warning: cputune: VM "db01": ')
         assert line.endswith(" its pins are left as they are")
         listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, environ={})
-        assert (listed.returncode, told in listed.stdout) == (1, True)
+        assert (listed.returncode, message in listed.stdout) == (1, True)
 
 
 def test_a_pin_on_the_cpu_of_an_exclusive_vm_is_kept_and_reported(here: Daemon) -> None:
@@ -243,16 +243,16 @@ def test_pins_are_listed(here: Daemon) -> None:
 
 
 def test_libvirt_is_killed_and_comes_back(here: Daemon) -> None:
-    wanted = {0: "0", 1: "0", 2: "1", 3: "1"}
+    target = {0: "0", 1: "0", 2: "1", 3: "1"}
     with here.libvirt.running(domain("0-1#0,2-3#1"), "--paused"), keeping(here) as keeper:
-        wait_until(lambda: pins(here) == wanted, keeper.said)
+        wait_until(lambda: pins(here) == target, keeper.said)
         for _ in range(2):
             before = keeper.said().count("connected to")
             here.restart()
             wait_until(lambda before=before: keeper.said().count("connected to") > before, keeper.said)  # type: ignore[misc]
             moved = move(here)
-            assert (moved["back"], moved["told"]) == (True, 8)
-        assert pins(here) == wanted
+            assert (moved["back"], moved["events"]) == (True, 8)
+        assert pins(here) == target
 
 
 def test_the_keeper_is_killed_and_comes_back(here: Daemon) -> None:

@@ -120,10 +120,10 @@ def test_pins_are_back_after_each_of_twenty_migrations(source: Daemon, same: Dae
         text = source.libvirt.console.read_text(errors="replace")
         return [int(number) for number in re.findall(r"^GUEST-COUNT (\d+)\r?$", text, re.MULTILINE)]
 
-    wanted = {"0": "0", "1": "1"}
+    target = {"0": "0", "1": "1"}
     domxml, _ = source.host.run_hooks("before_vm_start", started(TYPED), TYPED)
     with keeping(source) as at_source, keeping(same) as at_same, source.libvirt.running(domxml.encode()) as name:
-        wait_until(lambda: vcpu_pins(source, name) == wanted, at_source.said)
+        wait_until(lambda: vcpu_pins(source, name) == target, at_source.said)
         here, there = source, same
         seconds = []
         try:
@@ -131,7 +131,7 @@ def test_pins_are_back_after_each_of_twenty_migrations(source: Daemon, same: Dae
                 migrate(name, here, there)
                 here, there = there, here
                 keeper = at_source if here is source else at_same
-                seconds.append(wait_until(lambda at=here: vcpu_pins(at, name) == wanted, keeper.said))  # type: ignore[misc]
+                seconds.append(wait_until(lambda at=here: vcpu_pins(at, name) == target, keeper.said))  # type: ignore[misc]
             last = counted()[-1]
             wait_until(lambda: counted()[-1] > last, counted)
             assert counted() == list(range(1, len(counted()) + 1))

@@ -117,9 +117,9 @@ def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # n
     )
     project = {path for path in tracked.stdout.split() if not path.startswith(".") and (ROOT / path).exists()}
     assert project - inside == set()
-    made = {path for path in inside - project if not path.startswith("build-aux/")}
+    generated = {path for path in inside - project if not path.startswith("build-aux/")}
     completions = {Path(path).name for path in COMPLETIONS}
-    assert {Path(path).name for path in made} == {"Makefile.in", "configure", "aclocal.m4", *completions}
+    assert {Path(path).name for path in generated} == {"Makefile.in", "configure", "aclocal.m4", *completions}
 
 
 def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001 (configured)

@@ -21,7 +21,7 @@ from largeguest import PROPERTIES, hooks
 from tests import DATA, hosts
 from tests.properties import corpus
 
-MOST_SECONDS = 1.0
+MAX_SECONDS = 1.0
 
 GOOD = {name: [text for its_name, text, *_ in corpus.GOOD if its_name == name] for name in PROPERTIES}
 WRONG = [text for _, text, _ in corpus.WRONG_IN_SHAPE + corpus.WRONG_IN_MEANING]
@@ -168,7 +168,7 @@ def judge(environ: dict[str, str], document: bytes, path: Path, stderr: int) -> 
     path.write_bytes(document)
     code, said, seconds = run(environ, path, stderr)
     after = path.read_bytes()
-    if seconds > MOST_SECONDS:
+    if seconds > MAX_SECONDS:
         return "slow", f"took {seconds:.1f} s"
     if not any(text.strip(" ") for text in environ.values()):
         return "nothing set", "" if (code, said, after) == (0, "", document) else f"{code} {said}"

@@ -177,10 +177,10 @@ def test_capabilities_without_a_topology(document: bytes) -> None:
     ("question", "files"),
     [
         # the list of CPUs, and that of nodes
-        ("its_host.online", 2),
+        ("host.online", 2),
         # besides the node's cpulist, distance, meminfo, and how many huge pages there are of each of 2 sizes
-        ("its_host.nodes[63].free", 2 + 3 + 2),
-        ("its_host.cpus[2047].siblings", 2 + 4),
+        ("host.nodes[63].free", 2 + 3 + 2),
+        ("host.cpus[2047].siblings", 2 + 4),
     ],
 )
 def test_reads_only_what_is_asked_for(large_host: str, question: str, files: int) -> None:
@@ -190,7 +190,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from largeguest.host import sysfs
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and {large_host!r} in str(args[0]) and opened.append(args))
-its_host = sysfs.from_sys({large_host!r})
+host = sysfs.from_sys({large_host!r})
 {question}
 print(len(opened))
 """

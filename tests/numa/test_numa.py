@@ -180,11 +180,11 @@ def test_libvirt_sees_the_same_host() -> None:
 
 
 @contextlib.contextmanager
-def huge_pages(wanted: dict[int, int]) -> Iterator[dict[int, Path]]:
+def huge_pages(counts: dict[int, int]) -> Iterator[dict[int, Path]]:
     """Reserve huge pages on nodes, and release them; gives the files with the number of free ones."""
     files = {}
     before = {}
-    for node, count in wanted.items():
+    for node, count in counts.items():
         folder = Path(f"/sys/devices/system/node/node{node}/hugepages/hugepages-{HUGE}kB")
         before[folder / "nr_hugepages"] = (folder / "nr_hugepages").read_text()
         (folder / "nr_hugepages").write_text(str(count))

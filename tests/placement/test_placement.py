@@ -16,7 +16,7 @@ from tests.hosts import FOUR_NODES, GIB
 GUEST = Guest(max_vcpus=4, memory=4096)
 
 
-def wanted(**values: str) -> Properties:
+def parse(**values: str) -> Properties:
     parsed, problems = properties.parse(values)
     assert problems == ()
     return parsed
@@ -40,12 +40,16 @@ def wanted(**values: str) -> Properties:
     ],
 )
 def test_the_text_of_a_placement(values: dict[str, str], done: str) -> None:
-    assert str(place.place(wanted(**values), GUEST, None)) == done
+    assert str(place.place(parse(**values), GUEST, None)) == done
 
 
 def test_what_is_not_requested_is_none() -> None:
-    placed = place.place(wanted(cputune="3#1,0#0-1"), GUEST, None)
-    assert (placed.pins, placed.policy, placed.cells) == (Pins({3: CpuSet([1]), 0: CpuSet([0, 1])}), None, None)
+    placement = place.place(parse(cputune="3#1,0#0-1"), GUEST, None)
+    assert (placement.pins, placement.policy, placement.cells) == (
+        Pins({3: CpuSet([1]), 0: CpuSet([0, 1])}),
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_what_is_not_requested_is_none() -> None:
 )
 def test_refused(values: dict[str, str], message: str) -> None:
     with pytest.raises(Refused) as caught:
-        place.place(wanted(**values), GUEST, None)
+        place.place(parse(**values), GUEST, None)
     assert str(caught.value) == f"largeguest: {message}"
 
 
@@ -139,13 +143,13 @@ def who_is_where(pins: Pins | None) -> str:
 
 @pytest.mark.parametrize(("cputune", "expected"), RESOLVED)
 def test_places_are_looked_up_on_the_host(cputune: str, expected: str) -> None:
-    assert who_is_where(place.place(wanted(cputune=cputune), EIGHT, FOUR_NODES).pins) == expected
+    assert who_is_where(place.place(parse(cputune=cputune), EIGHT, FOUR_NODES).pins) == expected
 
 
 def test_one_cpu_each_goes_core_by_core_where_siblings_are_numbered_far_apart() -> None:
     far = hosts.build(siblings_apart=True)
-    placed = place.place(wanted(cputune="0-3#=node1,4-7#=socket1"), EIGHT, far)
-    assert who_is_where(placed.pins) == "0:2 1:10 2:3 3:11 4:4 5:12 6:5 7:13"
+    placement = place.place(parse(cputune="0-3#=node1,4-7#=socket1"), EIGHT, far)
+    assert who_is_where(placement.pins) == "0:2 1:10 2:3 3:11 4:4 5:12 6:5 7:13"
 
 
 HUNDREDS = hosts.build(nodes_per_socket=1, cores_per_node=113, memory=64 * GIB, siblings_apart=True)
@@ -154,7 +158,7 @@ HUNDREDS = hosts.build(nodes_per_socket=1, cores_per_node=113, memory=64 * GIB, 
 def test_a_large_vm_one_cpu_each_around_cpus_left_free() -> None:
     """452 CPUs in 2 nodes: CPU 0 and its sibling 226 are of the first core, CPU 8 of the ninth."""
     guest = Guest(max_vcpus=448, memory=64 * GIB)
-    pins = place.place(wanted(cputune="0-447#=node0,node1,^0,^8"), guest, HUNDREDS).pins
+    pins = place.place(parse(cputune="0-447#=node0,node1,^0,^8"), guest, HUNDREDS).pins
     assert pins is not None
     order = [cpus.last for cpus in pins.vcpus.values()]
     assert order[:6] == [226, 1, 227, 2, 228, 3]
@@ -164,7 +168,7 @@ def test_a_large_vm_one_cpu_each_around_cpus_left_free() -> None:
 
 @pytest.mark.parametrize("value", ["0-31#=node0,32-63#=node1", "0-7#node0,8-15#node1,emulator#0,8"])
 def test_vcpus_by_node(value: str) -> None:
-    pins = place.place(wanted(cputune=value), Guest(max_vcpus=64, memory=GIB), HUNDREDS).pins
+    pins = place.place(parse(cputune=value), Guest(max_vcpus=64, memory=GIB), HUNDREDS).pins
     assert pins is not None
     half = len(pins.vcpus) // 2
     for vcpu, cpus in pins.vcpus.items():
@@ -186,7 +190,7 @@ def test_vcpus_by_node(value: str) -> None:
     ],
 )
 def test_policy(numatune: str, expected: str) -> None:
-    assert str(place.place(wanted(numatune=numatune), EIGHT, FOUR_NODES)) == expected
+    assert str(place.place(parse(numatune=numatune), EIGHT, FOUR_NODES)) == expected
 
 
 # value, VM's memory, page, the cells' KiB
@@ -206,8 +210,8 @@ def test_a_star_is_an_equal_share_of_what_is_left(
 ) -> None:
     pages = () if page is None else (HugePage(page, None),)
     guest = record.replace(EIGHT, memory=memory, pages=pages)
-    placed = place.place(wanted(guestnuma=guestnuma), guest, None)
-    assert [cell.memory for cell in placed.cells or ()] == cells
+    placement = place.place(parse(guestnuma=guestnuma), guest, None)
+    assert [cell.memory for cell in placement.cells or ()] == cells
 
 
 @pytest.mark.parametrize(
@@ -229,32 +233,32 @@ def test_a_star_is_an_equal_share_of_what_is_left(
 )
 def test_cells_on_host_nodes(guestnuma: str, nodes: list[str], distances: list[dict[int, int]]) -> None:
     guest = record.replace(EIGHT, memory=GIB)
-    placed = place.place(wanted(guestnuma=guestnuma), guest, FOUR_NODES)
-    assert [str(cell.nodes) for cell in placed.cells or ()] == nodes
-    assert [cell.distances for cell in placed.cells or ()] == distances
-    assert {cell.mode for cell in placed.cells or ()} == {"strict"}
+    placement = place.place(parse(guestnuma=guestnuma), guest, FOUR_NODES)
+    assert [str(cell.nodes) for cell in placement.cells or ()] == nodes
+    assert [cell.distances for cell in placement.cells or ()] == distances
+    assert {cell.mode for cell in placement.cells or ()} == {"strict"}
 
 
 def test_distances_that_libvirt_refuses_are_left_out() -> None:
     """As a host with fake nodes has them: all local."""
     local = {n: record.replace(node, distances=dict.fromkeys(range(4), 10)) for n, node in FOUR_NODES.nodes.items()}
-    placed = place.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), ROOMY, Host(local, FOUR_NODES.cpus))
-    assert [cell.distances for cell in placed.cells or ()] == [{}, {}]
+    placement = place.place(parse(guestnuma="0-3#*@0,4-7#*@1"), ROOMY, Host(local, FOUR_NODES.cpus))
+    assert [cell.distances for cell in placement.cells or ()] == [{}, {}]
 
 
 def test_unknown_distances_are_left_out() -> None:
     unknown = Host({n: record.replace(node, distances={}) for n, node in FOUR_NODES.nodes.items()}, FOUR_NODES.cpus)
-    for its_host in (unknown, None):
-        placed = place.place(wanted(guestnuma="0-3#*@0,4-7#*@1"), EIGHT, its_host)
-        assert [cell.distances for cell in placed.cells or ()] == [{}, {}]
+    for host in (unknown, None):
+        placement = place.place(parse(guestnuma="0-3#*@0,4-7#*@1"), EIGHT, host)
+        assert [cell.distances for cell in placement.cells or ()] == [{}, {}]
 
 
 @pytest.mark.parametrize(
     ("numatune", "mode"), [("0-3", "strict"), ("interleave#0", "interleave"), ("preferred#0", "preferred")]
 )
 def test_cells_have_the_mode_of_the_policy(numatune: str, mode: str) -> None:
-    placed = place.place(wanted(guestnuma="0-3#*@0,4-7#*@1", numatune=numatune), EIGHT, FOUR_NODES)
-    assert {cell.mode for cell in placed.cells or ()} == {mode}
+    placement = place.place(parse(guestnuma="0-3#*@0,4-7#*@1", numatune=numatune), EIGHT, FOUR_NODES)
+    assert {cell.mode for cell in placement.cells or ()} == {mode}
 
 
 def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 2) -> Guest:
@@ -299,17 +303,17 @@ def hotplug(current: int = 8, sockets: int = 16, cores: int = 2, threads: int = 
     ],
 )
 def test_unnamed_vcpus_are_distributed_by_sockets(guestnuma: str, guest: Guest, cells: list[str]) -> None:
-    placed = place.place(wanted(guestnuma=guestnuma), guest, None)
-    assert placed.cells is not None
-    assert [str(cell.vcpus) for cell in placed.cells] == cells
-    assert placed.warnings == ()
+    placement = place.place(parse(guestnuma=guestnuma), guest, None)
+    assert placement.cells is not None
+    assert [str(cell.vcpus) for cell in placement.cells] == cells
+    assert placement.warnings == ()
 
 
 @pytest.mark.parametrize("current", range(8, 65))
 def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: int) -> None:
     """However many are plugged in at the start, the cells are the same; and never more than a socket apart."""
-    placed = place.place(wanted(guestnuma="0-3#2097152,4-7#*"), hotplug(current), None)
-    cells = placed.cells or ()
+    placement = place.place(parse(guestnuma="0-3#2097152,4-7#*"), hotplug(current), None)
+    cells = placement.cells or ()
     assert [str(cell.vcpus) for cell in cells] == [
         "0-3,8-11,16-19,24-27,32-35,40-43,48-51,56-59",
         "4-7,12-15,20-23,28-31,36-39,44-47,52-55,60-63",
@@ -357,14 +361,14 @@ def test_plugged_sockets_fill_the_cells_evenly_and_stay_in_their_cell(current: i
     ],
 )
 def test_warnings_on_the_guest_do_not_stop_it(values: dict[str, str], guest: Guest, warning: str) -> None:
-    placed = place.place(wanted(**values), guest, None)
-    assert [str(problem) for problem in placed.warnings] == [f"largeguest: warning: {warning}"]
+    placement = place.place(parse(**values), guest, None)
+    assert [str(problem) for problem in placement.warnings] == [f"largeguest: warning: {warning}"]
 
 
 def test_a_hundred_problems_of_one_kind_stay_readable() -> None:
     cells = ",".join(f"{number}#{number + 1}" for number in range(100))
     with pytest.raises(Refused) as caught:
-        place.place(wanted(guestnuma=cells), Guest(max_vcpus=100, memory=5050), None)
+        place.place(parse(guestnuma=cells), Guest(max_vcpus=100, memory=5050), None)
     assert str(caught.value).endswith("; largeguest: and 88 more like these")
     assert len(str(caught.value)) < 2000
 
@@ -374,7 +378,7 @@ def test_wide_cells_are_cheap() -> None:
     cells = ",".join(["0-16383#1M"] * 350)
     pins = ",".join(["0-16383#0-16383"] * 250)
     with pytest.raises(Refused, match=r"vCPUs 0-16383 are in more than one cell: name each vCPU once"):
-        place.place(wanted(guestnuma=cells, cputune=pins), Guest(max_vcpus=16384, memory=358400), None)
+        place.place(parse(guestnuma=cells, cputune=pins), Guest(max_vcpus=16384, memory=358400), None)
 
 
 DIMM = MemoryDevice("dimm", 1024, 2)
@@ -532,14 +536,14 @@ REFUSED_ON_GUEST += [
 @pytest.mark.parametrize(("values", "guest", "message"), REFUSED_ON_GUEST)
 def test_refused_on_the_guest(values: dict[str, str], guest: Guest, message: str) -> None:
     with pytest.raises(Refused) as caught:
-        place.place(wanted(**values), guest, None)
+        place.place(parse(**values), guest, None)
     assert str(caught.value) == f"largeguest: {message}"
 
 
 @pytest.mark.parametrize("policy", [None, "none", "manual"])
 def test_a_policy_that_is_not_exclusive_is_fine(policy: str | None) -> None:
     guest = record.replace(GUEST, cpu_policy=policy)
-    assert place.place(wanted(cputune="0#0"), guest, None).warnings == ()
+    assert place.place(parse(cputune="0#0"), guest, None).warnings == ()
 
 
 BIG = Guest(max_vcpus=4, memory=6 * GIB)
@@ -751,15 +755,15 @@ REFUSED_ON_HOST += [
 ]
 
 
-@pytest.mark.parametrize(("values", "guest", "its_host", "message"), REFUSED_ON_HOST)
-def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, message: str) -> None:
+@pytest.mark.parametrize(("values", "guest", "host", "message"), REFUSED_ON_HOST)
+def test_refused_on_the_host(values: dict[str, str], guest: Guest, host: Host, message: str) -> None:
     with pytest.raises(Refused) as caught:
-        place.place(wanted(**values), guest, its_host)
+        place.place(parse(**values), guest, host)
     assert str(caught.value) == f"largeguest: {message}"
 
 
 @pytest.mark.parametrize(
-    ("values", "guest", "its_host", "warnings"),
+    ("values", "guest", "host", "warnings"),
     [
         ({"cputune": "0#0-15", "numatune": "strict#0-3"}, BIG, FOUR_NODES, []),
         ({"numatune": "strict#0-1"}, BIG, hosts.build(memory=6 * GIB), []),
@@ -803,7 +807,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         ),
         # base pages may also be named as pages
         ({"numatune": "strict#0"}, huge(4), FOUR_NODES, []),
-        # memory bound to several nodes is placed where there is room
+        # memory bound to several nodes is placement where there is room
         (
             {"guestnuma": "0-1#3G@0,2-3#3G@0+1,4-7#1G@1"},
             record.replace(EIGHT, memory=7 * GIB),
@@ -828,48 +832,48 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, its_host: Hos
         ),
     ],
 )
-def test_fine_on_the_host(values: dict[str, str], guest: Guest, its_host: Host, warnings: list[str]) -> None:
-    placed = place.place(wanted(**values), guest, its_host)
-    assert [str(problem) for problem in placed.warnings] == [f"largeguest: warning: {text}" for text in warnings]
+def test_fine_on_the_host(values: dict[str, str], guest: Guest, host: Host, warnings: list[str]) -> None:
+    placement = place.place(parse(**values), guest, host)
+    assert [str(problem) for problem in placement.warnings] == [f"largeguest: warning: {text}" for text in warnings]
 
 
 def test_all_but_starts_from_nodes_with_cpus_and_memory() -> None:
     """A coherent GPU's memory is a node of the host without CPUs."""
     gpu = Node(CpuSet(), 96 * GIB, 90 * GIB, {}, {})
     host = Host({**FOUR_NODES.nodes, 4: gpu, 5: gpu}, FOUR_NODES.cpus)
-    assert str(place.place(wanted(numatune="^0"), ROOMY, host).policy) == "memory strict on host nodes 1-3"
+    assert str(place.place(parse(numatune="^0"), ROOMY, host).policy) == "memory strict on host nodes 1-3"
 
 
 @pytest.mark.parametrize("cpus", ["node1,^0-1", "socket0,^8", "^16,^2", "0-3,^node1", "node0,^socket0.core2"])
 @pytest.mark.parametrize("sign", ["#", "#="])
 def test_items_that_remove_nothing_on_this_host(sign: str, cpus: str) -> None:
-    (warning,) = place.place(wanted(cputune=f"0{sign}{cpus}"), ROOMY, FOUR_NODES).warnings
+    (warning,) = place.place(parse(cputune=f"0{sign}{cpus}"), ROOMY, FOUR_NODES).warnings
     idle = next(item for item in cpus.split(",") if item.startswith("^"))
     assert str(warning).startswith(f"largeguest: warning: cputune: {idle} removes nothing in 0{sign}{cpus}: name CPUs")
 
 
 @pytest.mark.parametrize("cpus", ["node1,^4-5", "^2", "0-3,^node0,8", "node0,^0-1,^3", "socket0,^node1"])
 def test_items_that_remove_something_on_this_host(cpus: str) -> None:
-    assert place.place(wanted(cputune=f"0#{cpus}"), ROOMY, FOUR_NODES).warnings == ()
+    assert place.place(parse(cputune=f"0#{cpus}"), ROOMY, FOUR_NODES).warnings == ()
 
 
 def test_every_node_that_is_too_small_is_reported() -> None:
     guest = record.replace(EIGHT, memory=14 * GIB)
     with pytest.raises(Refused) as caught:
-        place.place(wanted(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
+        place.place(parse(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
     assert [problem.what[:-4] for problem in caught.value.problems] == [
         f"5242880 KiB are bound to node {node}, where only 4194304 KiB" for node in (0, 1)
     ]
     three = "0-1#3G@0,2-3#1G@1,4-7#3G@3"
-    placed = place.place(wanted(guestnuma=three), record.replace(EIGHT, memory=7 * GIB), FOUR_NODES)
-    assert [problem.what for problem in placed.warnings] == [
+    placement = place.place(parse(guestnuma=three), record.replace(EIGHT, memory=7 * GIB), FOUR_NODES)
+    assert [problem.what for problem in placement.warnings] == [
         f"3145728 KiB are bound to node {node}, where only 2097152 KiB are free now" for node in (0, 3)
     ]
 
 
 def test_the_memory_of_a_vm_that_has_run_is_what_it_has_now() -> None:
     """Its cells count, and what was plugged in; not the property, which is from its start."""
-    properties_then = wanted(guestnuma="0-3#1048576", numatune="strict#0")
+    properties_then = parse(guestnuma="0-3#1048576", numatune="strict#0")
     now = Guest(
         max_vcpus=4,
         memory=GIB,

@@ -101,9 +101,9 @@ def saved_trees() -> list[str]:
 
 @pytest.mark.parametrize("tree", ["built", *saved_trees()], ids=lambda path: Path(path).name)
 def test_hosts(tree: str) -> None:
-    its_host = hosts.build(sockets=4, nodes_per_socket=3) if tree == "built" else sysfs.from_sys(f"{tree}/sys")
-    distances = {(one, two): node.distances[two] for one, node in its_host.nodes.items() for two in its_host.nodes}
-    capacities = {number: Capacity(len(node.cpus), node.free or 1) for number, node in its_host.nodes.items()}
+    host = hosts.build(sockets=4, nodes_per_socket=3) if tree == "built" else sysfs.from_sys(f"{tree}/sys")
+    distances = {(one, two): node.distances[two] for one, node in host.nodes.items() for two in host.nodes}
+    capacities = {number: Capacity(len(node.cpus), node.free or 1) for number, node in host.nodes.items()}
     for size in range(1, len(capacities) + 1):
         found = nearest(capacities, size, size, size, lambda one, two: distances[one, two])
         assert found is not None

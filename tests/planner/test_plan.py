@@ -476,8 +476,8 @@ def test_cpu_policies_of_the_engine() -> None:
     ],
 )
 def test_notes(host: Host, request_: Request, note: str) -> None:
-    (told,) = [text for text in plan(request_, host).notes if text.startswith(note)]
-    assert told.isascii()
+    (line,) = [text for text in plan(request_, host).notes if text.startswith(note)]
+    assert line.isascii()
 
 
 # hosts and guests of all kinds: a plan is what it says, or there is none
@@ -541,17 +541,17 @@ def cores_on(host: Host, node: int, reserved: CpuSet, threads: int) -> int:
 def holding(request_: Request, host: Host, threads: int) -> Iterator[tuple[int, ...]]:
     """All sets of nodes that hold the guest with so many threads a core, by their size."""
     reserved = taken(request_, host)
-    wanted, memory = request_.guest.max_vcpus // threads, request_.guest.total_memory // MIB
+    cores_needed, memory = request_.guest.max_vcpus // threads, request_.guest.total_memory // MIB
     cores = {node: cores_on(host, node, reserved, threads) for node in host.nodes}
     mebibytes = {number: (node.free or 0) // MIB for number, node in host.nodes.items()}
     usable = [node for node in host.nodes if cores[node] and mebibytes[node]]
     cells = memory if request_.mode != "interleave" else len(usable)  # each has a step of memory at least
-    for size in range(1, min(len(usable), wanted, cells) + 1):
+    for size in range(1, min(len(usable), cores_needed, cells) + 1):
         for nodes in itertools.combinations(usable, size):
             enough = sum(mebibytes[node] for node in nodes) >= memory
             if request_.mode == "interleave":
                 enough = all(mebibytes[node] * MIB * size >= request_.guest.total_memory for node in nodes)
-            if enough and sum(cores[node] for node in nodes) >= wanted:
+            if enough and sum(cores[node] for node in nodes) >= cores_needed:
                 yield nodes
 
 
@@ -595,45 +595,45 @@ def test_any_host_and_any_guest(data: st.DataObject) -> None:
 
 
 def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
-    wanted, problems = properties.parse(result.values)
+    typed, problems = properties.parse(result.values)
     assert problems == ()
     fitting = replace(request_.guest, topology=result.topology)
-    placed = place(wanted, fitting, host)
-    assert placed.warnings == ()
-    assert placed.pins is not None
-    assert placed.cells is not None
-    used = [cpu for cpus_of_one in placed.pins.vcpus.values() for cpu in cpus_of_one]
-    assert sorted(placed.pins.vcpus) == list(range(request_.guest.max_vcpus))
-    assert (len(set(used)), len(used)) == (len(placed.pins.vcpus), len(placed.pins.vcpus))
+    placement = place(typed, fitting, host)
+    assert placement.warnings == ()
+    assert placement.pins is not None
+    assert placement.cells is not None
+    used = [cpu for cpus_of_one in placement.pins.vcpus.values() for cpu in cpus_of_one]
+    assert sorted(placement.pins.vcpus) == list(range(request_.guest.max_vcpus))
+    assert (len(set(used)), len(used)) == (len(placement.pins.vcpus), len(placement.pins.vcpus))
     assert not CpuSet(used) & taken(request_, host)
-    assert placed.pins.emulator
+    assert placement.pins.emulator
     if request_.exclude is not None:
-        assert not placed.pins.emulator & lookup.cpuset(request_.exclude, host)
+        assert not placement.pins.emulator & lookup.cpuset(request_.exclude, host)
     if request_.reserve is not None:
-        assert placed.pins.emulator == lookup.cpuset(request_.reserve, host)
+        assert placement.pins.emulator == lookup.cpuset(request_.reserve, host)
     threads = result.topology.threads
     if threads <= max(len(cpu.siblings) for cpu in host.cpus.values()):
         for first in range(0, request_.guest.max_vcpus, threads):
-            core = {placed.pins.vcpus[vcpu].last for vcpu in range(first, first + threads)}
+            core = {placement.pins.vcpus[vcpu].last for vcpu in range(first, first + threads)}
             assert core <= set(host.cpus[min(core)].siblings)
     if request_.mode != "interleave":
-        for cell, node in zip(placed.cells, result.nodes):
+        for cell, node in zip(placement.cells, result.nodes):
             assert cell.nodes == CpuSet([node])
             assert cell.memory <= (host.nodes[node].free or 0)
-            assert all(placed.pins.vcpus[vcpu].last in host.nodes[node].cpus for vcpu in cell.vcpus)
+            assert all(placement.pins.vcpus[vcpu].last in host.nodes[node].cpus for vcpu in cell.vcpus)
     assert result.topology.sockets * result.topology.cores * threads == request_.guest.max_vcpus
 
 
-def check_nearest(told: str, request_: Request, host: Host) -> None:
+def check_nearest(message: str, request_: Request, host: Host) -> None:
     """What is reported to fit does fit."""
-    if match := re.search(r"it fits on (\d+) node", told):
+    if match := re.search(r"it fits on (\d+) node", message):
         assert len(plan(replace(request_, nodes=int(match[1])), host).nodes) == int(match[1])
-    elif told.endswith("it fits with --threads 1"):
+    elif message.endswith("it fits with --threads 1"):
         plan(replace(request_, threads=1), host)
-    elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) KiB", told):
+    elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) KiB", message):
         smaller = guest(int(match[1]), int(match[2]))
-        threads = 1 if "and --threads 1, on" in told else request_.threads
+        threads = 1 if "and --threads 1, on" in message else request_.threads
         assert (smaller, threads) != (request_.guest, request_.threads)
         plan(replace(request_, nodes=None, guest=smaller, threads=threads), host)
     else:
-        assert told.endswith("choose another host")
+        assert message.endswith("choose another host")

@@ -105,10 +105,10 @@ def holds_something(cpus: CpuList) -> bool:
 
 
 lists = lists.filter(holds_something)
-who = st.one_of(spans.map(lambda ends: Vcpus(*ends)), st.builds(Emulator), st.builds(Iothread, numbers))
+threads = st.one_of(spans.map(lambda ends: Vcpus(*ends)), st.builds(Emulator), st.builds(Iothread, numbers))
 pins = st.one_of(
-    st.builds(Pin, who, lists, st.just(True)),
-    st.builds(Pin, who, lists),
+    st.builds(Pin, threads, lists, st.just(True)),
+    st.builds(Pin, threads, lists),
 )
 nodesets = st.builds(Nodeset, sets, st.booleans())
 memory = st.none() | st.integers(0, 2**21) | st.sampled_from([2**10, 2**20, 3 * 2**30, MAX_MEMORY_KIB])

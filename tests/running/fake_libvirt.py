@@ -117,11 +117,11 @@ class Domain:
         self.looked += 1
         pins = "".join(
             f"<emulatorpin cpuset='{cpus}'/>"
-            if who == "emulator"
-            else f"<iothreadpin iothread='{who[8:]}' cpuset='{cpus}'/>"
-            if who.startswith("iothread")
-            else f"<vcpupin vcpu='{who[4:]}' cpuset='{cpus}'/>"
-            for who, cpus in self.pins.items()
+            if thread == "emulator"
+            else f"<iothreadpin iothread='{thread[8:]}' cpuset='{cpus}'/>"
+            if thread.startswith("iothread")
+            else f"<vcpupin vcpu='{thread[4:]}' cpuset='{cpus}'/>"
+            for thread, cpus in self.pins.items()
         )
         return (
             f"<domain id='1'><name>{self.called}</name><memory>1048576</memory><vcpu>{self.vcpus}</vcpu>"
@@ -130,19 +130,19 @@ class Domain:
             "</o:vm></metadata></domain>"
         )
 
-    def move(self, who: str, cpus: str) -> None:
+    def move(self, thread: str, cpus: str) -> None:
         """Something else pins."""
-        self.pins[who] = cpus
-        kind = who.rstrip("0123456789")
-        self.world.tell("VIR_DOMAIN_EVENT_ID_TUNABLE", self, {f"cputune.{kind}pin{who[len(kind) :]}": cpus})
+        self.pins[thread] = cpus
+        kind = thread.rstrip("0123456789")
+        self.world.emit("VIR_DOMAIN_EVENT_ID_TUNABLE", self, {f"cputune.{kind}pin{thread[len(kind) :]}": cpus})
 
-    def _pin(self, who: str, cpumap: tuple[bool, ...]) -> None:
-        self.tried.append(who)
-        if self.broken is not None and who in (self.broken_pins or (who,)):
+    def _pin(self, thread: str, cpumap: tuple[bool, ...]) -> None:
+        self.tried.append(thread)
+        if self.broken is not None and thread in (self.broken_pins or (thread,)):
             raise self.broken
         cpus = ",".join(str(cpu) for cpu, allowed in enumerate(cpumap) if allowed)
-        self.calls.append((self.world.now, who, cpus))
-        self.move(who, cpus)
+        self.calls.append((self.world.now, thread, cpus))
+        self.move(thread, cpus)
 
     def pinVcpuFlags(self, vcpu: int, cpumap: tuple[bool, ...], _flags: int) -> None:
         self._pin(f"vcpu{vcpu}", cpumap)
@@ -169,7 +169,9 @@ class Vdsm:
         taken = CpuSet()
         for domain in self.world.domains:
             if domain.policy in ("dedicated", "siblings", "isolate-threads"):
-                owned = CpuSet.union(cpuset.parse(cpus) for who, cpus in domain.pins.items() if who.startswith("vcpu"))
+                owned = CpuSet.union(
+                    cpuset.parse(cpus) for thread, cpus in domain.pins.items() if thread.startswith("vcpu")
+                )
                 taken |= owned
                 if domain.policy != "dedicated":
                     taken |= CpuSet.union(self._host.cpus[cpu].siblings for cpu in owned)
@@ -272,7 +274,7 @@ class World:
 
         self.after(seconds, stop)
 
-    def tell(self, event: str, domain: Domain, *details: object) -> None:
+    def emit(self, event: str, domain: Domain, *details: object) -> None:
         """Report an event right away."""
         for connection in self.connections:
             callback = connection.callbacks.get(CONSTANTS[event])
@@ -280,7 +282,7 @@ class World:
                 self.after(0, functools.partial(callback, connection, domain, *details, None))
 
     def lifecycle(self, event: str, domain: Domain) -> None:
-        self.tell("VIR_DOMAIN_EVENT_ID_LIFECYCLE", domain, CONSTANTS[f"VIR_DOMAIN_EVENT_{event}"], 0)
+        self.emit("VIR_DOMAIN_EVENT_ID_LIFECYCLE", domain, CONSTANTS[f"VIR_DOMAIN_EVENT_{event}"], 0)
 
     def crash(self) -> None:
         """libvirt's daemon ends."""

@@ -23,7 +23,7 @@ from .fake_libvirt import CONSTANTS, Domain, Vdsm, World, libvirtError
 RECONNECT_SECONDS = (0.2, 5.0)
 """The first and the longest pause between two attempts to reach libvirt, as largeguest.running.link has them."""
 
-WANTED = {"vcpu0": "0", "vcpu1": "0", "vcpu2": "1", "vcpu3": "1"}
+TARGET = {"vcpu0": "0", "vcpu1": "0", "vcpu2": "1", "vcpu3": "1"}
 
 
 @pytest.fixture
@@ -60,16 +60,20 @@ def test_what_runs_already_is_pinned(world: World, keeper: ModuleType) -> None:
     domain = vm(world)
     world.stop_after(1)
     assert keeper.keep("qemu:///system") == 0
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert world.connections[0].closed_by_us
 
 
 def test_only_what_has_moved_is_pinned(world: World, keeper: ModuleType) -> None:
-    domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", pins={**WANTED, "vcpu2": "0-15", "iothread1": "3"})
+    domain = vm(world, "0-1#0,2-3#1,emulator#2,iothread1#3", pins={**TARGET, "vcpu2": "0-15", "iothread1": "3"})
     world.after(1, lambda: domain.move("iothread1", "0-15"))
     world.stop_after(2)
     keeper.keep("qemu:///system")
-    assert [(who, cpus) for _, who, cpus in domain.calls] == [("vcpu2", "1"), ("emulator", "2"), ("iothread1", "3")]
+    assert [(thread, cpus) for _, thread, cpus in domain.calls] == [
+        ("vcpu2", "1"),
+        ("emulator", "2"),
+        ("iothread1", "3"),
+    ]
 
 
 def test_a_burst_is_handled_once_and_its_own_pins_are_ignored(world: World, keeper: ModuleType) -> None:
@@ -137,7 +141,7 @@ def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pyte
     world.after(3, arrive)
     world.stop_after(20)
     keeper.keep("qemu:///system")
-    assert [domain.pins for domain in (going, coming, saved)] == [WANTED] * 3
+    assert [domain.pins for domain in (going, coming, saved)] == [TARGET] * 3
     assert 1002 < going.calls[0][0] < 1002 + schedule.BUSY_SECONDS[1] + 1
     assert 1003 < coming.calls[0][0] < 1003.5  # soon, though libvirt was still busy with it
     assert saved.calls[0][0] < 1000.2  # a backup blocks nothing
@@ -161,10 +165,10 @@ def test_a_boot_storm_is_no_fight(
         world.after(1 + number * pause, functools.partial(start, number))
     world.stop_after(1 + count * pause + 1)
     keeper.keep("qemu:///system")
-    back_at = [at for at, who, _ in domain.calls if who == "vcpu0"][1:]
+    back_at = [at for at, thread, _ in domain.calls if thread == "vcpu0"][1:]
     assert len(back_at) == count
     assert max(back - moved for back, moved in zip(back_at, moved_at)) < schedule.QUIET_SECONDS + 0.01
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert "warning" not in capfd.readouterr().err
 
 
@@ -194,11 +198,11 @@ def test_it_slows_down_in_a_fight(world: World, keeper: ModuleType, capfd: pytes
     world.stop_after(120)
     others: list[dict[str, str]] = []
     keeper.keep("qemu:///system")
-    corrections = [at for at, who, _ in domain.calls if who == "vcpu0"]
+    corrections = [at for at, thread, _ in domain.calls if thread == "vcpu0"]
     soon, late = fight.MAX_UNDONE + 2, 100 / fight.PAUSE_SECONDS
     assert soon + late - 3 <= len(corrections) <= soon + late + 1
-    assert domain.pins == WANTED
-    assert others == [WANTED]  # which is not delayed
+    assert domain.pins == TARGET
+    assert others == [TARGET]  # which is not delayed
     said = capfd.readouterr().err
     assert said.count("warning") == 1
     assert 'largeguest: warning: cputune: something moves the pins of VM "db01" again as soon as they are put' in said
@@ -213,7 +217,7 @@ def test_a_second_fight_is_reported_too(world: World, keeper: ModuleType, capfd:
         world.after(start + 30, lambda: stop_undoing(domain))
     world.stop_after(10060)
     keeper.keep("qemu:///system")
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert capfd.readouterr().err.count("again as soon as they are put back") == 2
 
 
@@ -228,7 +232,7 @@ def test_a_vm_that_resumes_again_and_again_is_held_each_time(
 
     for second in range(200):
         world.after(1 + second, resume)
-        world.after(1.1 + second, lambda: soon.append(domain.pins == WANTED))
+        world.after(1.1 + second, lambda: soon.append(domain.pins == TARGET))
     world.stop_after(230)
     soon: list[bool] = []
     keeper.keep("qemu:///system")
@@ -256,7 +260,7 @@ def test_libvirt_ends_and_comes_back(
     world.after(1 + pause, come_back)
     world.stop_after(30)
     keeper.keep("qemu:///system")
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert len(world.connections) == 2
     assert world.connections[0].closed_by_us
     said = capfd.readouterr().err
@@ -315,7 +319,7 @@ def test_libvirt_ends_in_the_middle_of_the_work(
     world.after(3, be_told)
     world.stop_after(10)
     keeper.keep("qemu:///system")
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert "end of file" not in capfd.readouterr().err
 
 
@@ -330,7 +334,7 @@ def test_errors_of_libvirt(world: World, keeper: ModuleType, capfd: pytest.Captu
     said = capfd.readouterr().err
     assert said.count('libvirt: "busy"') == 1
     assert said.count('cputune: VM "db02": libvirt: vcpu0, vcpu1, vcpu2, vcpu3 cannot be pinned: "no\\nluck": ') == 1
-    assert [fine.pins, later.pins, busy.pins] == [WANTED] * 3
+    assert [fine.pins, later.pins, busy.pins] == [TARGET] * 3
     assert later.looked < 10
 
 
@@ -342,7 +346,7 @@ def test_a_second_trouble_is_reported_too(world: World, keeper: ModuleType, capf
         world.after(start + 60, lambda: setattr(domain, "broken", None))
     world.stop_after(6000)
     keeper.keep("qemu:///system")
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert capfd.readouterr().err.count('libvirt: vcpu0 cannot be pinned: "trouble"') == 2
     assert domain.looked < 20  # ever less often while it lasts
 
@@ -366,7 +370,7 @@ def test_a_pin_that_is_always_refused_delays_no_other_and_is_reported_once(
     world.stop_after(4000)
     soon: list[dict[str, str]] = []
     keeper.keep("qemu:///system")
-    assert soon == [WANTED] * 4
+    assert soon == [TARGET] * 4
     said = capfd.readouterr().err
     assert said.count('VM "db01": libvirt: emulator, iothread1 cannot be pinned: "Invalid argument"') == 1
     assert said.count('VM "db01": 4 vCPUs pinned again') == 4
@@ -378,7 +382,7 @@ def test_a_pin_that_is_always_refused_delays_no_other_and_is_reported_once(
 def test_after_a_long_trouble_it_is_held_at_once(how: str, world: World, keeper: ModuleType) -> None:
     domain = vm(world, broken=libvirtError("lock", CONSTANTS["VIR_ERR_OPERATION_TIMEOUT"]))
 
-    def mend() -> None:
+    def recover() -> None:
         domain.broken = None
         if how == "it moves":
             domain.move("vcpu0", "0-15")
@@ -387,12 +391,12 @@ def test_after_a_long_trouble_it_is_held_at_once(how: str, world: World, keeper:
         else:
             world.crash()
 
-    world.after(3630, mend)
+    world.after(3630, recover)
     world.after(3631, lambda: soon.append(dict(domain.pins)))
     world.stop_after(3640)
     soon: list[dict[str, str]] = []
     keeper.keep("qemu:///system")
-    assert soon == [WANTED]
+    assert soon == [TARGET]
 
 
 def test_a_second_trouble_waits_like_the_first(world: World, keeper: ModuleType) -> None:
@@ -409,7 +413,7 @@ def test_a_second_trouble_waits_like_the_first(world: World, keeper: ModuleType)
     world.stop_after(1100)
     soon: list[dict[str, str]] = []
     keeper.keep("qemu:///system")
-    assert soon == [WANTED]
+    assert soon == [TARGET]
 
 
 def test_what_cannot_be_applied_is_reported_again_if_it_could_in_between(
@@ -446,7 +450,7 @@ def test_a_vm_that_hangs_holds_up_no_other(world: World, keeper: ModuleType, cap
     world.stop_after(100)
 
     def assert_pinned(domain: Domain) -> None:
-        assert domain.pins == WANTED
+        assert domain.pins == TARGET
 
     keeper.keep("qemu:///system")
     assert_pinned(hung)
@@ -500,13 +504,13 @@ def test_a_defect_is_reported_without_its_message(
     assert keeper.keep("qemu:///system") == 0
     said = capfd.readouterr().err
     assert said.count("unexpected error, please report it") == 1
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
     assert "ValueError" in said
     assert secret not in said
 
 
 @pytest.mark.parametrize(
-    ("cputune", "policy", "told"),
+    ("cputune", "policy", "message"),
     [
         ("", "none", None),
         ("0#0", "siblings", "the VM has the CPU pinning policy siblings, under which the engine sets the layout"),
@@ -521,7 +525,7 @@ def test_a_defect_is_reported_without_its_message(
 def test_what_it_leaves_alone(
     cputune: str,
     policy: str,
-    told: str | None,
+    message: str | None,
     world: World,
     keeper: ModuleType,
     capfd: pytest.CaptureFixture[str],
@@ -533,9 +537,9 @@ def test_what_it_leaves_alone(
     keeper.keep("qemu:///system")
     assert domain.calls == []
     warnings = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
-    assert len(warnings) == (told is not None)
-    if told is not None:
-        assert warnings[0].startswith('largeguest: warning: cputune: VM "db01": ' + told)
+    assert len(warnings) == (message is not None)
+    if message is not None:
+        assert warnings[0].startswith('largeguest: warning: cputune: VM "db01": ' + message)
         assert warnings[0].endswith(" its pins are left as they are")
         assert ": ;" not in warnings[0]
 
@@ -551,11 +555,11 @@ def test_a_vm_that_owns_its_cpus(
     owner = Domain(world, "db02", policy=policy, pins={"vcpu0": "0"})
 
     world.after(1, lambda: vdsm.start(owner))
-    for step, (who, cpu) in enumerate([("vcpu0", "0"), ("vcpu1", "4"), ("vcpu2", "5"), ("vcpu1", "1")]):
-        world.after(2 + step, functools.partial(owner.move, who, cpu))
+    for step, (thread, cpu) in enumerate([("vcpu0", "0"), ("vcpu1", "4"), ("vcpu2", "5"), ("vcpu1", "1")]):
+        world.after(2 + step, functools.partial(owner.move, thread, cpu))
     world.stop_after(10)
     keeper.keep("qemu:///system")
-    assert held.pins == WANTED
+    assert held.pins == TARGET
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
     assert line == (
         f'largeguest: warning: cputune: VM "db01" is pinned to {cpus}, which VM "db02" has exclusively: migrate '
@@ -568,7 +572,7 @@ def test_the_first_pins_of_a_vm_are_not_reported_as_again(
 ) -> None:
     moved = vm(world)
     vm(world, name="db02", broken=libvirtError("no luck"))
-    kept = vm(world, name="db03", pins=dict(WANTED))
+    kept = vm(world, name="db03", pins=dict(TARGET))
     world.after(2, lambda: moved.move("vcpu0", "0-15"))
     world.after(3, lambda: kept.move("vcpu1", "0-15"))
     world.after(3.5, lambda: setattr(world.domains[1], "broken", None))
@@ -673,25 +677,25 @@ def test_a_second_keeper_waits_for_the_first(
         assert world.tries == []
         world.now += seconds
 
-    def tell(problem: object) -> None:
+    def note(problem: object) -> None:
         assert world.tries == []
         os.close(first)
-        told.append(str(problem))
+        lines.append(str(problem))
 
     def look() -> None:
         with (tmp_path / "run/lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        told.append("locked")
+        lines.append("locked")
 
-    told: list[str] = []
+    lines: list[str] = []
     monkeypatch.setattr(keeper.time, "sleep", pass_time)
-    monkeypatch.setattr(report, "problem", tell)
+    monkeypatch.setattr(report, "problem", note)
     domain = vm(world)
     world.after(2, look)
     world.stop_after(5)
     assert keeper.keep("qemu:///system") == 0
-    assert domain.pins == WANTED
-    assert told == [
+    assert domain.pins == TARGET
+    assert lines == [
         "largeguest: warning: keeper: another keeper runs on this host: this one waits until it ends",
         "locked",
     ]
@@ -703,9 +707,9 @@ def test_a_connection_that_breaks_while_it_is_made(world: World, keeper: ModuleT
     world.after(10, lambda: world.connections[0].on_close and world.connections[0].on_close(None, 0, None))
     world.stop_after(20)
     keeper.keep("qemu:///system")
-    assert [made.closed_by_us for made in world.connections] == [True] * 4  # the last one at the end
+    assert [connection_.closed_by_us for connection_ in world.connections] == [True] * 4  # the last one at the end
     assert len(world.connections) == 4
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
 
 
 def test_a_password_that_cannot_be_read(
@@ -716,7 +720,7 @@ def test_a_password_that_cannot_be_read(
     domain = vm(world)
     world.stop_after(1)
     keeper.keep("qemu:///system")
-    assert (world.credentials, domain.pins) == ([], WANTED)
+    assert (world.credentials, domain.pins) == ([], TARGET)
 
 
 def test_what_migrates_away_is_forgotten(world: World, keeper: ModuleType) -> None:
@@ -756,7 +760,7 @@ def test_sasl_where_vdsm_has_a_password(
     world.stop_after(1)
     keeper.keep("qemu:///system")
     assert [credential[4] for credential in world.credentials] == ["vdsm@ovirt", "hidden word"]
-    assert domain.pins == WANTED
+    assert domain.pins == TARGET
 
 
 @pytest.mark.usefixtures("keeper")
@@ -764,7 +768,7 @@ def test_pins_are_put_back_once_for_a_vm_that_has_arrived(world: World, four_nod
     domain = vm(world)
     here = sysfs.from_sys(four_nodes)
     done, refused = pins.put_back_once("uuid-of-db01", here)
-    assert (str(done), refused, domain.pins) == ("4 vCPUs pinned", {}, WANTED)
+    assert (str(done), refused, domain.pins) == ("4 vCPUs pinned", {}, TARGET)
     done, refused = pins.put_back_once("uuid-of-db01", here)
     assert (bool(done), refused, len(domain.calls)) == (False, {}, 4)
     domain.broken, domain.broken_pins = libvirtError("no luck"), ("vcpu1", "vcpu2")

@@ -18,9 +18,9 @@ LARGE = hosts.build(sockets=8, nodes_per_socket=8, cores_per_node=16, threads=2,
 
 def by_hand(host: Host, guest: Guest, **values: str) -> Layout:
     """The guest on the host with properties written by hand."""
-    wanted, problems = properties.parse(values)
+    request, problems = properties.parse(values)
     assert problems == ()
-    return lay_out(host, place(wanted, guest, host), guest)
+    return lay_out(host, place(request, guest, host), guest)
 
 
 def by_plan(host: Host, vcpus: int, memory: int) -> Layout:
