@@ -4,6 +4,9 @@
 The engine checks a value with Java's `String.matches`, its web UI with JavaScript's RegExp. Java recurses for a group
 under `*`, so a list cannot be written as `(?:,field)*` (a value of 4,000 characters overflows the stack). Instead, a
 lookahead rejects any comma that is not followed by a valid field, and only single characters are repeated.
+
+The web UI shows the whole expression as the error text for a value that does not match. So each begins with a valid
+value as its first alternative, which is what people read.
 """
 
 from __future__ import annotations
@@ -12,23 +15,30 @@ import shlex
 
 from .. import PROPERTIES
 from ..properties import SHAPES
-from ..properties.shape import Shape
+
+EXAMPLES = {
+    "cputune": "0-31#=node0,32-63#=node1",
+    "numatune": "strict#0-1",
+    "guestnuma": "0-31#192G@0,32-63#192G@1",
+}
+"""A value of each property. As regular expressions they match themselves: they have no special characters."""
 
 _FIELD_ENDS = "(?![^,])"
 """Before a comma or the end. (`$` would also match before a final newline in Java and Python.)"""
 
 
-def regex(shape: Shape) -> str:
-    """The anchored regular expression for values of `shape`, and for blank ones."""
+def regex(name: str) -> str:
+    """The anchored regular expression for values of the property `name`, and for blank ones; an example is first."""
+    shape = SHAPES[name]
     good_first = f"(?={shape.first}{_FIELD_ENDS})"
     no_bad_further = f"(?!.*,(?!{shape.further}{_FIELD_ENDS}))"
     no_bad_joint = f"(?!.*[{shape.joints}](?!{shape.joined}(?![^,{shape.joints}])))" if shape.joints else ""
-    return f"^(?: *|{good_first}{no_bad_further}{no_bad_joint}{shape.last})$"
+    return f"^(?:{EXAMPLES[name]}| *|{good_first}{no_bad_further}{no_bad_joint}{shape.last})$"
 
 
 def user_defined_vm_properties() -> str:
     """The argument of `engine-config -m UserDefinedVMProperties=`: `name=regex` for each property, joined by `;`."""
-    return ";".join(f"{name}={regex(SHAPES[name])}" for name in PROPERTIES)
+    return ";".join(f"{name}={regex(name)}" for name in PROPERTIES)
 
 
 def command(version: str) -> str:

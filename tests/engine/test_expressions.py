@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from largeguest import PROPERTIES, properties
 from largeguest.engine import expressions
-from largeguest.properties import SHAPES
 from tests import ROOT
 from tests.properties.corpus import BLANK, GOOD, WRONG_IN_MEANING, WRONG_IN_SHAPE
 from tests.properties.test_properties import values
 
-REGEXES = {name: expressions.regex(SHAPES[name]) for name in PROPERTIES}
+REGEXES = {name: expressions.regex(name) for name in PROPERTIES}
 
 CASES = [
+    *((name, value, True) for name, value in expressions.EXAMPLES.items()),
     *((name, value, True) for name, value, _ in GOOD),
     *((name, value, True) for name, value in BLANK),
     *((name, value, True) for name, value, _ in WRONG_IN_MEANING),
@@ -73,6 +73,17 @@ def test_the_small_stack_of_java_is_small() -> None:
 def test_every_value_that_the_grammar_makes_is_accepted(named: tuple[str, object]) -> None:
     name, value = named
     assert re.fullmatch(REGEXES[name], str(value))
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_people_read_an_example_first(name: str) -> None:
+    """The web UI shows the expression as the error text."""
+    first = REGEXES[name].removeprefix("^(?:").partition("|")[0]
+    assert properties.parse({name: first})[1] == ()
+    assert re.fullmatch(first, first), "a special character would make the first alternative match something else"
+    # without the alternative the expression accepts the same
+    assert re.fullmatch(REGEXES[name].replace(f"{first}|", "", 1), first)
+    assert "#" in first
 
 
 TOKENS = ["0", "1", "23", "#", "=", ",", "-", "^", "@", "+", "*", ".", " ", "G", "iB", "GB", "node", "socket", "core"]
