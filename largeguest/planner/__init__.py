@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..cpuset import CpuSet
-from ..host.topology import Host
+from ..host.topology import NO_HUGE_PAGE, Host
 from ..properties import Properties
 from ..record import Record
 from ..values import Placement, Topology
@@ -28,6 +28,8 @@ class Plan(Record):
     """The vCPUs on each of the nodes."""
     notes: tuple[str, ...]
     """What a user of the plan should know, one sentence each."""
+    page: int = NO_HUGE_PAGE
+    """KiB of the huge pages that back the guest."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -35,8 +37,16 @@ class Plan(Record):
         return texts(self.properties)
 
     @property
+    def custom_properties(self) -> dict[str, str]:
+        """All that the VM needs in the engine: the three, and `hugepages`, which is predefined there, in KiB."""
+        return {**self.values, **({"hugepages": str(self.page)} if self.page != NO_HUGE_PAGE else {})}
+
+    @property
     def length(self) -> int:
-        """How many characters the engine stores for them."""
+        """How many characters the engine stores for the three; `hugepages` is stored apart, as all that is predefined.
+
+        So it does not count against the limit.
+        """
         return stored_length(self.properties)
 
 
@@ -53,4 +63,4 @@ def plan(request: Request, host: Host) -> Plan:
         raise missing(need)
     placement, warnings = choice.carry_out()
     sentences = (*notes(choice), *map(str, warnings))
-    return Plan(choice.properties, placement, choice.topology, choice.nodes, choice.vcpus, sentences)
+    return Plan(choice.properties, placement, choice.topology, choice.nodes, choice.vcpus, sentences, need.page)

@@ -33,7 +33,10 @@ def host_json(host: Host) -> str:
 
 
 def plan_json(plan: Plan, host: Host) -> str:
-    """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `length` and `notes`."""
+    """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `length` and `notes`.
+
+    `properties` are all custom properties to set, because the engine replaces the list of a VM as a whole.
+    """
     pins = {} if plan.placement.pins is None else plan.placement.pins.vcpus
     cells = plan.placement.cells or ()
     nodes = [
@@ -50,7 +53,7 @@ def plan_json(plan: Plan, host: Host) -> str:
     topology = plan.topology
     return json.dumps(
         {
-            "properties": plan.values,
+            "properties": plan.custom_properties,
             "topology": {
                 "sockets": topology.sockets,
                 "dies": topology.dies,

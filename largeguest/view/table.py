@@ -56,7 +56,7 @@ def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
             f"{plural(topology.threads, 'thread')} each",
         ]
     )
-    lines = [f"{name:<10} {value}" for name, value in plan.values.items()]
+    lines = [f"{name:<10} {value}" for name, value in plan.custom_properties.items()]
     lines += ["", f"{'topology':<10} {shape}", f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
     lines += [f"{'note':<10} {note}" for note in plan.notes]
     return "\n".join([*lines, "", layout_table(layout, colour)])

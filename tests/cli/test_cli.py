@@ -21,6 +21,8 @@ from lxml import etree
 from largeguest import cli
 from largeguest.engine import expressions
 from largeguest.host import sysfs
+from largeguest.host.topology import Pages
+from largeguest.record import replace
 from largeguest.rewrite import rewrite
 from tests import DATA, ROOT, hosts
 from tests.hosts import FOUR_NODES
@@ -300,6 +302,33 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
         "length": 96,
         "notes": [],
     }
+
+
+@pytest.mark.parametrize("of", ["--hugepages", "--domain"])
+def test_a_plan_in_huge_pages_has_the_engines_property_for_them(
+    of: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = {number: replace(node, pages={2048: Pages(512, 512)}) for number, node in FOUR_NODES.nodes.items()}
+    where = hosts.save(replace(FOUR_NODES, nodes=pages), tmp_path)
+    vm = tmp_path / "vm.xml"
+    vm.write_text(
+        "<domain><memory>2097152</memory><vcpu>8</vcpu>"
+        "<memoryBacking><hugepages><page size='2048'/></hugepages></memoryBacking></domain>"
+    )
+    arguments = ["plan", "--domain", str(vm)] if of == "--domain" else [*PLAN, "--hugepages", "2M"]
+    assert cli.main([*arguments, "--host", where]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == [*(f"{name:10} {value}" for name, value in PROPERTIES_OF_PLAN.items()), "hugepages  2048", ""]
+    assert "length     96 of 4000 characters" in lines  # as without huge pages: their property is stored apart
+    assert cli.main([*arguments, "--host", where, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["properties"] == {**PROPERTIES_OF_PLAN, "hugepages": "2048"}
+    assert printed["length"] == 96
+
+
+def test_pages_of_the_hosts_base_size_are_no_huge_pages(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, "--hugepages", "4K", "--host", four_nodes]) == 0
+    assert "hugepages " not in capsys.readouterr().out.partition("\n\n")[0]
 
 
 def test_plan_json_of_interleaved_memory(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
