@@ -32,6 +32,9 @@ COMPLETIONS = (
 )
 SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point in POINTS)}
 
+DOCS = ("CHANGELOG", "README")
+MAN_PAGES = ("man1/largeguest.1", "man7/largeguest-properties.7", "man8/largeguest-keeper.8")
+
 
 def query(rpm: Path, *arguments: str) -> list[str]:
     command = ["rpm", "--query", "--package", *arguments, str(rpm)]
@@ -67,10 +70,10 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
     modes = {line.split()[2]: line.split()[:2] for line in listed if "__pycache__" not in line and line[0] != "d"}
     assert set(modes) == {
         *SCRIPTS,
-        f"/usr/share/doc/vdsm-hook-largeguest-{version}/README",
+        *(f"/usr/share/doc/vdsm-hook-largeguest-{version}/{name}" for name in DOCS),
         f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
         *(f"/usr/share/{path}" for path in COMPLETIONS),
-        "/usr/share/man/man1/largeguest.1",
+        *(f"/usr/share/man/{page}" for page in MAN_PAGES),
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
         *modules_below(SITELIB),
@@ -93,8 +96,8 @@ def test_rpm_header(rpm: Path) -> None:
     ]
     assert {"vdsm", "python3-lxml", "python3-libvirt"} <= set(query(rpm, "--requires"))
     assert query(rpm, "--docfiles") == [
-        f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/README",
-        "/usr/share/man/man1/largeguest.1",
+        *(f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/{name}" for name in DOCS),
+        *(f"/usr/share/man/{page}" for page in MAN_PAGES),
     ]
     assert query(rpm, "--licensefiles") == [f"/usr/share/licenses/vdsm-hook-largeguest-{spec_version()}/COPYING"]
 
@@ -130,7 +133,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
         *(f"/hooks/{point}/50_largeguest" for point in POINTS),
         *modules_below("/py"),
         *(f"/usr/local/share/{path}" for path in COMPLETIONS),
-        "/usr/local/share/man/man1/largeguest.1",
+        *(f"/usr/local/share/man/{page}" for page in MAN_PAGES),
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/local/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
     }
@@ -205,6 +208,11 @@ def test_pip_installs_the_command(sources: Path, tmp_path: Path, kind: str) -> N
     assert b'<vcpupin vcpu="0" cpuset="0"/>' in result.stdout
     (metadata,) = tmp_path.glob("*.dist-info/METADATA")
     assert f"Version: {spec_version()}\n" in metadata.read_text()
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^(\S+)\n-+$", (ROOT / "CHANGELOG").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == spec_version()
 
 
 @pytest.mark.parametrize("name", ["configure.ac", "setup.py", "Makefile.am", "README", "largeguest/__init__.py"])
