@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from largeguest.host import sysfs
 
-from . import hosts
+from . import DATA, books, hosts
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -30,6 +31,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The /sys of a host with four nodes and 16 CPUs."""
     return hosts.save(hosts.FOUR_NODES, tmp_path_factory.mktemp("four_nodes"))
+
+
+@pytest.fixture(scope="session")
+def host_of_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the /sys of the host in README's last example, and its capabilities."""
+    folder = tmp_path_factory.mktemp("readme")
+    hosts.save(books.large_host(), folder)
+    (folder / "caps.xml").write_bytes(hosts.capabilities(books.large_host()))
+    return folder
+
+
+@pytest.fixture
+def workplace(host_of_readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We are on that host, in a folder with the files that the command lines of README and the man pages name."""
+    monkeypatch.setattr(sysfs, "SYS", str(host_of_readme / "sys"))
+    monkeypatch.chdir(tmp_path)
+    for name, there in (
+        ("sys", host_of_readme / "sys"),
+        ("caps.xml", host_of_readme / "caps.xml"),
+        ("vm.xml", DATA / "plain.xml"),
+    ):
+        (tmp_path / name).symlink_to(there)
 
 
 @pytest.fixture(scope="session")

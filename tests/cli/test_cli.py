@@ -24,7 +24,7 @@ from largeguest.host import sysfs
 from largeguest.host.topology import Pages
 from largeguest.record import replace
 from largeguest.rewrite import rewrite
-from tests import DATA, ROOT, hosts
+from tests import DATA, ROOT, books, hosts
 from tests.hosts import FOUR_NODES
 from tests.refusals import THREE_REFUSALS
 from tests.running import fake_libvirt
@@ -755,12 +755,48 @@ def test_help_has_an_example_for_every_command(capsys: pytest.CaptureFixture[str
         assert f"largeguest {name}".strip() + " " in capsys.readouterr().out.partition("example")[2], name
 
 
+MANUAL = books.page("largeguest.1")
+
+
 def test_the_manual_page_has_every_command_and_option() -> None:
-    page = (ROOT / "largeguest/largeguest.1").read_text().replace("\\-", "-")
-    documented = set(re.findall(r"--[a-z]+", page))
-    assert documented == set.union(*map(long_options, commands().values()))
-    assert set(re.findall(r"^\.B largeguest ([a-z-]+)$", page, re.MULTILINE)) == set(commands())
-    assert set(re.findall(r"^\.TP\n\.B ([a-z-]+)$", page.partition(".SH OPTIONS")[0], re.MULTILINE)) == set(commands())
+    synopses = re.findall(
+        r'^\.SY "largeguest (\S+)"$(.*?)^\.YS$', books.section(MANUAL, "SYNOPSIS") + "\n", re.M | re.S
+    )
+    assert {name: {*re.findall("--[a-z]+", text)} for name, text in synopses} == {
+        name: long_options(parser) - {"--help"} for name, parser in commands().items()
+    }
+    described = set(re.findall(r"^\.T[PQ]\n\.B[RI]? .*?(--[a-z]+)", books.section(MANUAL, "OPTIONS"), re.MULTILINE))
+    assert described == set.union(*map(long_options, commands().values()))
+    headings = re.findall(r"^\.TP\n\.B ([a-z-]+)$", books.section(MANUAL, "COMMANDS"), re.MULTILINE)
+    assert set(headings) == set(commands())
+
+
+def test_the_manual_page_of_the_keeper_has_its_options() -> None:
+    synopsis = books.section(books.page("largeguest-keeper.8"), "SYNOPSIS").partition(".SY ")[2]
+    assert {*re.findall("--[a-z]+", synopsis)} == long_options(commands()["keeper"]) - {"--help"}
+
+
+EXIT_CODES = {
+    ("0", "all"): ["host"],
+    ("1", "plan"): ["plan", "--vcpus", "17", "--memory", "1G"],
+    ("1", "check"): ["check", "--cputune", "0#99"],
+    ("1", "apply"): ["apply", "--cputune", "0#99", str(PLAIN)],
+    ("1", "pins"): ["pins"],
+    ("2", "all"): ["host", "--svg", "/nowhere/picture.svg"],
+}
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("code", "command"), re.findall(r"^(\d)\|([a-z-]+)\|", books.section(MANUAL, "EXIT STATUS"), re.MULTILINE)
+)
+def test_the_manual_page_has_the_exit_codes(code: str, command: str) -> None:
+    assert cli.main(EXIT_CODES[code, command]) == int(code)
+
+
+def test_the_manual_page_has_all_exit_codes() -> None:
+    listed = re.findall(r"^(\d)\|([a-z-]+)\|", books.section(MANUAL, "EXIT STATUS"), re.MULTILINE)
+    assert sorted(listed) == sorted(EXIT_CODES)
 
 
 @pytest.mark.parametrize(("arguments", "version"), [([], "4.7"), (["--cver", "4.6"], "4.6")])
