@@ -155,8 +155,7 @@ def test_a_vm_that_has_arrived_is_pinned(
     run_hook: Hook, domxml: Path, four_nodes: str, cputune: str, more: str, code: int, calls: str, message: str
 ) -> None:
     fake = FAKE_TO_PIN.format(cputune=cputune, more=more)
-    prepare = f"exec({fake!r}); "
-    prepare += f"hooks.SYS = {four_nodes!r}; "
+    prepare = f"exec({fake!r}); hooks.SYS = {four_nodes!r}; "
     result = run_hook(domxml, {"cputune": cputune}, prepare, "after_vm_migrate_destination")
     assert (result.returncode, result.stderr) == (code, f"largeguest: {message}\n" if message else "")
     assert result.stdout.strip() == calls
