@@ -102,7 +102,7 @@ class Keeper:
         running = {domain.UUIDString() for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
         for uuid in self.holder.vms.keys() - running:
             self.holder.forget(uuid)
-        for uuid in running:
+        for uuid in sorted(running):
             self._look_at(uuid)
         on_it = plural(len(running), "running VM")
         report.line(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {on_it} on this host", report.INFO)
