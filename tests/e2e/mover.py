@@ -30,7 +30,7 @@ def main() -> None:
     connection = libvirt.open(uri)
     domain = connection.lookupByName(name)
     events: list[str] = []
-    connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, count, events)
+    connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, add_event, events)
     before = pins(domain)
     vcpus = range(int(count) or domain.maxVcpus())
     allowed = tuple(str(cpu) in cpus.split(",") for cpu in range(connection.getCPUMap()[0]))
@@ -55,7 +55,7 @@ def run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def count(_connection: Any, _domain: Any, changed: dict[str, str], events: list[str]) -> None:
+def add_event(_connection: Any, _domain: Any, changed: dict[str, str], events: list[str]) -> None:
     if "cputune.emulatorpin" in changed:
         all_reported.set()
     else:
