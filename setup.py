@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 
 spec = Path(__file__).with_name("vdsm-hook-largeguest.spec").read_text(encoding="utf-8")
 version = re.search(r"^Version: *(\S+)$", spec, re.MULTILINE)
-assert version, "the version stands in the spec"
+assert version, "the spec has no version"
 
 setup(
     name="vdsm-hook-largeguest",

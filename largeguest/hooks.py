@@ -56,12 +56,28 @@ def _is_resumed(uuid: str) -> bool:
 
 def before_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse, while the VM still runs at the source, what this host cannot hold; the file is only read."""
-    return _run(environ, PROPERTIES, _check)
+
+    def check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+        from .host import sysfs
+        from .rewrite import check_migration
+
+        check_migration(values, document, sysfs.from_sys(SYS))
+        return document, ""
+
+    return _run(environ, PROPERTIES, check)
 
 
 def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse to resume a VM whose layout this host cannot hold; the file is only read."""
-    return _run(environ, PROPERTIES, _check)
+
+    def check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+        from .host import sysfs
+        from .rewrite import check_resume
+
+        check_resume(values, document, sysfs.from_sys(SYS))
+        return document, ""
+
+    return _run(environ, PROPERTIES, check)
 
 
 def after_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
@@ -139,14 +155,6 @@ def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
     return _run(environ, ("guestnuma",), plug)
 
 
-def _check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-    from .host import sysfs
-    from .rewrite import check_on_host
-
-    check_on_host(values, document, sysfs.from_sys(SYS))
-    return document, ""
-
-
 def _running(uuid: str) -> bytes | None:
     """The XML of a running VM, over libvirt's read-only connection, which needs no password; None if that fails."""
     try:
@@ -183,7 +191,9 @@ def _run(
     try:
         return _run_on_file(environ.get("_hook_domxml", ""), lambda document: work(values, document))
     except ModuleNotFoundError as error:
-        _report(f"largeguest: the Python module {error.name} is not installed: dnf install python3-{error.name}")
+        package = str(error.name).partition(".")[0]
+        fix = "reinstall vdsm-hook-largeguest" if package == "largeguest" else f"install python3-{package}"
+        _report(f"largeguest: the Python module {error.name} is not installed: dnf {fix}")
     except Exception as error:
         _report(describe(error))
     return 2

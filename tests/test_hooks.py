@@ -240,11 +240,15 @@ def test_a_package_that_is_missing_or_broken_stops_no_other_vm(
     assert (result.returncode, result.stderr) == (expected, BROKEN.format(error) if error else "")
 
 
-def test_without_lxml(run_hook: Hook, domxml: Path) -> None:
-    result = run_hook(domxml, {"cputune": "0#0"}, first="sys.modules['lxml'] = None; ")
+@pytest.mark.parametrize(
+    ("module", "fix"),
+    [("lxml", "install python3-lxml"), ("largeguest.placement.deal", "reinstall vdsm-hook-largeguest")],
+)
+def test_a_module_is_missing(run_hook: Hook, domxml: Path, module: str, fix: str) -> None:
+    result = run_hook(domxml, {"cputune": "0#0"}, first=f"sys.modules[{module!r}] = None; ")
     assert (result.returncode, result.stderr) == (
         2,
-        "largeguest: the Python module lxml is not installed: dnf install python3-lxml\n",
+        f"largeguest: the Python module {module} is not installed: dnf {fix}\n",
     )
 
 
@@ -541,17 +545,21 @@ def test_under_an_exclusive_policy_vdsm_rewrites_what_travels(
 
 
 @pytest.mark.parametrize(
-    ("policy", "code"),
+    ("point", "policy", "code"),
     [
-        (b"<ovirt-vm:cpuPolicy>manual</ovirt-vm:cpuPolicy>", 2),
-        (b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", 0),
-        (b"", 2),
+        ("before_vm_migrate_destination", b"<ovirt-vm:cpuPolicy>manual</ovirt-vm:cpuPolicy>", 2),
+        ("before_vm_migrate_destination", b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", 0),
+        ("before_vm_migrate_destination", b"", 2),
+        # VDSM writes those of the engine over them
+        ("before_vm_dehibernate", b"<ovirt-vm:cpuPolicy>manual</ovirt-vm:cpuPolicy>", 0),
     ],
 )
-def test_under_manual_the_pins_of_vcpus_travel(run_hook: Hook, domxml: Path, policy: bytes, code: int) -> None:
+def test_under_manual_the_pins_of_vcpus_travel(
+    run_hook: Hook, domxml: Path, point: str, policy: bytes, code: int
+) -> None:
     pinned = RAN.replace(b"<shares>", b"<vcpupin vcpu='0' cpuset='16'/><vcpupin vcpu='3' cpuset='17'/><shares>")
     domxml.write_bytes(pinned.replace(b"<ovirt-vm:cpuPolicy>none</ovirt-vm:cpuPolicy>", policy))
-    result = run_hook(domxml, {"cputune": "0#=node1"}, point="before_vm_migrate_destination")
+    result = run_hook(domxml, {"cputune": "0#=node1"}, point=point)
     assert result.returncode == code
     for message in (
         "cputune: CPU 16 is not online on this host, which has 0-15, but vcpu0 is pinned there until the VM runs here",

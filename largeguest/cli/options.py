@@ -74,6 +74,8 @@ class Longer(argparse.Action):
         self, _parser: argparse.ArgumentParser, options: argparse.Namespace, more: Any, _option: str | None = None
     ) -> None:
         before = getattr(options, self.dest)
+        if before is not None and (before.all_but or more.all_but):
+            raise argparse.ArgumentError(self, "a list of ^ items only cannot be combined with another: write one list")
         setattr(options, self.dest, more if before is None else CpuList((*before.items, *more.items)))
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .. import planner
+from ..cpuset import CpuSet
 from ..domxml import parse, read
 from ..record import replace
 from ..values import Guest, HugePage
@@ -115,7 +116,10 @@ def _guest_to_plan_for(arguments: argparse.Namespace) -> tuple[Guest, tuple[str,
             if getattr(arguments, name) is not None:
                 arguments.parser.error(f"--{name} cannot be combined with --domain, which sets it")
         tree = parse.domain(files.document(arguments.domain))
-        return read.guest(tree), tuple(read.pci_devices(tree))
+        guest = read.guest(tree)
+        # the engine plugs in the first ones at the next start, whichever are plugged in now
+        plugged = CpuSet.span(0, len(guest.plugged_vcpus) - 1)
+        return replace(guest, plugged=plugged), tuple(read.pci_devices(tree))
     for name in ("vcpus", "memory"):
         if getattr(arguments, name) is None:
             arguments.parser.error(f"write --{name}, or --domain")

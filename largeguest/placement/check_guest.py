@@ -176,6 +176,9 @@ def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell
 
 def _nothing_left(shares: list[int], left: int, guest: Guest) -> Problem:
     """The problem of the cells with `*` if the others leave only `left` KiB."""
+    if not guest.memory:
+        what = "nothing is left for *: the VM has no memory besides its memory devices"
+        return Problem("guestnuma", what, "give the VM more memory")
     if left <= 0:
         what = f"nothing is left for *: the other cells have {guest.memory - left} KiB of the VM's {guest.memory} KiB"
         return Problem("guestnuma", what, "give the other cells less")

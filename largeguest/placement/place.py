@@ -221,18 +221,19 @@ def _resolve_cells(
     nodes = [cell.nodes for cell in guestnuma.cells]
     mode = DEFAULT_MODE if numatune is None else numatune.mode
     distances = _distances(nodes, host)
-    mem_access = _common(cell.mem_access for cell in guest.cells)
-    discard = _common(cell.discard for cell in guest.cells)
+    accesses = {cell.mem_access for cell in guest.cells}
+    # devices of other processes need all memory to be shared
+    mem_access = "shared" if "shared" in accesses else _common(accesses)
+    discard = _common({cell.discard for cell in guest.cells})
     return tuple(
         Cell(own, amount, backing, mode, between, mem_access, discard)
         for own, amount, backing, between in zip(vcpus, memory, nodes, distances)
     )
 
 
-def _common(values: Iterable[str | None]) -> str | None:
-    """The only value, None aside; None if there is none or more than one."""
-    stated = {value for value in values if value is not None}
-    return stated.pop() if len(stated) == 1 else None
+def _common(values: set[str | None]) -> str | None:
+    """The only value; None if there is none or more than one."""
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def _distances(nodes: list[CpuSet | None], host: Host | None) -> list[dict[int, int]]:

@@ -88,8 +88,10 @@ def _supply(candidate: Candidate) -> tuple[int, int]:
 def _obstacle(candidate: Candidate) -> str:
     """What prevents a plan besides the totals."""
     need, nodes = candidate.need, len(candidate.need.host.local_nodes)
-    if need.min_cells > min(nodes, need.request.nodes or nodes):
-        return f", but a memory device in guest node {need.min_cells - 1} needs {need.min_cells} nodes"
+    if not nodes:
+        return ", but no node has both CPUs and memory"
+    if need.devices and need.min_cells > min(nodes, need.request.nodes or nodes):
+        return f", but a memory device in guest node {need.min_cells - 1} needs {plural(need.min_cells, 'node')}"
     cpus, memory = _supply(candidate)
     if cpus >= need.vcpus and memory >= need.memory and need.request.nodes is None:
         vcpus = plural(candidate.shape.vcpus, "vCPU")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..record import Record, replace
 
-AT_ONCE_SECONDS = 0.1
+AT_ONCE_SECONDS = 0.06
 """A correction that is undone within this time counts as undone at once. libvirt reports a pin within milliseconds, and
 a reaction to the report takes a few more; VDSM makes a few moves a second."""
 
@@ -17,7 +17,7 @@ MAX_UNDONE = 50
 """This many corrections undone at once make a fight: more than a boot storm of 40 moves has at any pace."""
 
 CHANCE = 3
-"""Each correction that is undone later offsets this many that were undone at once: with up to 13 moves a second at
+"""Each correction that is undone later offsets this many that were undone at once: with up to 12 moves a second at
 random moments, fewer than three in four follow right after a correction."""
 
 PAUSE_SECONDS = 5.0

@@ -10,7 +10,7 @@ import libvirt
 
 from ..cpuset import CpuSet
 from ..host import sysfs
-from ..problem import Problem
+from ..problem import Problem, Refused
 from ..values import Pins
 from ..wording import quote_name
 from . import fight, pins, report
@@ -57,7 +57,11 @@ class Holder:
             return None  # an event reports its arrival or its end
         if _is_busy(domain):
             return BUSY_SECONDS
-        vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(SYS))
+        try:
+            vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(SYS))
+        except Refused as error:
+            self._report_unread(vm, domain.name(), error)
+            return TROUBLE_SECONDS
         self._report_problems(vm, running)
         refused = pins.put_back(domain, running.moved, self.cpus)
         corrected = running.moved.without(refused)
@@ -70,6 +74,11 @@ class Holder:
             what = f"VM {quote_name(running.name)}: libvirt: {pins.refused_text(refused)}"
             self.trouble(vm, " ".join(refused), what)
         return TROUBLE_SECONDS if refused else None
+
+    def _report_unread(self, vm: Vm, name: str, refused: Refused) -> None:
+        for problem in refused.problems:
+            what, fix = f"VM {quote_name(name)}: {problem.what}", f"{problem.fix}; its pins are left as they are"
+            self.reports.problem((vm.uuid, "trouble"), Problem(problem.subject, what, fix, warning=True))
 
     def _slow_down(self, vm: Vm, name: str, moved: float | None) -> None:
         """Slow down if something moves the pins as fast as they are put back."""

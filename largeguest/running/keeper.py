@@ -19,7 +19,7 @@ from typing import IO, Any
 import libvirt
 
 from ..hooks import KEEPER_FOLDER, describe
-from ..problem import Problem, Refused
+from ..problem import Problem
 from ..wording import plural, quote, quote_name
 from . import report
 from .hold import Holder, Vm, is_on_target
@@ -160,9 +160,6 @@ class Keeper:
             name = quote_name(vm.known.name if vm.known else vm.uuid)
             what = f"VM {name}: libvirt: {quote(str(error), 200)}"
             self.holder.trouble(vm, f"libvirt {error.get_error_code()}", what)
-        except Refused as refused:
-            for problem in refused.problems:
-                self.holder.reports.problem((vm.uuid, "trouble"), problem)
         except Exception as error:
             text = describe(error)
             if self.holder.reports.is_new((vm.uuid, "trouble"), text):

@@ -157,6 +157,28 @@ def test_a_repeated_option_extends_its_list_of_cpus(
     assert printed[0] == printed[1]
 
 
+@pytest.mark.parametrize("typed", [["^1", "2"], ["2", "^1"]])
+def test_a_list_of_all_but_cannot_be_repeated(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It would no longer be all but these."""
+    options = [word for cpus in typed for word in ("--exclude", cpus)]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["plan", "--vcpus", "2", "--memory", "1G", *options])
+    assert caught.value.code == 2
+    assert "--exclude: a list of ^ items only cannot be combined with another" in capsys.readouterr().err
+
+
+def test_a_plan_is_for_the_next_start_whichever_vcpus_are_plugged_in_now(
+    four_nodes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vcpus = "".join(f"<vcpu id='{n}' enabled='{'yes' if n in (0, 2) else 'no'}'/>" for n in range(4))
+    domain = tmp_path / "vm.xml"
+    domain.write_text(f"<domain><memory>1048576</memory><vcpu current='2'>4</vcpu><vcpus>{vcpus}</vcpus></domain>")
+    assert cli.main(["plan", "--domain", str(domain), "--host", four_nodes]) == 0
+    printed = capsys.readouterr().out
+    assert "cputune    0-1#=node0," in printed
+    assert "not pinned" not in printed
+
+
 @pytest.mark.parametrize("version", ["foo", "", "4", "4.7.1", "\u0664.7"])
 def test_an_invalid_version(version: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

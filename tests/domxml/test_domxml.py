@@ -318,8 +318,12 @@ def test_the_vcpus_that_are_plugged_in(vcpu: str, plugged: str) -> None:
     [
         ("", "", ""),
         ("memAccess='shared'", "memAccess='shared'", ' memAccess="shared"'),
-        ("memAccess='private' discard='yes'", "memAccess='private'", ' memAccess="private" discard="yes"'),
-        ("memAccess='private'", "memAccess='shared' discard='no'", ' discard="no"'),
+        ("memAccess='private' discard='no'", "discard='no' memAccess='private'", ' memAccess="private" discard="no"'),
+        ("memAccess='private' discard='yes'", "memAccess='private'", ' memAccess="private"'),
+        ("memAccess='private'", "discard='yes'", ""),
+        # memory that another process uses stays shared
+        ("memAccess='shared'", "", ' memAccess="shared"'),
+        ("memAccess='private'", "memAccess='shared'", ' memAccess="shared"'),
     ],
 )
 def test_what_the_old_cells_agree_on_is_kept(first: str, second: str, kept: str) -> None:

@@ -479,6 +479,11 @@ REFUSED_ON_GUEST += [
         "give the other cells less",
     ),
     (
+        {"guestnuma": "0-3#*,4-7#*"},
+        record.replace(EIGHT, memory=0, devices=(MemoryDevice("nvdimm", GIB, 0),)),
+        "guestnuma: nothing is left for *: the VM has no memory besides its memory devices: give the VM more memory",
+    ),
+    (
         {"guestnuma": "0-1#*,2-3#*,4-5#*,6-7#*"},
         record.replace(EIGHT, memory=3 * GIB, pages=(HugePage(GIB, None),)),
         "guestnuma: 4 cells share 3145728 KiB, only 3 huge pages of 1048576 KiB: "

@@ -404,6 +404,13 @@ def test_a_memory_device_finds_the_node_that_holds_it() -> None:
     assert (len(result.nodes), result.nodes[0]) == (2, 3)
 
 
+def test_no_node_with_both_cpus_and_memory() -> None:
+    """As in a partition of a POWER machine."""
+    nodes = {0: replace(FOUR_NODES.nodes[0], memory=0, free=0), 1: replace(FOUR_NODES.nodes[1], cpus=CpuSet())}
+    with pytest.raises(Refused, match="free memory, but no node has both CPUs and memory: choose another host"):
+        plan(Request(guest(2, GIB)), replace(FOUR_NODES, nodes=nodes))
+
+
 def test_memory_of_gpus_is_not_counted() -> None:
     gpu = Node(CpuSet(), 96 * GIB, 90 * GIB, {}, dict.fromkeys(range(5), 80))
     with pytest.raises(Refused, match="the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory"):

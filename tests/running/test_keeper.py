@@ -148,7 +148,9 @@ def test_a_migration_is_waited_for(world: World, keeper: ModuleType, capfd: pyte
     assert "warning" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("count", "pause"), [(40, 0.5), (40, 0.1), (40, 0.13), (40, 0.2), (400, 0.5), (400, 0.2)])
+@pytest.mark.parametrize(
+    ("count", "pause"), [(40, 0.5), (40, 0.1), (40, 0.13), (40, 0.2), (400, 0.5), (400, 0.2), (400, 0.125)]
+)
 def test_a_boot_storm_is_no_fight(
     count: int, pause: float, world: World, keeper: ModuleType, four_nodes: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -646,6 +648,17 @@ def test_a_vm_that_owns_its_cpus_is_reported_each_time_it_starts(
     world.stop_after(30)
     keeper.keep("qemu:///system")
     assert capfd.readouterr().err.count("has exclusively") == 2
+
+
+def test_a_vm_that_cannot_be_read_is_named(world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    fine, broken = vm(world), vm(world, name="db02")
+    broken.XMLDesc = lambda: "<domain><vcpu>x"  # type: ignore[method-assign]
+    world.stop_after(100)
+    keeper.keep("qemu:///system")
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "not well-formed" in line]
+    assert line.startswith('largeguest: warning: domain XML: VM "db02": not well-formed at line 1')
+    assert line.endswith("; its pins are left as they are")
+    assert fine.pins == TARGET
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
