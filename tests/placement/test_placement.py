@@ -812,7 +812,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, host: Host, m
         ),
         # base pages may also be named as pages
         ({"numatune": "strict#0"}, huge(4), FOUR_NODES, []),
-        # memory bound to several nodes is placement where there is room
+        # memory bound to several nodes is placed where there is room
         (
             {"guestnuma": "0-1#3G@0,2-3#3G@0+1,4-7#1G@1"},
             record.replace(EIGHT, memory=7 * GIB),
