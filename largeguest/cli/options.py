@@ -12,13 +12,11 @@ from ..cpuset import MAX_ID
 from ..problem import ParseError
 from ..properties import cpulist, guestnuma
 from ..properties.cpulist import CpuList
+from ..running import connection
 from ..wording import quote
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-SYSTEM = "qemu:///system"
-"""The libvirt of VDSM's VMs."""
 
 
 def add_command(commands: Commands, name: str, short: str, text: str, *examples: str) -> argparse.ArgumentParser:
@@ -30,7 +28,7 @@ def add_command(commands: Commands, name: str, short: str, text: str, *examples:
 
 def add_connect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--connect", default=SYSTEM, metavar="URI", help="the libvirt to connect to (default: %(default)s)"
+        "--connect", default=connection.SYSTEM, metavar="URI", help="the libvirt to connect to (default: %(default)s)"
     )
 
 

@@ -38,20 +38,11 @@ def add(commands: Commands) -> None:
     plan.add_argument(
         "--threads", type=options.positive, metavar="T", help="threads per guest core (default: the host's)"
     )
-    plan.add_argument(
-        "--reserve",
-        type=options.cpus,
-        action=options.Longer,
-        metavar="CPUSET",
-        help="leave these CPUs to the host, emulator and iothreads: 0-1,node3",
-    )
-    plan.add_argument(
-        "--exclude",
-        type=options.cpus,
-        action=options.Longer,
-        metavar="CPUSET",
-        help="do not use these CPUs, such as those of other VMs",
-    )
+    for name, text in (
+        ("--reserve", "leave these CPUs to the host, emulator and iothreads: 0-1,node3"),
+        ("--exclude", "do not use these CPUs, such as those of other VMs"),
+    ):
+        plan.add_argument(name, type=options.cpus, action=options.Longer, metavar="CPUSET", help=text)
     plan.add_argument(
         "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
     )

@@ -31,8 +31,7 @@ def check_cpus(pins: Pins, host: Host) -> Iterator[Problem]:
     """libvirt fails late if a CPU is not online."""
     absent = pins.cpus() - host.online
     if absent:
-        what = f"{ids_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
-        yield Problem("cputune", what, "pin to CPUs that are online")
+        yield Problem("cputune", _not_online(absent, host), "pin to CPUs that are online")
 
 
 def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, host: Host) -> Iterator[Problem]:
@@ -51,9 +50,12 @@ def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, ho
         absent = CpuSet.union(pins.values()) - host.online
         if absent:
             names = [name for name, cpus in pins.items() if cpus & absent]
-            what = f"{ids_are('CPU', absent)} not online on this host, which has {shorten(str(host.online))}"
             pinned = f"{shorten(', '.join(names))} {verb(names, 'is', 'are')} pinned there {until}"
-            yield Problem(subject, f"{what}, but {pinned}", fix)
+            yield Problem(subject, f"{_not_online(absent, host)}, but {pinned}", fix)
+
+
+def _not_online(cpus: CpuSet, host: Host) -> str:
+    return f"{ids_are('CPU', cpus)} not online on this host, which has {shorten(str(host.online))}"
 
 
 def _names(cputune: Cputune) -> Iterator[str]:

@@ -13,25 +13,17 @@ from ..properties import Properties
 from ..properties.cputune import Cputune, Iothread, Pin, Vcpus
 from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Numatune
-from ..record import Record, replace
+from ..record import replace
 from ..values import DEFAULT_MODE, Cell, Guest, Pins, Placement, Policy
 from ..wording import plural, shorten, verb
 from . import check_guest, check_host, deal, lookup
 from .lookup import NotThereError
 
 
-class Resolution(Record):
-    """A placement, and the problems with what could not be resolved."""
-
-    placement: Placement
-    problems: tuple[Problem, ...]
-
-
 def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
     """Place `guest` by the properties, on `host` if one is given; raises Refused with everything that is wrong."""
-    resolution = _resolve(properties, guest, host)
-    placement = resolution.placement
-    problems = [*check_guest.check(properties, guest, placement), *resolution.problems]
+    placement, unresolved = _resolve(properties, guest, host)
+    problems = [*check_guest.check(properties, guest, placement), *unresolved]
     problems += check_guest.check_policy(placement, guest)
     if host is not None:
         problems += check_host.check(placement, guest, host)
@@ -50,10 +42,10 @@ def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
     if check_guest.engines_layout(guest) is not None:
         return Placement()
     cputune = properties.cputune
-    held = Resolution(Placement(Pins()), ()) if cputune is None else _resolve_to_hold(cputune, guest, host)
-    problems = [problem for problem in held.problems if not problem.warning]  # the warnings were reported at its start
+    held, problems = (Pins(), []) if cputune is None else _resolve_to_hold(cputune, guest, host)
+    problems = [problem for problem in problems if not problem.warning]  # the warnings were reported at its start
     travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
-    problems += check_host.check_pins_that_travel(travel, cputune, held.placement.pins or Pins(), host)
+    problems += check_host.check_pins_that_travel(travel, cputune, held, host)
     placement = Placement(policy=guest.policy, cells=guest.cells or None)
     problems += (_blame(problem, properties) for problem in check_host.check(placement, guest, host))
     return replace(placement, warnings=_refuse_or_warn(problems))
@@ -69,16 +61,16 @@ def _blame(problem: Problem, properties: Properties) -> Problem:
 
 def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
     """The pins of a running VM, with the numbers of `host`; raises Refused for what VM or host do not have."""
-    held = _resolve_to_hold(cputune, guest, host)
-    _refuse_or_warn(list(held.problems))
-    return held.placement.pins or Pins()
+    pins, problems = _resolve_to_hold(cputune, guest, host)
+    _refuse_or_warn(problems)
+    return pins
 
 
-def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host) -> Resolution:
+def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host) -> tuple[Pins, list[Problem]]:
     """The pins of a VM that has started, here or elsewhere, and what is wrong with them here."""
     here = _Pinning.of(cputune, host)
-    problems = [*check_guest.check_pins(cputune, guest), *here.problems, *check_host.check_cpus(here.pins, host)]
-    return Resolution(Placement(here.pins), tuple(problems))
+    pins = here.pins
+    return pins, [*check_guest.check_pins(cputune, guest), *here.problems, *check_host.check_cpus(pins, host)]
 
 
 def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -89,7 +81,8 @@ def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def _resolve(properties: Properties, guest: Guest, host: Host | None) -> Resolution:
+def _resolve(properties: Properties, guest: Guest, host: Host | None) -> tuple[Placement, list[Problem]]:
+    """The placement, and the problems with what could not be resolved."""
     problems: list[Problem] = []
     pins, policy, cells = None, None, None
     if properties.cputune is not None:
@@ -101,7 +94,7 @@ def _resolve(properties: Properties, guest: Guest, host: Host | None) -> Resolut
         problems += more
     if properties.guestnuma is not None:
         cells = _resolve_cells(properties.guestnuma, properties.numatune, guest, host)
-    return Resolution(Placement(pins, policy, cells), tuple(problems))
+    return Placement(pins, policy, cells), problems
 
 
 class _Pinning:

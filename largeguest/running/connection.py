@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 SYSTEM = "qemu:///system"
+"""The libvirt of VDSM's VMs."""
 
 SASL_USER = "vdsm@ovirt"
 SASL_PASSWORD = "/etc/pki/vdsm/keys/libvirt_password"

@@ -16,8 +16,6 @@ from ..wording import quote_name
 from . import fight, pins, report
 from .schedule import BUSY_SECONDS, TROUBLE_SECONDS, Schedule
 
-SYS = "/sys"
-
 
 class Vm:
     """What the keeper remembers of a running VM."""
@@ -58,7 +56,7 @@ class Holder:
         if _is_busy(domain):
             return BUSY_SECONDS
         try:
-            vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(SYS))
+            vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(sysfs.SYS))
         except Refused as error:
             self._report_unread(vm, domain.name(), error)
             return TROUBLE_SECONDS

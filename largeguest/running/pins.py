@@ -46,12 +46,7 @@ class Running(Record):
         """The threads whose CPUs differ from the target, and the CPUs they should have."""
         if self.target is None:
             return Pins()
-        target, real = self.target, self.real
-        return Pins(
-            {vcpu: cpus for vcpu, cpus in target.vcpus.items() if real.vcpus.get(vcpu) != cpus},
-            {number: cpus for number, cpus in target.iothreads.items() if real.iothreads.get(number) != cpus},
-            target.emulator if target.emulator != real.emulator else None,
-        )
+        return self.target.without({thread for thread, target, real in self.rows() if target == real})
 
     def rows(self) -> Iterator[tuple[str, CpuSet, CpuSet | None]]:
         """Each pinned thread, by libvirt's name, its CPUs by the property and its actual CPUs (None: not pinned)."""
@@ -87,7 +82,9 @@ def check_shared(held: Running, exclusive: Running) -> Problem | None:
 
     VDSM does not know what cputune pins, and may give these CPUs to a VM with an exclusive CPU pinning policy.
     """
-    shared = CpuSet() if held.target is None else exclusive.owned & held.target.cpus()
+    if held.target is None or not exclusive.owned:
+        return None
+    shared = exclusive.owned & held.target.cpus()
     if not shared:
         return None
     name = quote_name(held.name)

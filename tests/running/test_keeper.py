@@ -7,7 +7,6 @@ import fcntl
 import functools
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +34,7 @@ def world() -> World:
 def keeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four_nodes: str) -> Iterator[ModuleType]:
     """The module, with this world's libvirt."""
     with world.keeper() as module:
-        monkeypatch.setattr(sys.modules["largeguest.running.hold"], "SYS", four_nodes)
+        monkeypatch.setattr(sysfs, "SYS", four_nodes)
         monkeypatch.setattr(module, "KEEPER_FOLDER", str(tmp_path / "run"))
         monkeypatch.setattr(module.time, "monotonic", lambda: world.now)
         monkeypatch.delenv("JOURNAL_STREAM", raising=False)
