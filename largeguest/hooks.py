@@ -56,25 +56,20 @@ def _is_resumed(uuid: str) -> bool:
 
 def before_vm_migrate_destination(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse, while the VM still runs at the source, what this host cannot hold; the file is only read."""
-
-    def check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-        from .host import sysfs
-        from .rewrite import check_migration
-
-        check_migration(values, document, sysfs.from_sys(SYS))
-        return document, ""
-
-    return _run(environ, PROPERTIES, check)
+    return _check(environ, suspended=False)
 
 
 def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
     """Refuse to resume a VM whose layout this host cannot hold; the file is only read."""
+    return _check(environ, suspended=True)
 
+
+def _check(environ: Mapping[str, str], suspended: bool) -> int:
     def check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
         from .host import sysfs
-        from .rewrite import check_resume
+        from .rewrite import check_again
 
-        check_resume(values, document, sysfs.from_sys(SYS))
+        check_again(values, document, sysfs.from_sys(SYS), suspended)
         return document, ""
 
     return _run(environ, PROPERTIES, check)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from . import properties
 from .domxml import parse, read, write
@@ -12,7 +12,6 @@ from .host.topology import Host
 from .placement.place import place, place_again
 from .problem import Problem, Refused, also, join
 from .record import replace
-from .values import Guest
 from .wording import plural
 
 _NO_KEEPER = Problem(
@@ -57,25 +56,18 @@ def rewrite(
     return new, "; ".join(filter(None, [*parts, join(warnings)]))
 
 
-def check_migration(values: Mapping[str, str], document: bytes, host: Host) -> None:
-    """Check that `host` can take over the VM of the domain XML `document`, which is running elsewhere.
+def check_again(values: Mapping[str, str], document: bytes, host: Host, suspended: bool) -> None:
+    """Check that `host` can take over the VM of the domain XML `document`, which runs elsewhere or is `suspended`.
 
-    Nothing about the guest is checked: its start has done that, and memory may have been plugged in since.
-    Raises Refused.
+    The vCPUs of a suspended VM come without pins or with those of the engine. Nothing about the guest is checked: its
+    start has done that, and memory may have been plugged in since. Raises Refused.
     """
-    _check_again(values, document, host, lambda guest: guest)
-
-
-def check_resume(values: Mapping[str, str], document: bytes, host: Host) -> None:
-    """The same for a suspended VM, whose vCPUs come without pins or with those of the engine; raises Refused."""
-    _check_again(values, document, host, lambda guest: replace(guest, pins=replace(guest.pins, vcpus={})))
-
-
-def _check_again(values: Mapping[str, str], document: bytes, host: Host, arriving: Callable[[Guest], Guest]) -> None:
     request, problems = properties.parse(values)
     tree = also(problems, parse.domain, document)
     guest = also(problems, read.guest, tree)
-    also(problems, place_again, request, arriving(guest), host)
+    if suspended:
+        guest = replace(guest, pins=replace(guest.pins, vcpus={}))
+    also(problems, place_again, request, guest, host)
     if problems:
         raise Refused(problems)
 
