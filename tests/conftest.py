@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from largeguest.host import sysfs
 
 from . import DATA, books, hosts
+
+settings.register_profile("no time limit", deadline=None)  # a busy machine makes any example slow
+settings.load_profile("no time limit")
 
 
 @pytest.hookimpl(hookwrapper=True)

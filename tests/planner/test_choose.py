@@ -62,7 +62,7 @@ def problems(draw: st.DrawFn) -> tuple[dict[int, Capacity], int, int, int, dict[
     return capacities, size, units, memory, distances
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(problems())
 def test_the_best_of_all_sets(
     problem: tuple[dict[int, Capacity], int, int, int, dict[tuple[int, int], int]],

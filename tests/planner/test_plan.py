@@ -575,7 +575,7 @@ def all_plans(request_: Request, host: Host) -> dict[int, dict[int, list[tuple[i
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.data())
 def test_any_host_and_any_guest(data: st.DataObject) -> None:
     host = data.draw(random_hosts())
