@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """NUMA tuning for large virtual machines on oVirt: the code behind the VDSM hooks and the `largeguest` command."""
 
+VERSION = "0.1.0"
+"""The same as in the spec."""
+
 PROPERTIES = ("cputune", "numatune", "guestnuma")
 """The custom properties, by the names that the engine and the hook's environment use."""
 

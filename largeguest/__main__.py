@@ -1,6 +1,5 @@
-#!/usr/bin/python3 -I
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python3 -m largeguest`; installed as the command /usr/bin/largeguest."""
+"""`python3 -m largeguest`; also the entry point of the command `largeguest`."""
 
 import signal
 import sys

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from . import properties
+from . import VERSION, properties
 from .domxml import parse, read, write
 from .host.topology import Host
 from .placement.place import place, place_again
@@ -46,7 +46,7 @@ def rewrite(
     replaced = write.write(tree, placement)
     new = write.serialise(tree, like=document)
     _kept[:] = [tree]
-    parts = [f"largeguest: {placement}", *_replaced_text(replaced)]
+    parts = [f"largeguest {VERSION}: {placement}", *_replaced_text(replaced)]
     warnings = list(placement.warnings)
     if placement.pins is not None and guest.cpu_policy == "none":
         if keeper is False:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from largeguest import hooks
+from largeguest import VERSION, hooks
 from largeguest.running import pins
 
 from . import COVERAGE, DATA, ROOT, hosts, vdsm
@@ -71,7 +71,7 @@ def run_hook(four_nodes: str) -> Hook:
 def test_done(run_hook: Hook, domxml: Path, environ: dict[str, str], message: str) -> None:
     domxml.write_bytes(PLAIN.replace(b"cpuPolicy>none<", b"cpuPolicy>manual<"))
     result = run_hook(domxml, environ)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", f"largeguest: {message}\n")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", f"largeguest {VERSION}: {message}\n")
     assert b"<vcpupin" in domxml.read_bytes()
 
 
@@ -102,7 +102,7 @@ def test_what_holds_the_pins(
         if keeper:
             fcntl.flock(lock, fcntl.LOCK_EX)
         result = run_hook(domxml, {"cputune": "0#0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
-        assert (result.returncode, result.stderr) == (0, f"largeguest: cputune: 1 vCPU pinned{message}\n")
+        assert (result.returncode, result.stderr) == (0, f"largeguest {VERSION}: cputune: 1 vCPU pinned{message}\n")
         # no pins, no keeper needed
         domxml.write_bytes(PLAIN)
         assert "keeper" not in run_hook(domxml, {"numatune": "0"}).stderr
@@ -269,7 +269,7 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
     result = run_hook(domxml, typed, first=f"hooks.SYS = {large_host!r}; ")
     assert (result.returncode, result.stderr) == (
         0,
-        "largeguest: cputune: 1024 vCPUs, the emulator pinned; numatune: memory strict on host nodes 0-31; "
+        f"largeguest {VERSION}: cputune: 1024 vCPUs, the emulator pinned; numatune: memory strict on host nodes 0-31; "
         "guestnuma: 32 cells on host nodes 0-31, 1024 vCPUs, 33554432 KiB\n",
     )
     written = domxml.read_bytes()
@@ -385,7 +385,7 @@ def test_a_warning_does_not_stop_the_vm(run_hook: Hook, domxml: Path) -> None:
     result = run_hook(domxml, {"guestnuma": "0#262144,1-3#262144"})
     assert (result.returncode, result.stderr) == (
         0,
-        "largeguest: guestnuma: 2 cells, 4 vCPUs, 524288 KiB; largeguest: warning: guestnuma: guest socket 0 is cut by "
+        f"largeguest {VERSION}: guestnuma: 2 cells, 4 vCPUs, 524288 KiB; largeguest: warning: guestnuma: guest socket 0 is cut by "
         "a cell boundary (a socket has 2 vCPUs): give each cell whole sockets, or change the VM's sockets\n",
     )
 

@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from .. import VERSION
 from ..problem import LAYOUT, USAGE, Problem, Refused
 from ..wording import quote
 from . import apply, check, engine_config, host, keeper, pins, plan
@@ -47,6 +48,7 @@ exit code: 0 done; 1 the hook would refuse, there is no plan, or pins differ fro
 file cannot be used""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    whole.add_argument("--version", action="version", version=f"largeguest {VERSION}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (plan, apply, check, host, engine_config, pins, keeper):
         command.add(commands)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest import cli
+from largeguest import VERSION, cli
 from largeguest.engine import expressions
 from largeguest.host import sysfs
 from largeguest.host.topology import Pages
@@ -65,7 +65,7 @@ def test_apply_diff_shows_the_change_and_no_more(capsys: pytest.CaptureFixture[s
 
 def test_apply_without_properties_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["apply", "--diff", str(PLAIN)]) == 0
-    assert capsys.readouterr() == ("", "largeguest: nothing requested\n")
+    assert capsys.readouterr() == ("", f"largeguest {VERSION}: nothing requested\n")
 
 
 @pytest.mark.parametrize(("values", "message"), THREE_REFUSALS, ids=lambda value: repr(value)[:60])
@@ -845,3 +845,9 @@ def test_as_a_module(tmp_path: Path) -> None:
     with output.open("wb") as file:
         subprocess.run(command, cwd=ROOT, stdout=file, check=True)
     assert output.read_bytes() == rewrite(VALUES, PLAIN.read_bytes(), None)[0]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert (caught.value.code, capsys.readouterr().out) == (0, f"largeguest {VERSION}\n")

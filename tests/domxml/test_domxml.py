@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from largeguest import PROPERTIES
+from largeguest import PROPERTIES, VERSION
 from largeguest.cpuset import CpuSet
 from largeguest.domxml import parse, read
 from largeguest.problem import Refused
@@ -104,7 +104,7 @@ def test_a_property_that_is_not_set_changes_nothing(source: str, name: str, valu
     document = (DATA / f"{source}.xml").read_bytes()
     new, done = rewrite({name: value}, document, None)
     assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(parse.domain(document), method="c14n")
-    assert done == "largeguest: nothing requested"
+    assert done == f"largeguest {VERSION}: nothing requested"
 
 
 def test_the_examples_give_this_xml() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 
+from largeguest import VERSION
 from largeguest.cpuset import CpuSet
 from tests import DATA
 from tests.vdsm import HookError
@@ -18,7 +19,7 @@ def test_the_vm_starts_with_the_layout_that_was_typed(ovirt_host: Host, libvirt:
     typed = {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": f"0-1#{HALF},2-3#{HALF}"}
     domxml, said = ovirt_host.run_hooks("before_vm_start", PLAIN.replace(">none<", ">manual<"), typed)
     assert said == (
-        "largeguest: cputune: 2 vCPUs pinned; numatune: memory strict on host node 0; "
+        f"largeguest {VERSION}: cputune: 2 vCPUs pinned; numatune: memory strict on host node 0; "
         "guestnuma: 2 cells, 4 vCPUs, 524288 KiB\n"
     )
     with libvirt.running(domxml.encode()) as name:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from largeguest import VERSION
 from tests import DATA
 
 from . import daemon
@@ -299,15 +300,15 @@ def test_the_hook_reports_what_holds_the_pins(here: Daemon) -> None:
     plain = PLAIN
     _, said = here.host.run_hooks("before_vm_start", plain, {"cputune": "0#0"})
     assert said == (
-        "largeguest: cputune: 1 vCPU pinned; largeguest: warning: cputune: VDSM moves the pins of a VM with the CPU "
-        "pinning policy none, and the keeper is not active: systemctl enable --now vdsm-largeguest-keeper, or choose "
-        "the policy manual\n"
+        f"largeguest {VERSION}: cputune: 1 vCPU pinned; "
+        "largeguest: warning: cputune: VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is "
+        "not active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual\n"
     )
     with keeping(here):
         _, said = here.host.run_hooks("before_vm_start", plain, {"cputune": "0#0"})
-        assert said == "largeguest: cputune: 1 vCPU pinned; the keeper holds the pins\n"
+        assert said == f"largeguest {VERSION}: cputune: 1 vCPU pinned; the keeper holds the pins\n"
     _, said = here.host.run_hooks("before_vm_start", plain.replace(">none<", ">manual<"), {"cputune": "0#0"})
-    assert said == "largeguest: cputune: 1 vCPU pinned\n"
+    assert said == f"largeguest {VERSION}: cputune: 1 vCPU pinned\n"
 
 
 def test_the_unit_is_sound_and_hardened(here: Daemon) -> None:

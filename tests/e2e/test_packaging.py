@@ -10,11 +10,15 @@ import stat
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from largeguest import VERSION
 from tests import ROOT
+
+from . import host
 
 SITELIB = "/usr/lib/python3/dist-packages"
 HOOKS = "/usr/libexec/vdsm/hooks"
@@ -32,6 +36,7 @@ COMPLETIONS = (
 )
 SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point in POINTS)}
 
+DIST_INFO = ("COPYING", "INSTALLER", "METADATA", "WHEEL", "entry_points.txt", "top_level.txt")
 DOCS = ("CHANGELOG", "README")
 MAN_PAGES = ("man1/largeguest.1", "man7/largeguest-properties.7", "man8/largeguest-keeper.8")
 
@@ -77,6 +82,7 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
         *modules_below(SITELIB),
+        *(f"{SITELIB}/vdsm_hook_largeguest-{version}.dist-info/{name}" for name in DIST_INFO),
     }
     executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
     assert executable == SCRIPTS
@@ -94,7 +100,8 @@ def test_rpm_header(rpm: Path) -> None:
     assert query(rpm, "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE}") == [
         f"vdsm-hook-largeguest {spec_version()} noarch GPL-2.0-or-later"
     ]
-    assert {"vdsm", "python3-lxml", "python3-libvirt"} <= set(query(rpm, "--requires"))
+    requires = set(query(rpm, "--requires"))
+    assert {"vdsm >= 4.50.7", "python3-lxml", "python3-libvirt"} <= requires
     assert query(rpm, "--docfiles") == [
         *(f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/{name}" for name in DOCS),
         *(f"/usr/share/man/{page}" for page in MAN_PAGES),
@@ -111,14 +118,7 @@ def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # n
     name = f"vdsm-hook-largeguest-{spec_version()}"
     with tarfile.open(sources / f"{name}.tar.gz") as tar:
         inside = {member.name.removeprefix(f"{name}/") for member in tar if member.isfile()}
-    tracked = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    project = {path for path in tracked.stdout.split() if not path.startswith(".") and (ROOT / path).exists()}
+    project = {path for path in project_files() if not path.startswith(".")}
     assert project - inside == set()
     generated = {path for path in inside - project if not path.startswith("build-aux/")}
     completions = {Path(path).name for path in COMPLETIONS}
@@ -126,12 +126,11 @@ def test_tarball_holds_the_whole_project(rpm: Path, sources: Path) -> None:  # n
 
 
 def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001 (configured)
-    make(sources, "install", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
+    """All but the Python package, which pip installs."""
+    make(sources, "install", f"DESTDIR={tmp_path}", "vdsmhooksdir=/hooks")
     installed = {path for path in files_below(tmp_path) if "__pycache__" not in path}
     assert installed == {
-        "/bin/largeguest",
         *(f"/hooks/{point}/50_largeguest" for point in POINTS),
-        *modules_below("/py"),
         *(f"/usr/local/share/{path}" for path in COMPLETIONS),
         *(f"/usr/local/share/man/{page}" for page in MAN_PAGES),
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
@@ -142,7 +141,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
         command = [sys.executable, "-m", "largeguest.cli.completion", shell]
         generated = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
         assert (tmp_path / "usr/local/share" / path).read_bytes() == generated
-    make(sources, "uninstall", f"DESTDIR={tmp_path}", "pythondir=/py", "bindir=/bin", "vdsmhooksdir=/hooks")
+    make(sources, "uninstall", f"DESTDIR={tmp_path}", "vdsmhooksdir=/hooks")
     assert files_below(tmp_path) == set()
 
 
@@ -180,6 +179,22 @@ def test_the_folder_builds_inside_vdsms_tree(tmp_path: Path) -> None:
     make(tmp_path, "distcheck")
 
 
+def test_the_folder_keeps_vdsms_conventions(tmp_path: Path) -> None:
+    """VDSM checks its tree with `reuse lint`, and its hooks with flake8, with these settings of its tox.ini."""
+    folder = tmp_path / "vdsm_hooks/largeguest"
+    folder.mkdir(parents=True)
+    for path in (ROOT / "vdsm_hooks/largeguest").iterdir():
+        if path.is_file() and path.name not in ("Makefile", "Makefile.in"):
+            (folder / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "LICENSES").mkdir()
+    (tmp_path / "LICENSES/GPL-2.0-or-later.txt").write_bytes((ROOT / "COPYING").read_bytes())
+    for command in (["flake8", "--isolated", "--ignore=E731,E722,W504,W503,E203", "."], ["reuse", "lint"]):
+        result = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_a_new_version_in_the_spec_is_all_it_takes(rpm: Path, sources: Path, tmp_path: Path) -> None:  # noqa: ARG001
     tree = tmp_path / "sources"
     shutil.copytree(sources, tree)
@@ -189,15 +204,56 @@ def test_a_new_version_in_the_spec_is_all_it_takes(rpm: Path, sources: Path, tmp
     assert (tree / "vdsm-hook-largeguest-9.8.7.tar.gz").exists()
 
 
-@pytest.mark.parametrize("kind", ["tree", "sdist"])
-def test_pip_installs_the_command(sources: Path, tmp_path: Path, kind: str) -> None:
-    what = sources
-    if kind == "sdist":
-        command = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(tmp_path / "dist")]
-        subprocess.run(command, cwd=sources, capture_output=True, check=True)
-        (what,) = (tmp_path / "dist").iterdir()
+def unpack_sdist(sources: Path, folder: Path) -> Path:
+    """The project as it is on PyPI."""
+    command = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(folder)]
+    subprocess.run(command, cwd=sources, capture_output=True, check=True)
+    (archive,) = folder.iterdir()
+    shutil.unpack_archive(archive, folder)
+    (unpacked,) = (path for path in folder.iterdir() if path.is_dir())
+    return unpacked
+
+
+def test_the_sdist_is_the_whole_project(sources: Path, rpm: Path, tmp_path: Path) -> None:
+    unpacked = unpack_sdist(sources, tmp_path)
+    inside = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert project_files() - inside == {".gitignore"}
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"],
+        cwd=unpacked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert collected.returncode == 0, collected.stdout[-3000:]
+    of_sdist = host.build_rpm(unpacked)
+    assert query(of_sdist, "--list") == query(rpm, "--list")
+    assert wheel_files(unpacked, tmp_path / "a") == wheel_files(sources, tmp_path / "b")
+
+
+def wheel_files(project: Path, folder: Path) -> dict[str, bytes]:
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
+    subprocess.run(command, cwd=project, capture_output=True, check=True)
+    (wheel,) = folder.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def project_files() -> set[str]:
+    """What git has of the project, including new files."""
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {path for path in listed.stdout.split() if (ROOT / path).exists()}
+
+
+def test_pip_installs_the_command(sources: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--target", str(tmp_path)]
-    subprocess.run([*pip, str(what)], capture_output=True, check=True)
+    subprocess.run([*pip, str(sources)], capture_output=True, check=True)
     result = subprocess.run(
         [tmp_path / "bin/largeguest", "apply", "--host", "none", "--cputune", "0#0", "-"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -207,7 +263,14 @@ def test_pip_installs_the_command(sources: Path, tmp_path: Path, kind: str) -> N
     )
     assert b'<vcpupin vcpu="0" cpuset="0"/>' in result.stdout
     (metadata,) = tmp_path.glob("*.dist-info/METADATA")
-    assert f"Version: {spec_version()}\n" in metadata.read_text()
+    text = metadata.read_text(encoding="utf-8")
+    for field in ("Version", "Home-page", "Description-Content-Type", "License(-Expression)?", "Requires-Dist"):
+        assert re.search(f"^{field}: .", text, re.MULTILINE), field
+    assert text.endswith((ROOT / "README").read_text(encoding="utf-8"))
+
+
+def test_the_command_has_the_version_of_the_spec() -> None:
+    assert spec_version() == VERSION
 
 
 def test_the_changelog_begins_with_this_version() -> None:
@@ -215,6 +278,6 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert headings[0] == spec_version()
 
 
-@pytest.mark.parametrize("name", ["configure.ac", "setup.py", "Makefile.am", "README", "largeguest/__init__.py"])
-def test_the_version_is_in_one_place(name: str) -> None:
+@pytest.mark.parametrize("name", ["configure.ac", "setup.py", "Makefile.am", "README"])
+def test_the_version_is_nowhere_else(name: str) -> None:
     assert spec_version() not in (ROOT / name).read_text(encoding="utf-8")

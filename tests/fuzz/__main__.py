@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from largeguest import PROPERTIES, hooks
+from largeguest import PROPERTIES, VERSION, hooks
 from tests import DATA, hosts
 from tests.properties import corpus
 
@@ -172,7 +172,7 @@ def judge(environ: dict[str, str], document: bytes, path: Path, stderr: int) -> 
         return "slow", f"took {seconds:.1f} s"
     if not any(text.strip(" ") for text in environ.values()):
         return "nothing set", "" if (code, said, after) == (0, "", document) else f"{code} {said}"
-    if not re.fullmatch(r"largeguest: [ -~]+\n", said) or "unexpected error" in said:
+    if not re.fullmatch(rf"largeguest(?: {re.escape(VERSION)})?: [ -~]+\n", said) or "unexpected error" in said:
         return "said", said
     if code == 2:
         return "refused", "" if after == document else "the file has changed"

@@ -1,4 +1,5 @@
 #!/usr/bin/python3 -I
+# SPDX-FileCopyrightText: 2026 vdsm-hook-largeguest contributors
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The script of every hook point; its folder names the hook point.
 
