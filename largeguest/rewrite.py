@@ -46,7 +46,7 @@ def rewrite(
     replaced = write.write(tree, placement)
     new = write.serialise(tree, like=document)
     _kept[:] = [tree]
-    parts = [f"largeguest {VERSION}: {placement}", *_replaced_text(replaced)]
+    parts = [f"largeguest {VERSION}: {placement}", str(placement.locality or ""), *_replaced_text(replaced)]
     warnings = list(placement.warnings)
     if placement.pins is not None and guest.cpu_policy == "none":
         if keeper is False:

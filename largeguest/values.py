@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from .cpuset import CpuSet
 from .problem import Problem
-from .record import Record
+from .record import Record, replace
 from .wording import name_ids, plural
 
 MODES = ("strict", "preferred", "interleave", "restrictive")
@@ -120,6 +120,10 @@ class Pins(Record):
         for number, cpus in sorted(self.iothreads.items()):
             yield f"iothread{number}", cpus
 
+    def replaced(self, new: Pins) -> Pins:
+        """These, but those that `new` has instead of their own."""
+        return Pins({**self.vcpus, **new.vcpus}, {**self.iothreads, **new.iothreads}, new.emulator or self.emulator)
+
     def without(self, names: Container[str]) -> Pins:
         """All except those with these names."""
         return Pins(
@@ -180,6 +184,34 @@ class Guest(Record):
         return next((page for page in self.pages if page.cells is None), None)
 
 
+class Home(Record):
+    """A cell, or the guest if it has none, and which of its vCPUs are near its memory."""
+
+    vcpus: CpuSet
+    """Those that are plugged in."""
+    nodes: CpuSet | None
+    """The host nodes that hold its memory; None: any node may, or numad chooses."""
+    near: CpuSet
+    """The vCPUs that can run only on CPUs of these nodes."""
+    elsewhere: CpuSet
+    """The other nodes on which those of the rest that are pinned may run."""
+
+
+class Locality(Record):
+    """The homes of a guest's vCPUs; `of_cells` if these are its cells."""
+
+    homes: tuple[Home, ...]
+    of_cells: bool
+
+    def __str__(self) -> str:
+        """`112 of 112 vCPUs on the nodes of their cells`; empty if the memory is not bound to nodes."""
+        bound = [home for home in self.homes if home.nodes is not None]
+        if not bound:
+            return ""
+        near, total = sum(len(home.near) for home in bound), sum(len(home.vcpus) for home in bound)
+        return f"{near} of {plural(total, 'vCPU')} on the nodes of their {'cells' if self.of_cells else 'memory'}"
+
+
 class Placement(Record):
     """Where everything is on the host; None for what was not requested."""
 
@@ -188,6 +220,22 @@ class Placement(Record):
     cells: tuple[Cell, ...] | None = None
     """Every vCPU that the VM can have is in one of them."""
     warnings: tuple[Problem, ...] = ()
+    locality: Locality | None = None
+    """Where the vCPUs are, seen from their memory; None without a host."""
+
+    def completed(self, guest: Guest) -> Placement:
+        """The whole layout of the VM: what was not requested is as in its XML.
+
+        A policy also replaces the nodes of the old cells, as domxml.write does.
+        """
+        cells = guest.cells
+        if self.policy is not None:
+            cells = tuple(replace(cell, nodes=None) for cell in cells)
+        return Placement(
+            guest.pins.replaced(self.pins or Pins()),
+            self.policy or guest.policy,
+            cells if self.cells is None else self.cells,
+        )
 
     def __str__(self) -> str:
         """What the placement does, in counts and nodesets: `cputune: 2 vCPUs pinned; numatune: ...`."""

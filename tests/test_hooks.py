@@ -62,10 +62,11 @@ def run_hook(four_nodes: str) -> Hook:
     ("environ", "message"),
     [
         (
-            {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"},
-            "cputune: 2 vCPUs pinned; numatune: memory strict on host node 0; guestnuma: 2 cells, 4 vCPUs, 524288 KiB",
+            {"cputune": "0-3#=0-3", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"},
+            "cputune: 4 vCPUs pinned; numatune: memory strict on host node 0; guestnuma: 2 cells, 4 vCPUs, 524288 KiB; "
+            "4 of 4 vCPUs on the nodes of their cells",
         ),
-        ({"cputune": "3#0", "numatune": "", "guestnuma": "  "}, "cputune: 1 vCPU pinned"),
+        ({"cputune": "0-3#0-3", "numatune": "", "guestnuma": "  "}, "cputune: 4 vCPUs pinned"),
     ],
 )
 def test_done(run_hook: Hook, domxml: Path, environ: dict[str, str], message: str) -> None:
@@ -101,8 +102,8 @@ def test_what_holds_the_pins(
     with (tmp_path / "lock").open() as lock:
         if keeper:
             fcntl.flock(lock, fcntl.LOCK_EX)
-        result = run_hook(domxml, {"cputune": "0#0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
-        assert (result.returncode, result.stderr) == (0, f"largeguest {VERSION}: cputune: 1 vCPU pinned{message}\n")
+        result = run_hook(domxml, {"cputune": "0-3#node0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
+        assert (result.returncode, result.stderr) == (0, f"largeguest {VERSION}: cputune: 4 vCPUs pinned{message}\n")
         # no pins, no keeper needed
         domxml.write_bytes(PLAIN)
         assert "keeper" not in run_hook(domxml, {"numatune": "0"}).stderr
@@ -270,7 +271,8 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
     assert (result.returncode, result.stderr) == (
         0,
         f"largeguest {VERSION}: cputune: 1024 vCPUs, the emulator pinned; numatune: memory strict on host nodes 0-31; "
-        "guestnuma: 32 cells on host nodes 0-31, 1024 vCPUs, 33554432 KiB\n",
+        "guestnuma: 32 cells on host nodes 0-31, 1024 vCPUs, 33554432 KiB; "
+        "1024 of 1024 vCPUs on the nodes of their cells\n",
     )
     written = domxml.read_bytes()
     assert (written.count(b"<vcpupin "), written.count(b"<cell "), written.count(b"<sibling ")) == (1024, 32, 32 * 32)
@@ -285,7 +287,7 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
         ({"cputune": "0#0-1,1#2047"}, 2),
         ({"guestnuma": "0-3#*"}, 2),
         # and of each node that is named cpulist, distance, meminfo, and how many huge pages there are of 2 sizes
-        ({"cputune": "0#0", "numatune": "strict#3"}, 2 + 5),
+        ({"cputune": "0-3#96-97", "numatune": "strict#3"}, 2 + 5),
         ({"numatune": "0,7", "guestnuma": "0-1#*@0,2-3#*@7"}, 2 + 2 * 5),
     ],
 )

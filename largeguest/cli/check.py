@@ -73,11 +73,14 @@ def _guest_that_fits(request: Properties, arch: str | None) -> Guest:
     """The smallest VM on which no checks fail but those of the properties themselves."""
     cells = () if request.guestnuma is None else request.guestnuma.cells
     pins = () if request.cputune is None else request.cputune.pins
-    last = [pin.threads.last for pin in pins if isinstance(pin.threads, Vcpus)] + [cell.vcpus.last for cell in cells]
+    pinned = CpuSet.union(
+        CpuSet.span(pin.threads.first, pin.threads.last) for pin in pins if isinstance(pin.threads, Vcpus)
+    )
+    in_cells = CpuSet.union(cell.vcpus for cell in cells)
     guest = Guest(
-        max_vcpus=max(last, default=0) + 1,
+        max_vcpus=max(pinned.last, in_cells.last, 0) + 1,
         memory=sum(cell.memory or 0 for cell in cells),
-        plugged=CpuSet([0]),
+        plugged=(pinned & in_cells if pinned and in_cells else pinned | in_cells) or CpuSet([0]),
         iothreads=CpuSet.span(1, MAX_ID),
         arch=arch,
     )

@@ -17,6 +17,9 @@ NO_HUGE_PAGE = 0
 BASE_PAGES = (4, 8, 16, 64)
 """KiB of pages that are not huge, depending on the architecture; the kernel counts all memory in them too."""
 
+UNKNOWN_DISTANCE = 255
+"""Farther than any node: the ACPI SLIT's word for not reachable."""
+
 UNKNOWN_MEMORY = 2**53 - 1
 """KiB that represent an unknown amount of memory: the most that libvirt can count."""
 
@@ -101,6 +104,19 @@ class Host(Record):
         """The nodes that have both CPUs and memory; a coherent GPU's own memory is a node without CPUs."""
         return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)
 
+    def nodes_near(self, nodes: Iterable[int]) -> CpuSet:
+        """The nodes; for one without CPUs the nearest that has some, of several equally near the first."""
+        return CpuSet(node if self.nodes[node].cpus else self._nearest_with_cpus(node) for node in nodes)
+
+    def _nearest_with_cpus(self, node: int) -> int:
+        distances = self.nodes[node].distances
+        others = (number for number, other in self.nodes.items() if other.cpus)
+        return min(others, key=lambda other: (distances.get(other, UNKNOWN_DISTANCE), other), default=node)
+
+    def cpus_near(self, nodes: Iterable[int]) -> CpuSet:
+        """The online CPUs of the nodes near these."""
+        return CpuSet.union(self.nodes[node].cpus for node in self.nodes_near(nodes))
+
     def huge_page(self, size: int, nodes: Iterable[int]) -> int:
         """`size`, or NO_HUGE_PAGE if it is that of these nodes' base pages, which libvirt also accepts in <page>."""
         is_base = size in BASE_PAGES and not any(size in self.nodes[node].pages for node in nodes)
@@ -116,6 +132,10 @@ class Host(Record):
                     fix = "boot the host without numa=fake, or update its firmware"
                     raise Refused([Problem("host", what, fix, kind=INPUT)])
 
+    def core_of(self, cpu: int) -> Iterable[int]:
+        """The online threads of the core of an online CPU, itself included."""
+        return self.cpus[cpu].siblings if self.siblings is None else self.siblings(cpu)
+
     def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
         """The CPUs of each core, by its lowest CPU. A core is read when its turn comes.
 
@@ -124,8 +144,7 @@ class Host(Record):
         left = dict.fromkeys(cpus)
         for cpu in cpus:
             if cpu in left:
-                threads = self.cpus[cpu].siblings if self.siblings is None else self.siblings(cpu)
-                core = [thread for thread in threads if thread in left]
+                core = [thread for thread in self.core_of(cpu) if thread in left]
                 if cpu not in core:
                     core = [cpu]
                 for thread in core:

@@ -16,7 +16,7 @@ from ..properties.numatune import Numatune
 from ..record import replace
 from ..values import DEFAULT_MODE, Cell, Guest, Pins, Placement, Policy
 from ..wording import plural, shorten, verb
-from . import check_guest, check_host, deal, lookup
+from . import check_guest, check_host, deal, locality, lookup
 from .lookup import NotThereError
 
 
@@ -25,9 +25,15 @@ def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
     placement, unresolved = _resolve(properties, guest, host)
     problems = [*check_guest.check(properties, guest, placement), *unresolved]
     problems += check_guest.check_policy(placement, guest)
-    if host is not None:
-        problems += check_host.check(placement, guest, host)
-    return replace(placement, warnings=_refuse_or_warn(problems))
+    if host is None:
+        return replace(placement, warnings=_refuse_or_warn(problems))
+    warnings = _refuse_or_warn([*problems, *check_host.check(placement, guest, host)])
+    if properties == Properties():
+        return placement
+    whole = placement.completed(guest)
+    where = locality.measure(whole, guest, host)
+    slow = locality.check(where, whole, guest, host, properties)
+    return replace(placement, warnings=(*warnings, *slow), locality=where)
 
 
 def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:

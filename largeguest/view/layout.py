@@ -70,14 +70,9 @@ def lay_out(
     """
     if placement is None or guest is None:
         return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), None)
-    cells = guest.cells if placement.cells is None else placement.cells
-    old, new = guest.pins, placement.pins or Pins()
-    vcpus = {**old.vcpus, **new.vcpus}
-    pins = Pins(
-        {vcpu: vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in vcpus},
-        {**old.iothreads, **new.iothreads},
-        new.emulator or old.emulator,
-    )
+    whole = placement.completed(guest)
+    cells, pins = whole.cells or (), whole.pins or Pins()
+    pins = replace(pins, vcpus={vcpu: pins.vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in pins.vcpus})
     unpinned = guest.plugged_vcpus - CpuSet(pins.vcpus)
     memory = None if shares else guest.total_memory
     return Layout(host, _cores(host, pins, cells), cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares))

@@ -47,7 +47,7 @@ def caps(tmp_path: Path) -> str:
 def test_apply_prints_what_the_hook_writes(four_nodes: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert cli.main(["apply", "--host", four_nodes, *options(VALUES), str(PLAIN)]) == 0
     out, err = capfdbinary.readouterr()
-    new, line = rewrite(VALUES, PLAIN.read_bytes(), None)
+    new, line = rewrite(VALUES, PLAIN.read_bytes(), FOUR_NODES)
     assert (out, err.decode()) == (new, f"{line}\n")
 
 
@@ -118,7 +118,9 @@ def test_check_finds_what_the_hook_refuses(
             0,
             "largeguest: warning: numatune: 3145728 KiB are bound to node 1, where only 2097152 KiB are free now: "
             "free memory there, or the VM may be killed when it uses all of its memory\n"
-            "0 errors, 1 warning\n",
+            "largeguest: warning: guestnuma: the memory of cell 0 is on node 1, but its vCPUs may run anywhere: "
+            "write cputune=all#cell\n"
+            "0 errors, 2 warnings\n",
         ),
     ],
 )

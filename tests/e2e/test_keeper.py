@@ -298,17 +298,21 @@ def test_it_has_the_password_of_vdsm(workplace: Path, ovirt_host: Host) -> None:
 
 def test_the_hook_reports_what_holds_the_pins(here: Daemon) -> None:
     plain = PLAIN
+    unpinned = (
+        "; largeguest: warning: cputune: vCPUs 1-3 are not pinned, and may run on the CPUs of the others: "
+        "pin all vCPUs, as in all#=cell"
+    )
     _, said = here.host.run_hooks("before_vm_start", plain, {"cputune": "0#0"})
     assert said == (
-        f"largeguest {VERSION}: cputune: 1 vCPU pinned; "
+        f"largeguest {VERSION}: cputune: 1 vCPU pinned{unpinned}; "
         "largeguest: warning: cputune: VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is "
         "not active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual\n"
     )
     with keeping(here):
         _, said = here.host.run_hooks("before_vm_start", plain, {"cputune": "0#0"})
-        assert said == f"largeguest {VERSION}: cputune: 1 vCPU pinned; the keeper holds the pins\n"
+        assert said == f"largeguest {VERSION}: cputune: 1 vCPU pinned; the keeper holds the pins{unpinned}\n"
     _, said = here.host.run_hooks("before_vm_start", plain.replace(">none<", ">manual<"), {"cputune": "0#0"})
-    assert said == f"largeguest {VERSION}: cputune: 1 vCPU pinned\n"
+    assert said == f"largeguest {VERSION}: cputune: 1 vCPU pinned{unpinned}\n"
 
 
 def test_the_unit_is_sound_and_hardened(here: Daemon) -> None:

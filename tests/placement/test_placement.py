@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from largeguest import properties, record
 from largeguest.cpuset import CpuSet
 from largeguest.host.topology import Host, Node, Pages
-from largeguest.placement import place
+from largeguest.placement import locality, place
 from largeguest.problem import Refused
 from largeguest.properties import Properties
 from largeguest.values import Cell, Guest, HugePage, MemoryDevice, Pins, Policy, Topology
@@ -14,6 +16,14 @@ from tests import hosts
 from tests.hosts import FOUR_NODES, GIB
 
 GUEST = Guest(max_vcpus=4, memory=4096)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_locality() -> Iterator[None]:
+    """Whether a valid layout is also a good one is tested in test_locality."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locality, "check", lambda *_: ())
+        yield
 
 
 def parse(**values: str) -> Properties:

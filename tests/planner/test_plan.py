@@ -606,7 +606,8 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
     assert problems == ()
     fitting = replace(request_.guest, topology=result.topology)
     placement = place(typed, fitting, host)
-    assert placement.warnings == ()
+    # an emulator that is far from the memory was put there with --reserve
+    assert [warning for warning in placement.warnings if not (request_.reserve and "emulator" in warning.what)] == []
     assert placement.pins is not None
     assert placement.cells is not None
     used = [cpu for cpus_of_one in placement.pins.vcpus.values() for cpu in cpus_of_one]
