@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .. import PROPERTIES
@@ -13,7 +14,7 @@ from ..problem import ParseError
 from ..properties import cpulist, guestnuma
 from ..properties.cpulist import CpuList
 from ..running import connection
-from ..wording import quote
+from ..wording import quote, shorten
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -77,15 +78,29 @@ class Longer(argparse.Action):
         setattr(options, self.dest, more if before is None else CpuList((*before.items, *more.items)))
 
 
-def amount(text: str) -> int:
-    """An amount of memory in KiB."""
-    try:
-        kib = guestnuma.parse_memory(text)
-    except ParseError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if not kib:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return kib
+def memory(text: str) -> int:
+    """An amount of memory with a unit, in KiB."""
+    if re.fullmatch("[0-9]+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{quote(text)} has no unit: {shorten(text)}M or {shorten(text)}K?")
+    return _kib(text)
+
+
+def page_size(text: str) -> int:
+    """The size of a huge page in KiB, which is also what a number without a unit means, as in the engine's property."""
+    return _kib(text)
+
+
+def _kib(text: str) -> int:
+    """KiB in `512G`, `1.5T`, `64Gi`; without a unit it is in KiB."""
+    found = re.fullmatch(r" *([0-9]{1,16}(?:\.[0-9]{1,10})?) *(?:([KMGT])(?:iB?)?)? *", text, re.ASCII | re.IGNORECASE)
+    if found is None:
+        fix = "write for example 512G, 1.5T or 64GiB; units are binary"
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not an amount of memory: {fix}")
+    kib = Fraction(found[1]) * guestnuma.UNITS[(found[2] or "").upper()]
+    if kib.denominator != 1 or not 0 < kib <= guestnuma.MAX_MEMORY_KIB:
+        limits = f"from 1 to {guestnuma.MAX_MEMORY_KIB}"
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a whole number of KiB {limits}")
+    return int(kib)
 
 
 def cpus(text: str) -> CpuList:

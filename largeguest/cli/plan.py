@@ -60,12 +60,10 @@ def add(commands: Commands) -> None:
 
 def _add_vm(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("--vcpus", type=options.positive, metavar="N", help="vCPUs of the VM")
-    plan.add_argument(
-        "--memory", type=options.amount, metavar="SIZE", help="memory of the VM: 512G; in KiB without a unit"
-    )
+    plan.add_argument("--memory", type=options.memory, metavar="SIZE", help="memory of the VM: 512G, 1.5T")
     plan.add_argument(
         "--hugepages",
-        type=options.amount,
+        type=options.page_size,
         metavar="SIZE",
         help="size of the huge pages that back the VM's memory: 2M, 1G",
     )

@@ -72,14 +72,6 @@ def parse(text: str) -> Guestnuma:
     return Guestnuma(tuple(cells))
 
 
-def parse_memory(text: str) -> int:
-    """Read an amount such as `10485760` or `10G`, as in guestnuma except `*`, in KiB; raises ParseError."""
-    kib = _parse_memory(text, 0, len(text)) if re.fullmatch(f" *{_MEMORY}", text) else None
-    if kib is None:
-        raise ParseError(text, 0, len(text), "is not an amount of memory", "write a whole number: 4194304 (KiB), 1536G")
-    return kib
-
-
 def _explain(text: str, start: int, end: int) -> ParseError:
     sign = text.find("#", start, end)
     if sign < 0:

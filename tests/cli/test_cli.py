@@ -25,7 +25,7 @@ from largeguest.host.topology import Pages
 from largeguest.record import replace
 from largeguest.rewrite import rewrite
 from tests import DATA, ROOT, books, hosts
-from tests.hosts import FOUR_NODES
+from tests.hosts import FOUR_NODES, GIB
 from tests.refusals import THREE_REFUSALS
 from tests.running import fake_libvirt
 
@@ -390,6 +390,28 @@ def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, caps
 
 
 @pytest.mark.parametrize(
+    ("text", "kib"),
+    [
+        ("1.5T", 1536 * GIB),
+        ("64Gi", 64 * GIB),
+        ("64gib", 64 * GIB),
+        (" 512 G ", 512 * GIB),
+        ("0.5G", GIB // 2),
+        ("1K", 1),
+        ("9007199254740991K", 2**53 - 1),
+    ],
+)
+def test_amounts_of_memory(text: str, kib: int) -> None:
+    assert cli.parser().parse_args(["plan", "--vcpus", "1", "--memory", text]).memory == kib
+
+
+def test_the_size_of_a_huge_page_is_in_kib_as_in_the_engine() -> None:
+    arguments = ["plan", "--vcpus", "1", "--memory", "1G", "--hugepages"]
+    pages = [cli.parser().parse_args([*arguments, text]).hugepages for text in ("2048", "2M", "1048576")]
+    assert pages == [2048, 2048, GIB]
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ([], "write --vcpus, or --domain"),
@@ -397,8 +419,12 @@ def test_plan_reads_what_is_passed_through(tmp_path: Path, four_nodes: str, caps
         (["--vcpus", "0", "--memory", "1G"], '--vcpus: "0" is not a number from 1 to 16384'),
         (["--vcpus", "16385", "--memory", "1G"], '--vcpus: "16385" is not a number from 1 to 16384'),
         (["--vcpus", "\u0664", "--memory", "1G"], '--vcpus: "\\u0664" is not a number from 1 to 16384'),
-        (["--vcpus", "4", "--memory", "1GB"], '--memory: "1GB" at 0: "1GB" is not an amount of memory'),
-        (["--vcpus", "4", "--memory", "*"], '--memory: "*" at 0: "*" is not an amount of memory'),
+        (["--vcpus", "4", "--memory", "1GB"], '--memory: "1GB" is not an amount of memory: write for example 512G'),
+        (["--vcpus", "4", "--memory", "*"], '--memory: "*" is not an amount of memory'),
+        (["--vcpus", "4", "--memory", "4096"], '--memory: "4096" has no unit: 4096M or 4096K?'),
+        (["--vcpus", "4", "--memory", "0G"], '--memory: "0G" is not a whole number of KiB from 1'),
+        (["--vcpus", "4", "--memory", "0.3K"], '--memory: "0.3K" is not a whole number of KiB from 1'),
+        (["--vcpus", "4", "--memory", "9007199254740992K"], '"9007199254740992K" is not a whole number of KiB'),
         (
             ["--vcpus", "4", "--memory", "1G", "--reserve", "x"],
             '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0)\n',
