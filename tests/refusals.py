@@ -5,8 +5,8 @@ from __future__ import annotations
 
 REFUSALS = [
     ({"cputune": "0"}, 'cputune: "0" at 0: "0" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3'),
-    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write a number, a range, emulator or iothread1'),
-    ({"cputune": "0#b"}, 'cputune: "0#b" at 2: "b" is not a CPU, a range or a place (node0, socket0, socket0.core0)'),
+    ({"cputune": "a#0"}, 'cputune: "a#0" at 0: "a" is not a vCPU: write a number, a range, all, emulator or iothread1'),
+    ({"cputune": "0#b"}, 'cputune: "0#b" at 2: "b" is not a CPU, a range or a place (node0, socket0.core1, cell)'),
     (
         {"cputune": "0#0,,1"},
         'cputune: "0#0,,1" at 4: "" is empty, a CPU is missing here: write one or remove the comma',
@@ -78,7 +78,7 @@ REFUSALS = [
     ),
     (
         {"cputune": "0#\u00e9", "numatune": "strict#\x07"},
-        'cputune: "0#\\xe9" at 2: "\\xe9" is not a CPU, a range or a place (node0, socket0, socket0.core0); largeguest: '
+        'cputune: "0#\\xe9" at 2: "\\xe9" is not a CPU, a range or a place (node0, socket0.core1, cell); largeguest: '
         'numatune: "strict#\\x07" at 7: "\\x07" is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto',
     ),
     (

@@ -5,8 +5,8 @@ The engine checks a value with Java's `String.matches`, its web UI with JavaScri
 under `*`, so a list cannot be written as `(?:,field)*` (a value of 4,000 characters overflows the stack). Instead, a
 lookahead rejects any comma that is not followed by a valid field, and only single characters are repeated.
 
-The web UI shows the whole expression as the error text for a value that does not match. So each begins with a valid
-value as its first alternative, which is what people read.
+The web UI shows the whole expression as the error text for a value that does not match. So each begins with valid
+values as its first alternatives, which is what people read.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from .. import PROPERTIES
 from ..properties import SHAPES
 
 EXAMPLES = {
-    "cputune": "0-31#=node0,32-63#=node1",
+    "cputune": "all#=cell|0-31#=node0,emulator#node1",
     "numatune": "strict#0-1",
     "guestnuma": "0-31#192G@0,32-63#192G@1",
 }
-"""A value of each property. As regular expressions they match themselves: they have no special characters."""
+"""Values of each property, with `|` between. As regular expressions they match themselves: they have no special
+characters."""
 
 _FIELD_ENDS = "(?![^,])"
 """Before a comma or the end. (`$` would also match before a final newline in Java and Python.)"""
 
 
 def regex(name: str) -> str:
-    """The anchored regular expression for values of the property `name`, and for blank ones; an example is first."""
+    """The anchored regular expression for values of the property `name`, and for blank ones; examples are first."""
     shape = SHAPES[name]
     good_first = f"(?={shape.first}{_FIELD_ENDS})"
     no_bad_further = f"(?!.*,(?!{shape.further}{_FIELD_ENDS}))"

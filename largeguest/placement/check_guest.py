@@ -14,7 +14,7 @@ from ..cpuset import CpuSet
 from ..problem import Problem
 from ..properties import Properties
 from ..properties.cpulist import Span
-from ..properties.cputune import Cputune, Emulator, Iothread, Vcpus
+from ..properties.cputune import All, Cputune, Emulator, Iothread, Vcpus
 from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Numatune
 from ..values import Cell, Guest, Placement, Policy
@@ -66,7 +66,7 @@ def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
 
 def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     """What is wrong with the pins on this VM, which libvirt would drop, or apply in part."""
-    sets = [CpuSet.span(pin.threads.first, pin.threads.last) for pin in cputune.pins if isinstance(pin.threads, Vcpus)]
+    sets = [_vcpus_of(pin.threads, guest) for pin in cputune.pins if isinstance(pin.threads, (All, Vcpus))]
     vcpus = CpuSet.union(sets)
     yield from _check_vcpus_exist("cputune", vcpus, guest, _remove_pins(vcpus - guest.all_vcpus))
     twice = _named_twice(sets)
@@ -83,6 +83,11 @@ def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     for other in others:
         yield Problem("cputune", f"{other} is pinned more than once", "write one pin for it")
     yield from _check_lone_numbers(cputune, vcpus, guest)
+
+
+def _vcpus_of(threads: All | Vcpus, guest: Guest) -> CpuSet:
+    """What a pin names; `all` includes what is plugged in later."""
+    return guest.all_vcpus if isinstance(threads, All) else CpuSet.span(threads.first, threads.last)
 
 
 def _remove_pins(ids: CpuSet) -> str:
@@ -112,7 +117,7 @@ def _check_cells_in_policy(cells: Iterable[Cell], policy: Policy) -> Iterator[Pr
 
 def _check_lone_numbers(cputune: Cputune, pinned: CpuSet, guest: Guest) -> Iterator[Problem]:
     """In `0#1,3,5#2` the 3 is a CPU of vCPU 0, but may be meant as a vCPU whose `#...` is missing."""
-    of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.threads, Vcpus)]
+    of_vcpus = [pin.cpus.items for pin in cputune.pins if isinstance(pin.threads, (All, Vcpus))]
     after_a_comma = [item.what for items in of_vcpus for item in items[1:] if not item.out]
     numbers = CpuSet(what.first for what in after_a_comma if isinstance(what, Span) and what.first == what.last)
     doubtful = numbers & (guest.all_vcpus - pinned)

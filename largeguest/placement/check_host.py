@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import DOMAIN_XML, Problem
-from ..properties.cputune import Cputune, Vcpus
+from ..properties.cputune import All, Cputune, Vcpus
 from ..values import Guest, Pins, Placement, Policy
 from ..wording import ids_are, name_ids, shorten, verb
 from . import capacity
@@ -39,7 +39,7 @@ def check_pins_that_travel(travel: Pins, cputune: Cputune | None, held: Pins, ho
 
     What `cputune` does not pin, the engine has pinned. Of the rest, what is `held` on this host is checked separately.
     """
-    named = set() if cputune is None else set(_names(cputune))
+    named = set() if cputune is None else set(_names(cputune, travel))
     engines = dict(travel.without(named).by_name())
     resolved = dict(held.by_name())
     ours = {thread: cpus for thread, cpus in travel.by_name() if thread in named and resolved.get(thread) != cpus}
@@ -58,10 +58,12 @@ def _not_online(cpus: CpuSet, host: Host) -> str:
     return f"{ids_are('CPU', cpus)} not online on this host, which has {shorten(str(host.online))}"
 
 
-def _names(cputune: Cputune) -> Iterator[str]:
-    """The threads that it pins, by libvirt's names."""
+def _names(cputune: Cputune, travel: Pins) -> Iterator[str]:
+    """The threads that it pins, by libvirt's names; `all` are those that travel."""
     for pin in cputune.pins:
-        if isinstance(pin.threads, Vcpus):
+        if isinstance(pin.threads, All):
+            yield from (f"vcpu{vcpu}" for vcpu in travel.vcpus)
+        elif isinstance(pin.threads, Vcpus):
             yield from (f"vcpu{vcpu}" for vcpu in range(pin.threads.first, pin.threads.last + 1))
         else:
             yield str(pin.threads)

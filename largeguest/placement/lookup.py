@@ -3,99 +3,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
-from ..properties.cpulist import CpuList, Item, NodePlace, SocketPlace, Span
+from ..properties.cpulist import CpuList, Item, Place, Span
 from ..record import Record
+from ..wording import plural
+
+NO_NODES = CpuSet()
 
 
 class NotThereError(LookupError):
     """A place that a host does not have; the text says which, and what the host has."""
+
+    fix = "name CPUs that exist"
+
+
+class NoNodesError(NotThereError):
+    """`cell`, where no node backs the cell."""
+
+    fix = "write @ or numatune"
+
+
+class Area(Record):
+    """A node or a socket of the host, by the name that it has in a list, and its online CPUs."""
+
+    name: str
+    cpus: CpuSet
 
 
 class Step(Record):
     """An item of a list, and the CPUs of the list before and after it."""
 
     item: Item
+    order: Iterable[int] | None
+    """The CPUs of the item in the order in which they are dealt; None: ascending."""
     before: CpuSet
     after: CpuSet
 
 
-def walk(cpus: CpuList, host: Host | None) -> list[Step]:
+class Found(Record):
+    """The CPUs of a list on a host."""
+
+    steps: tuple[Step, ...]
+    host: Host | None
+
+    @property
+    def cpus(self) -> CpuSet:
+        return self.steps[-1].after
+
+    @property
+    def idle(self) -> list[Item]:
+        """The items with `^` that remove nothing."""
+        return [step.item for step in self.steps if step.item.out and step.before == step.after]
+
+    def in_order(self) -> Iterator[int]:
+        """In the order typed; within a place core by core, the threads of a core next to each other.
+
+        The siblings of a CPU are read only as the iteration gets there.
+        """
+        left = self.cpus
+        parts = []
+        for step in reversed(self.steps):  # an id that was removed and named again is where it was named last
+            own = (step.after - step.before) & left
+            parts.append((own if step.order is None else step.order, own))
+            left -= own
+        if left:  # of a list that starts from all online CPUs
+            parts.append((_require(self.host, "^").by_core(self.steps[0].before), left))
+        for order, own in reversed(parts):
+            if own:
+                yield from (cpu for cpu in order if cpu in own)
+
+
+def look_up(cpus: CpuList, host: Host | None, cell: CpuSet = NO_NODES) -> Found:
     """Read the list from left to right, starting with all online CPUs if it has nothing but `^`.
 
-    Raises NotThereError for a place that the host does not have, and if a host is needed but none is given.
+    `cell` are the host nodes that the place `cell` stands for. Raises NotThereError for a place that the host does not
+    have, and if a host is needed but none is given.
     """
     found = _require(host, cpus).online if cpus.all_but else CpuSet()
     steps = []
     for item in cpus.items:
-        place = _cpus_of(item.what, host)
-        before, found = found, found - place if item.out else found | place
-        steps.append(Step(item, before, found))
-    return steps
+        these, order = _look_up(item.what, host, cell)
+        before, found = found, found - these if item.out else found | these
+        steps.append(Step(item, order, before, found))
+    return Found(tuple(steps), host)
 
 
-def cpuset(cpus: CpuList, host: Host | None) -> CpuSet:
-    """The CPUs of the list; raises NotThereError."""
-    return walk(cpus, host)[-1].after
-
-
-def in_order(cpus: CpuList, host: Host | None) -> Iterator[int]:
-    """The CPUs of the list in the order typed; within a place core by core, the threads of a core next to each other.
-
-    The siblings of a CPU are read only as the iteration gets there. Raises NotThereError.
-    """
-    steps = walk(cpus, host)
-    left = steps[-1].after
-    parts = []
-    for step in reversed(steps):  # an id that was removed and named again is where it was named last
-        own = (step.after - step.before) & left
-        parts.append((step.item, own))
-        left -= own
-    if left:
-        yield from (cpu for cpu in _require(host, cpus).by_core(steps[0].before) if cpu in left)
-    for item, own in reversed(parts):
-        if isinstance(item.what, Span):
-            yield from own
-        elif own:
-            yield from (cpu for cpu in _require(host, item.what).by_core(_cpus_of(item.what, host)) if cpu in own)
-
-
-def idle(cpus: CpuList, host: Host | None) -> list[Item]:
-    """The items with `^` that remove nothing; raises NotThereError."""
-    return [step.item for step in walk(cpus, host) if step.item.out and step.before == step.after]
-
-
-def _cpus_of(what: Span | NodePlace | SocketPlace, host: Host | None) -> CpuSet:
+def _look_up(what: Span | Place, host: Host | None, cell: CpuSet) -> tuple[CpuSet, Iterable[int] | None]:
+    """The CPUs of an item, as a set and in order."""
     if isinstance(what, Span):
-        return CpuSet.span(what.first, what.last)
-    if isinstance(what, NodePlace):
-        return _cpus_of_node(what, _require(host, what))
-    return _cpus_of_socket(what, _require(host, what))
+        return CpuSet.span(what.first, what.last), None
+    host = _require(host, what)
+    areas = list(_areas(what, host, cell))
+    if what.cores is None:
+        orders = (host.by_core(area.cpus) for area in areas)
+        return CpuSet.union(area.cpus for area in areas), itertools.chain.from_iterable(orders)
+    chosen = [cpu for area in areas for cpu in _cores(what.cores, what.thread, area, host)]
+    return CpuSet(chosen), chosen
 
 
-def _cpus_of_node(place: NodePlace, host: Host) -> CpuSet:
-    if place.node not in host.nodes:
-        raise NotThereError(f"{place} is not on this host, which has nodes {CpuSet(host.nodes)}")
-    if not host.nodes[place.node].cpus:
-        raise NotThereError(f"{place} has no online CPUs")
-    return host.nodes[place.node].cpus
+def _areas(place: Place, host: Host, cell: CpuSet) -> Iterator[Area]:
+    if place.of == "socket":
+        yield _socket(place, host)
+    elif place.number is not None:
+        node = _node(place.number, host)
+        if not node.cpus:
+            raise NotThereError(f"{node.name} has no online CPUs")
+        yield node
+    elif cell:
+        near = {_nearest_with_cpus(number, host) for number in cell}
+        yield from (_node(number, host) for number in sorted(near))
+    else:
+        raise NoNodesError("cell has no nodes")
 
 
-def _cpus_of_socket(place: SocketPlace, host: Host) -> CpuSet:
-    """Also raises NotThereError for a core number that several dies of the socket have."""
-    sockets = CpuSet(cpu.socket for cpu in host.cpus.values())
-    if place.socket not in sockets:
-        raise NotThereError(f"{place} is not on this host, which has sockets {sockets}")
-    cores = {number: cpu.core for number, cpu in host.cpus.items() if cpu.socket == place.socket}
-    found = CpuSet(number for number, core in cores.items() if place.core in (None, core))
-    if not found:
-        raise NotThereError(f"{place} is not on this host, whose socket has cores {CpuSet(cores.values())}")
-    if place.core is not None and len({host.cpus[cpu].die for cpu in found}) > 1:
-        raise NotThereError(f"{place} is in several dies, CPUs {found}")
-    return found
+def _node(number: int, host: Host) -> Area:
+    if number not in host.nodes:
+        raise NotThereError(f"node{number} is not on this host, which has nodes {CpuSet(host.nodes)}")
+    return Area(f"node{number}", host.nodes[number].cpus)
+
+
+def _nearest_with_cpus(number: int, host: Host) -> int:
+    """The node itself or, if it has no CPUs, the one with the smallest distance, then the lowest number, that has."""
+    if number not in host.nodes:
+        raise NoNodesError(f"cell is on node {number}, which is not on this host")
+    if host.nodes[number].cpus:
+        return number
+    distances = host.nodes[number].distances
+    others = [(distances.get(other, 255), other) for other in host.nodes if host.nodes[other].cpus]
+    if not others:
+        raise NotThereError(f"node{number} has no online CPUs, nor has any other node")
+    return min(others)[1]
+
+
+def _socket(place: Place, host: Host) -> Area:
+    cpus = CpuSet(number for number, cpu in host.cpus.items() if cpu.socket == place.number)
+    if not cpus:
+        sockets = CpuSet(cpu.socket for cpu in host.cpus.values())
+        raise NotThereError(f"socket{place.number} is not on this host, which has sockets {sockets}")
+    return Area(f"socket{place.number}", cpus)
+
+
+def _cores(span: tuple[int, int], thread: int | None, area: Area, host: Host) -> Iterator[int]:
+    """The CPUs of some cores of an area, or one thread of each."""
+    first, last = span
+    cores = list(itertools.islice(host.cores(area.cpus), last + 1))
+    if last >= len(cores):
+        there = f"it has {plural(len(cores), 'core')}, counted from 0"
+        raise NotThereError(f"{area.name} has no core {max(first, len(cores))}, {there}")
+    for number, core in enumerate(cores[first:], first):
+        if thread is None:
+            yield from core
+        elif thread < len(core):
+            yield core[thread]
+        else:
+            there = f"it has {plural(len(core), 'online thread')}, counted from 0"
+            raise NotThereError(f"{area.name}.core{number} has no thread {thread}, {there}")
 
 
 def _require(host: Host | None, what: object) -> Host:

@@ -4,20 +4,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import DOMAIN_XML, Problem, Refused
 from ..properties import Properties
-from ..properties.cputune import Cputune, Iothread, Pin, Vcpus
+from ..properties.cputune import Cputune
 from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Numatune
 from ..record import replace
 from ..values import DEFAULT_MODE, Cell, Guest, Pins, Placement, Policy
-from ..wording import plural, shorten, verb
-from . import check_guest, check_host, deal, locality, lookup
-from .lookup import NotThereError
+from . import backing, check_guest, check_host, deal, locality, pinning
 
 
 def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
@@ -74,9 +71,8 @@ def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
 
 def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host) -> tuple[Pins, list[Problem]]:
     """The pins of a VM that has started, here or elsewhere, and what is wrong with them here."""
-    here = _Pinning.of(cputune, host)
-    pins = here.pins
-    return pins, [*check_guest.check_pins(cputune, guest), *here.problems, *check_host.check_cpus(pins, host)]
+    pins, unresolved = pinning.resolve(cputune, guest, backing.of(guest, None, None), host)
+    return pins, [*check_guest.check_pins(cputune, guest), *unresolved, *check_host.check_cpus(pins, host)]
 
 
 def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -88,114 +84,20 @@ def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:
 
 
 def _resolve(properties: Properties, guest: Guest, host: Host | None) -> tuple[Placement, list[Problem]]:
-    """The placement, and the problems with what could not be resolved."""
+    """The placement, and the problems with what could not be resolved.
+
+    The pins come last: the place `cell` needs the nodes of the cells, and these the policy.
+    """
     problems: list[Problem] = []
     pins, policy, cells = None, None, None
-    if properties.cputune is not None:
-        here = _Pinning.of(properties.cputune, host)
-        pins = here.pins
-        problems += here.problems
     if properties.numatune is not None:
-        policy, more = _resolve_policy(properties.numatune, host)
-        problems += more
+        policy, problems = _resolve_policy(properties.numatune, host)
     if properties.guestnuma is not None:
         cells = _resolve_cells(properties.guestnuma, properties.numatune, guest, host)
+    if properties.cputune is not None:
+        pins, more = pinning.resolve(properties.cputune, guest, backing.of(guest, policy, cells), host)
+        problems = [*more, *problems]
     return Placement(pins, policy, cells), problems
-
-
-class _Pinning:
-    """The pins of a cputune while they are resolved one after the other."""
-
-    def __init__(self, host: Host | None) -> None:
-        self.problems: list[Problem] = []
-        self._host = host
-        self._vcpus: dict[int, CpuSet] = {}
-        self._iothreads: dict[int, CpuSet] = {}
-        self._emulator: CpuSet | None = None
-        self._taken: dict[int, None] = {}
-        """The CPUs that a `#=` has taken."""
-        self._pinned = CpuSet()
-        """The vCPUs that have a pin."""
-
-    @classmethod
-    def of(cls, cputune: Cputune, host: Host | None) -> _Pinning:
-        pinning = cls(host)
-        for pin in cputune.pins:
-            pinning._add(pin)
-        return pinning
-
-    @property
-    def pins(self) -> Pins:
-        return Pins(self._vcpus, self._iothreads, self._emulator)
-
-    def _add(self, pin: Pin) -> None:
-        if any(item.out for item in pin.cpus.items):
-            self._warn_of_idle(pin)
-        sets: Iterable[CpuSet] = self._one_each(pin) if pin.each else itertools.repeat(self._floating(pin))
-        if isinstance(pin.threads, Vcpus):
-            self._add_vcpus(CpuSet.span(pin.threads.first, pin.threads.last), sets)
-        elif isinstance(pin.threads, Iothread):
-            self._iothreads.update(zip([pin.threads.number], sets))
-        else:
-            self._emulator = next(iter(sets), None)
-
-    def _add_vcpus(self, vcpus: CpuSet, sets: Iterable[CpuSet]) -> None:
-        again = vcpus & self._pinned
-        for vcpu, cpus in zip([*again][:1], sets):  # refused, but its CPUs are checked as well
-            self._vcpus[vcpu] = self._vcpus.get(vcpu, CpuSet()) | cpus
-        self._vcpus.update(zip(vcpus - again, sets))
-        self._pinned |= vcpus
-
-    def _floating(self, pin: Pin) -> CpuSet:
-        try:
-            cpus = lookup.cpuset(pin.cpus, self._host)
-        except NotThereError as error:
-            self._is_not_there(error)
-            return CpuSet()
-        if not cpus:
-            self._leaves_nothing(pin)
-        return cpus
-
-    def _one_each(self, pin: Pin) -> list[CpuSet]:
-        """One CPU for each thread, in order, that no other pin has taken."""
-        try:
-            cpus = lookup.in_order(pin.cpus, self._host)
-            free = list(itertools.islice((cpu for cpu in cpus if cpu not in self._taken), pin.count))
-        except NotThereError as error:
-            self._is_not_there(error)
-            return []
-        if len(free) < pin.count:
-            self._too_few(pin, len(free))
-        self._taken.update(dict.fromkeys(free))
-        return [CpuSet.span(cpu, cpu) for cpu in free]
-
-    def _too_few(self, pin: Pin, free: int) -> None:
-        cpus = lookup.cpuset(pin.cpus, self._host)
-        if not cpus:
-            self._leaves_nothing(pin)
-            return
-        others = " (another #= has taken the others)" if free < len(cpus) else ""
-        available = f"{free} {'is' if free == 1 else 'are'} available"
-        what = f"{shorten(str(pin))} needs {plural(pin.count, 'CPU')}, only {available}{others}"
-        self.problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
-
-    def _is_not_there(self, error: NotThereError) -> None:
-        self.problems.append(Problem("cputune", shorten(str(error), 100), "name CPUs that exist"))
-
-    def _leaves_nothing(self, pin: Pin) -> None:
-        what = f"{shorten(str(pin))} leaves no CPU on this host"
-        self.problems.append(Problem("cputune", what, "name one that no later ^ removes"))
-
-    def _warn_of_idle(self, pin: Pin) -> None:
-        """An item that removes nothing is often copied from a host whose CPUs have other numbers."""
-        try:
-            idle = lookup.idle(pin.cpus, self._host)
-        except NotThereError:
-            return  # reported when the pin is resolved
-        if idle:
-            removes = f"{shorten(','.join(map(str, idle)))} {verb(idle, 'removes', 'remove')}"
-            what, fix = f"{removes} nothing in {shorten(str(pin))}", "name CPUs that come earlier in the list"
-            self.problems.append(Problem("cputune", what, fix, warning=True))
 
 
 def _resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list[Problem]]:
@@ -225,8 +127,8 @@ def _resolve_cells(
     mem_access = "shared" if "shared" in accesses else _common(accesses)
     discard = _common({cell.discard for cell in guest.cells})
     return tuple(
-        Cell(own, amount, backing, mode, between, mem_access, discard)
-        for own, amount, backing, between in zip(vcpus, memory, nodes, distances)
+        Cell(own, amount, nodeset, mode, between, mem_access, discard)
+        for own, amount, nodeset, between in zip(vcpus, memory, nodes, distances)
     )
 
 

@@ -13,7 +13,7 @@ from ..cpuset import CpuSet
 from ..placement.place import place
 from ..problem import Problem
 from ..properties import MAX_LENGTH, Properties
-from ..properties.cpulist import CpuList, Item, NodePlace, spans
+from ..properties.cpulist import CpuList, Item, Place, spans
 from ..properties.cputune import Cputune, Emulator, Iothread, Pin, Vcpus
 from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Nodeset, Numatune
@@ -66,7 +66,7 @@ class Choice(Record):
         need, mode = self.need, self.need.request.mode
         cpus = need.cpus(self.nodes)
         pins = tuple(self._vcpu_pins())
-        by_name = [*map(Item, map(NodePlace, sorted(self.nodes))), *spans(cpus & need.excluded, out=True)]
+        by_name = [*(Item(Place("node", node)) for node in sorted(self.nodes)), *spans(cpus & need.excluded, out=True)]
         properties = Properties(
             Cputune((*pins, *self._other_pins(by_name))),
             # preferred takes one node; the cells still have their own
@@ -98,7 +98,7 @@ class Choice(Record):
             cpus = self.candidate.cpus[node][: len(vcpus)]
             ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], host.by_core(host.nodes[node].cpus))  # noqa: B023
             skipped = spans(CpuSet(ahead) - CpuSet(cpus), out=True)
-            yield Pin(Vcpus(vcpus.first, vcpus.last), CpuList((Item(NodePlace(node)), *skipped)), each=True)
+            yield Pin(Vcpus(vcpus.first, vcpus.last), CpuList((Item(Place("node", node)), *skipped)), each=True)
 
     def _other_pins(self, items: Iterable[Item]) -> Iterator[Pin]:
         """Emulator and iothreads: on the CPUs that are reserved for them, else on `items`."""

@@ -184,7 +184,7 @@ def _look_up(option: str, cpus: CpuList | None, host: Host) -> CpuSet:
         return CpuSet()
     text = f"{option} {shorten(str(cpus))}"
     try:
-        cpuset = lookup.cpuset(cpus, host)
+        cpuset = lookup.look_up(cpus, host).cpus
     except NotThereError as error:
         raise refused(f"{text}: {error}", "name CPUs that exist") from None
     if not cpuset:

@@ -14,7 +14,7 @@ from .. import cpuset
 from ..cpuset import NUMBER, RANGE, CpuSet
 from ..problem import ParseError
 from ..record import Record
-from .shape import Shape, not_joined, second_sign, union
+from .shape import AUTO, Shape, not_alone, not_joined, refuse_auto, second_sign, union
 
 UNITS = {"": 1, "K": 2**0, "M": 2**10, "G": 2**20, "T": 2**30}
 """KiB in a unit; memory without one is in KiB, as in libvirt's domain XML."""
@@ -23,9 +23,15 @@ MAX_MEMORY_KIB = 2**53 - 1
 """The most memory a cell may name: libvirt holds bytes in a signed 64-bit number."""
 
 _MEMORY = rf"(?:{NUMBER} *(?:[KMGTkmgt](?:[Ii][Bb])? *)?|\* *)"
-_CELL = rf" *{RANGE}(?:# *{_MEMORY}(?:@[0-9 +-]*)?)?"
+_CELL = rf"{RANGE}(?:# *{_MEMORY}(?:@[0-9 +-]*)?)?"
 
-SHAPE = Shape(first=_CELL, further=_CELL, last=".*#[^,]*", joints="@+", joined=f" *{RANGE}")
+SHAPE = Shape(
+    first=rf" *(?:{_CELL}|{AUTO})",
+    further=f" *{_CELL}",
+    last=rf"(?:.*#[^,]*| *{AUTO})",
+    joints="@+",
+    joined=f" *{RANGE}",
+)
 
 
 class CellSpec(Record):
@@ -59,9 +65,11 @@ class Guestnuma(Record):
 
 def parse(text: str) -> Guestnuma:
     """Read cells such as `0-7#10485760,8-15#10G@1`; raises ParseError."""
+    fields = SHAPE.fields(text, _explain)
+    refuse_auto(text, fields, "cells", "0-31#*@0,32-63#*@1")
     cells = []
     begin = 0
-    for start, end in SHAPE.fields(text, _explain):
+    for start, end in fields:
         sign = text.find("#", start, end)
         if sign >= 0:
             at = text.find("@", sign, end)
@@ -93,6 +101,8 @@ def _explain(text: str, start: int, end: int) -> ParseError:
 
 def _not_vcpus(text: str, start: int, end: int) -> ParseError:
     start, end = cpuset.strip(text, start, end)
+    if text[start:end] == "auto":
+        return not_alone(text, start, end, "cells")
     return ParseError(text, start, end, "is not a vCPU or a range of vCPUs", "write for example 3 or 0-7")
 
 

@@ -12,10 +12,10 @@ from ..cpuset import CpuSet
 from ..problem import ParseError
 from ..record import Record
 from ..values import DEFAULT_MODE, MODES
-from .shape import Shape, union
+from .shape import AUTO, Shape, not_alone, union
 
 SHAPE = Shape(
-    first=rf" *(?:(?:{'|'.join(MODES)}) *# *)?(?:{cpuset.ITEM}|auto *(?!.))",
+    first=rf" *(?:(?:{'|'.join(MODES)}) *# *)?(?:{cpuset.ITEM}|{AUTO})",
     further=f" *{cpuset.ITEM}",
 )
 
@@ -50,7 +50,7 @@ def parse(text: str) -> Numatune:
     if items == ["auto"]:
         return Numatune(mode, None)
     if items[0] == "auto":
-        raise _not_alone(text, begin, begin + len("auto"))
+        raise not_alone(text, begin, begin + len("auto"), "nodes")
     if all(item.startswith("^") for item in items):
         return Numatune(mode, Nodeset(union(text, begin, stop, ","), all_but=True))
     return Numatune(mode, Nodeset(cpuset.parse(text, begin, stop)))
@@ -68,11 +68,7 @@ def _explain(text: str, start: int, end: int) -> ParseError:
     if start == 0 and text[begin:stop] in MODES:
         return ParseError(text, begin, stop, "names no nodes", f"write {text[begin:stop]}#<nodeset>, as in strict#0")
     if text[begin:stop] == "auto":
-        return _not_alone(text, begin, stop)
+        return not_alone(text, begin, stop, "nodes")
     missing = ("a node", "write one or remove the comma")
     strange = ("is not a node or a range of nodes", "write for example 3, 2-5, ^3 or auto")
     return cpuset.not_an_item(text, begin, stop, missing, strange)
-
-
-def _not_alone(text: str, start: int, end: int) -> ParseError:
-    return ParseError(text, start, end, "cannot be combined with nodes", "write nodes, or auto alone")

@@ -11,6 +11,10 @@ from ..cpuset import RANGE
 from ..problem import ParseError
 from ..record import Record
 
+AUTO = "auto *(?!.)"
+"""The word that is a whole value: nothing may come after it. (The fields of a value are looked at one by one, so a
+comma after it is not seen there.)"""
+
 
 class Shape(Record):
     """The form of a value, as a list of fields with commas between.
@@ -56,6 +60,28 @@ def not_joined(text: str, start: int, end: int) -> ParseError:
     return ParseError(
         text, *cpuset.strip(text, *wrong), "is not a node or a range of nodes", "write for example @0, @0-1 or @0+2"
     )
+
+
+def refuse_auto(text: str, fields: list[tuple[int, int]], others: str, example: str) -> None:
+    """Raise ParseError if the first of the fields is `auto`, which is only a part of the syntax so far.
+
+    `others` are what else the value could have, an `example` is for them.
+    """
+    start, end = cpuset.strip(text, *fields[0])
+    if text[start:end] == "auto":
+        if len(fields) > 1:
+            raise not_alone(text, start, end, others)
+        raise not_available(text, start, end, f"write {others}, for example {example}")
+
+
+def not_alone(text: str, start: int, end: int, others: str) -> ParseError:
+    """The error for `auto` beside others."""
+    return ParseError(text, start, end, f"cannot be combined with {others}", f"write {others}, or auto alone")
+
+
+def not_available(text: str, start: int, end: int, fix: str) -> ParseError:
+    """The error for `text[start:end]`, which belongs to the syntax, but can only be used in a later version."""
+    return ParseError(text, start, end, "is not available in this version of the hook", fix)
 
 
 def second_sign(text: str, start: int, end: int) -> ParseError:

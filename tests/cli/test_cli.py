@@ -427,7 +427,7 @@ def test_the_size_of_a_huge_page_is_in_kib_as_in_the_engine() -> None:
         (["--vcpus", "4", "--memory", "9007199254740992K"], '"9007199254740992K" is not a whole number of KiB'),
         (
             ["--vcpus", "4", "--memory", "1G", "--reserve", "x"],
-            '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0)\n',
+            '--reserve: "x" at 0: "x" is not a CPU, a range or a place (node0, socket0.core1, cell)\n',
         ),
         (["--vcpus", "4", "--memory", "1G", "--nodes", "2", "--spread"], "not allowed with argument --nodes"),
         (["--vcpus", "4", "--memory", "1G", "--svg", "-"], "--svg: name a file: the text goes to standard output"),

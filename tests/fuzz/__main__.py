@@ -24,12 +24,16 @@ from tests.properties import corpus
 MAX_SECONDS = 1.0
 
 GOOD = {name: [text for its_name, text, *_ in corpus.GOOD if its_name == name] for name in PROPERTIES}
-WRONG = [text for _, text, _ in corpus.WRONG_IN_SHAPE + corpus.WRONG_IN_MEANING]
+WRONG = [text for _, text, _ in corpus.WRONG_IN_SHAPE + corpus.WRONG_IN_MEANING + corpus.NOT_YET]
 PIECES: list[str] = [
     *"0123456789,#^@*+-=. \n\t\0",
     "node",
     "socket",
+    "cell",
     ".core",
+    ".core0-1",
+    ".thread",
+    "all",
     "emulator",
     "iothread",
     "strict",
@@ -38,6 +42,7 @@ PIECES: list[str] = [
     "restrictive",
     "auto",
     "#=",
+    "#==",
     "KiB",
     "T",
     "16383",
@@ -97,7 +102,16 @@ NUMBERS = [
 
 
 FITTING = {
-    "cputune": ["0#0", "0-1#=node0", "0-3#node1,^4", "emulator#^0", "iothread1#1", "0#1,1#2", "1#=socket0.core1"],
+    "cputune": [
+        "0#0",
+        "0-1#=node0",
+        "0-3#node1,^4",
+        "emulator#^0",
+        "iothread1#1",
+        "0#1,1#2",
+        "1#=socket0.core1",
+        "all#=cell",
+    ],
     "numatune": ["strict#0", "0-3", "^3", "preferred#1", "interleave#0-1", "restrictive#2"],
     "guestnuma": ["0#*", "0-1#*,2-3#*", "0-3#*@1", "0-7#*,8-15#*", "0-1#128M,2-3#*"],
 }

@@ -11,6 +11,7 @@ from largeguest.host.topology import Host, Node, Pages
 from largeguest.placement import locality, place
 from largeguest.problem import Refused
 from largeguest.properties import Properties
+from largeguest.properties.cputune import Cputune
 from largeguest.values import Cell, Guest, HugePage, MemoryDevice, Pins, Policy, Topology
 from tests import hosts
 from tests.hosts import FOUR_NODES, GIB
@@ -141,6 +142,10 @@ RESOLVED = [
     ("0#0,node3,^12", "0:0,13-15"),
     ("emulator#=node2,iothread1#=node2,iothread2#node3", "iothread1:9 iothread2:12-15 emulator:8"),
     ("0#=node1,1#node1", "0:4 1:4-7"),
+    ("0#node2.core1,1#=socket1.core1-2.thread1,2#=node2", "0:10-11 1:11 2:8"),
+    ("all#=node0,node2", "0:0 1:1 2:2 3:3 4:8 5:9 6:10 7:11"),
+    ("all#=node0,node2,^node0.core0,8,0,1,emulator#^node0", "0:2 1:3 2:8 3:9 4:10 5:11 6:0 7:1 emulator:4-15"),
+    ("all#node3.core0", " ".join(f"{vcpu}:12-13" for vcpu in range(8))),
 ]
 
 
@@ -154,6 +159,152 @@ def who_is_where(pins: Pins | None) -> str:
 @pytest.mark.parametrize(("cputune", "expected"), RESOLVED)
 def test_places_are_looked_up_on_the_host(cputune: str, expected: str) -> None:
     assert who_is_where(place.place(parse(cputune=cputune), EIGHT, FOUR_NODES).pins) == expected
+
+
+TWO_CELLS = "0-3#*@1,4-7#*@3"
+ENGINES = record.replace(
+    ROOMY,
+    cells=(Cell(CpuSet(range(4)), GIB // 2, CpuSet([2])), Cell(CpuSet(range(4, 8)), GIB // 2, CpuSet([0]))),
+    policy=Policy("strict", CpuSet([0, 2])),
+)
+"""Its vNUMA is pinned in the engine."""
+
+
+@pytest.mark.parametrize(
+    ("cputune", "others", "guest", "expected"),
+    [
+        # the nodes after @
+        ("all#=cell", {"guestnuma": TWO_CELLS}, ROOMY, "0:4 1:5 2:6 3:7 4:12 5:13 6:14 7:15"),
+        ("4-5#=cell,0#=cell", {"guestnuma": TWO_CELLS}, ROOMY, "4:12 5:13 0:4"),
+        ("0#cell,7#cell", {"guestnuma": TWO_CELLS}, ROOMY, "0:4-7 7:12-15"),
+        ("0#cell.core1,4-5#=cell.core0-1.thread1", {"guestnuma": TWO_CELLS}, ROOMY, "0:6-7 4:13 5:15"),
+        ("3-4#=cell,^cell.core0,0", {"guestnuma": TWO_CELLS}, ROOMY, "3:6 4:14"),
+        ("0#^cell", {"guestnuma": TWO_CELLS}, ROOMY, "0:0-3,8-15"),
+        ("all#=cell", {"guestnuma": "0-1,6-7#*@3,2-5#*@0"}, ROOMY, "0:12 1:13 2:0 3:1 4:2 5:3 6:14 7:15"),
+        # a cell on several nodes, and two cells on one
+        ("0-4#=cell", {"guestnuma": "0-5#*@0+3,6-7#*@1"}, ROOMY, "0:0 1:1 2:2 3:3 4:12"),
+        ("1-4#=cell", {"guestnuma": "0-2#*@2,3-7#*@2"}, ROOMY, "1:8 2:9 3:10 4:11"),
+        ("1-4#=cell", {"guestnuma": "0-2#*@2,3-7#*@2+0"}, ROOMY, "1:8 2:9 3:0 4:1"),
+        # all cells
+        (
+            "emulator#cell,iothread1#=cell,iothread2#cell.core0.thread0",
+            {"guestnuma": TWO_CELLS},
+            ROOMY,
+            "iothread1:4 iothread2:4,12 emulator:4-7,12-15",
+        ),
+        # the policy of all the guest
+        ("0-4#=cell,5#cell", {"numatune": "2-3"}, ROOMY, "0:8 1:9 2:10 3:11 4:12 5:8-15"),
+        ("0-1#cell", {"numatune": "interleave#^0-1"}, ROOMY, "0:8-15 1:8-15"),
+        ("3-4#cell", {"guestnuma": "0-3#*@1,4-7#*", "numatune": "1-2"}, ROOMY, "3:4-7 4:4-11"),
+        # the engine's
+        ("3-4#cell", {}, ENGINES, "3:8-11 4:0-3"),
+        ("3-4#=cell,emulator#cell", {}, ENGINES, "3:8 4:0 emulator:0-3,8-11"),
+        ("3-4#cell", {}, record.replace(ENGINES, cells=()), "3:0-3,8-11 4:0-3,8-11"),
+        ("3-4#cell", {}, record.replace(ENGINES, cells=ENGINES.cells[:1]), "3:8-11 4:8-11"),
+        ("3-4#cell", {"guestnuma": "0-3#*@0,4-7#*"}, ENGINES, "3:0-3 4:0-3,8-11"),
+        # which numatune replaces, with the nodes of its cells
+        ("3-4#cell", {"numatune": "3"}, ENGINES, "3:12-15 4:12-15"),
+        # only what is plugged in
+        ("all#=cell,emulator#=cell", {}, record.replace(ENGINES, plugged=CpuSet([0, 5])), "0:8 5:0 emulator:1"),
+    ],
+)
+def test_a_cell_stands_for_the_nodes_behind_it(
+    cputune: str, others: dict[str, str], guest: Guest, expected: str
+) -> None:
+    pins = place.place(parse(cputune=cputune, **others), guest, FOUR_NODES).pins
+    assert who_is_where(pins) == expected
+    if "," not in cputune and not others:
+        assert who_is_where(place.resolve_pins(parse(cputune=cputune).cputune or Cputune(()), guest, FOUR_NODES)) == (
+            expected
+        )
+
+
+NO_NODES = "cell has no nodes for {}: write @ or numatune"
+
+
+@pytest.mark.parametrize(
+    ("values", "guest", "message"),
+    [
+        ({"cputune": "all#=cell"}, ROOMY, NO_NODES.format("vCPUs 0-7")),
+        ({"cputune": "2#cell.core0", "guestnuma": "0-7#*"}, ROOMY, NO_NODES.format("vCPU 2")),
+        ({"cputune": "all#cell", "numatune": "auto"}, ROOMY, NO_NODES.format("vCPUs 0-7")),
+        ({"cputune": "all#cell", "guestnuma": "0-3#*@0,4-7#*"}, ROOMY, NO_NODES.format("vCPUs 4-7")),
+        ({"cputune": "emulator#cell"}, ROOMY, NO_NODES.format("emulator")),
+        ({"cputune": "iothread1#^cell"}, ROOMY, NO_NODES.format("iothread1")),
+        (
+            {"cputune": "all#cell"},
+            record.replace(ROOMY, policy=Policy("strict", CpuSet())),
+            NO_NODES.format("vCPUs 0-7"),
+        ),
+        ({"cputune": "all#cell"}, record.replace(ROOMY, policy=Policy("strict", None)), NO_NODES.format("vCPUs 0-7")),
+        (
+            {"cputune": "all#=cell", "guestnuma": "0-4#*@1,5-7#*@3"},
+            ROOMY,
+            "all#=cell needs 5 CPUs on node 1, only 4 are available: name more CPUs, or write # without =",
+        ),
+        (
+            {"cputune": "all#=cell.core0.thread0", "numatune": "0-1"},
+            ROOMY,
+            "all#=cell.core0.thread0 needs 8 CPUs on nodes 0-1, only 2 are available: "
+            "name more CPUs, or write # without =",
+        ),
+        (
+            {"cputune": "0#=0,all#=cell", "guestnuma": "0-3#*@1,4-7#*@3"},
+            ROOMY,
+            "vCPU 0 is pinned more than once: write one pin for each vCPU",
+        ),
+        (
+            {"cputune": "emulator#=5,all#=cell", "guestnuma": "0-3#*@1,4-7#*@3"},
+            ROOMY,
+            "all#=cell needs 4 CPUs on node 1, only 3 are available (another #= has taken the others): "
+            "name more CPUs, or write # without =",
+        ),
+        (
+            {"cputune": "all#=cell.core1-2", "guestnuma": "0-3#*@1,4-7#*@3"},
+            ROOMY,
+            "node1 has no core 2, it has 2 cores, counted from 0: name CPUs that exist; largeguest: cputune: "
+            "node3 has no core 2, it has 2 cores, counted from 0: name CPUs that exist",
+        ),
+        ({"cputune": "all#0,all#1"}, ROOMY, "vCPUs 0-7 are pinned more than once: write one pin for each vCPU"),
+        (
+            {"cputune": "all#0,6#1"},
+            record.replace(ROOMY, plugged=CpuSet(range(4))),
+            "vCPU 6 is pinned more than once: write one pin for each vCPU",
+        ),
+        (
+            {"cputune": "8#0,all#1"},
+            ROOMY,
+            "vCPU 8 does not exist, the VM has vCPUs 0-7: remove its pin",
+        ),
+        (
+            {"cputune": "0#cell"},
+            record.replace(ROOMY, policy=Policy("strict", CpuSet([5]))),
+            "cell is on node 5, which is not on this host for vCPU 0: write @ or numatune",
+        ),
+    ],
+)
+def test_pins_that_are_refused(values: dict[str, str], guest: Guest, message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        place.place(parse(**values), guest, FOUR_NODES)
+    assert str(caught.value) == f"largeguest: cputune: {message}"
+
+
+def test_a_cell_is_looked_up_on_a_host() -> None:
+    with pytest.raises(Refused, match="cell must be looked up on a host, but none is given: name CPUs that exist"):
+        place.place(parse(cputune="all#=cell", numatune="0"), ROOMY, None)
+
+
+def test_an_item_is_idle_if_it_removes_nothing_in_every_cell() -> None:
+    values = {"guestnuma": TWO_CELLS}
+    assert place.place(parse(cputune="all#cell,^node1.core0", **values), ROOMY, FOUR_NODES).warnings == ()
+    (warning,) = place.place(parse(cputune="all#cell,^node0,^4", **values), ROOMY, FOUR_NODES).warnings
+    assert warning.what == "^node0 removes nothing in all#cell,^node0,^4"
+
+
+def test_all_leaves_no_vcpu_without_a_pin() -> None:
+    """Not even those that are plugged in later, so the 5 cannot be meant as one."""
+    guest = record.replace(ROOMY, plugged=CpuSet(range(4)))
+    assert place.place(parse(cputune="all#0,5"), guest, FOUR_NODES).warnings == ()
 
 
 def test_one_cpu_each_goes_core_by_core_where_siblings_are_numbered_far_apart() -> None:
@@ -667,7 +818,7 @@ REFUSED_ON_HOST += [
         {"cputune": "0#socket1.core4"},
         ROOMY,
         FOUR_NODES,
-        "cputune: socket1.core4 is not on this host, whose socket has cores 0-3: name CPUs that exist",
+        "cputune: socket1 has no core 4, it has 4 cores, counted from 0: name CPUs that exist",
     ),
     (
         {"cputune": "0#node2"},
@@ -731,12 +882,6 @@ REFUSED_ON_HOST += [
         ROOMY,
         FOUR_NODES,
         "guestnuma: cell 0 is on node 3, but numatune allows only 0-2: name these nodes in numatune too",
-    ),
-    (
-        {"cputune": "0#socket0.core0"},
-        ROOMY,
-        Host(FOUR_NODES.nodes, {**FOUR_NODES.cpus, 9: record.replace(FOUR_NODES.cpus[0], die=1)}),
-        "cputune: socket0.core0 is in several dies, CPUs 0-1,9: name CPUs that exist",
     ),
     # what is bound to parts of the nodes adds up
     (

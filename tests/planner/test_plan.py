@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from largeguest import properties
 from largeguest.cpuset import CpuSet
-from largeguest.host.topology import Cpu, Host, Node, Pages
+from largeguest.host.topology import Host, Node, Pages
 from largeguest.placement import lookup
 from largeguest.placement.place import place
 from largeguest.planner import MODES, Plan, Request, plan
@@ -22,15 +22,15 @@ from largeguest.properties import cpulist
 from largeguest.record import replace
 from largeguest.values import Guest, HugePage, MemoryDevice, Topology
 from tests import hosts
+from tests.any_host import MIB, any_hosts
 from tests.hosts import FOUR_NODES, GIB
 
-MIB = 1024
 APART = hosts.build(cores_per_node=4, siblings_apart=True)
 NO_SMT = hosts.build(cores_per_node=4, threads=1)
 
 
 def cpus(text: str) -> cpulist.CpuList:
-    return cpulist.parse(text, 0, len(text))
+    return cpulist.parse(text)
 
 
 def guest(most: int, memory: int, devices: tuple[MemoryDevice, ...] = (), **more: object) -> Guest:
@@ -491,26 +491,6 @@ def test_notes(host: Host, request_: Request, note: str) -> None:
 
 
 @st.composite
-def random_hosts(draw: st.DrawFn) -> Host:
-    numbers = sorted(draw(st.lists(st.integers(0, 9), min_size=1, max_size=6, unique=True)))
-    free_ids = iter(draw(st.permutations(range(96))))
-    nodes, all_cpus = {}, {}
-    threads = draw(st.sampled_from([1, 2, 2, 4]))
-    for socket, number in enumerate(numbers):
-        own: list[int] = []
-        for core in range(draw(st.integers(0, 4))):
-            siblings = CpuSet(itertools.islice(free_ids, draw(st.integers(max(1, threads - 1), threads))))
-            all_cpus.update({cpu: Cpu(socket, 0, core, siblings) for cpu in siblings})
-            own += siblings
-        memory = draw(st.integers(0, 40)) * 100
-        free = draw(st.integers(0, memory)) if memory else 0
-        distances = {other: 10 if other == number else draw(st.integers(11, 14)) for other in numbers}
-        nodes[number] = Node(CpuSet(own), memory * MIB, free * MIB, {}, distances)
-    assume(all_cpus)
-    return Host(nodes, dict(sorted(all_cpus.items())))
-
-
-@st.composite
 def random_requests(draw: st.DrawFn, host: Host) -> Request:
     vcpus = draw(st.integers(1, len(host.cpus) + 1))
     free = sum(node.free or 0 for node in host.nodes.values()) // MIB
@@ -533,7 +513,7 @@ def random_requests(draw: st.DrawFn, host: Host) -> Request:
 def taken(request_: Request, host: Host) -> CpuSet:
     """CPUs that are not for vCPUs."""
     return CpuSet.union(
-        lookup.cpuset(these, host) for these in (request_.reserve, request_.exclude) if these is not None
+        lookup.look_up(these, host).cpus for these in (request_.reserve, request_.exclude) if these is not None
     )
 
 
@@ -578,7 +558,7 @@ def all_plans(request_: Request, host: Host) -> dict[int, dict[int, list[tuple[i
 @settings(max_examples=500)
 @given(st.data())
 def test_any_host_and_any_guest(data: st.DataObject) -> None:
-    host = data.draw(random_hosts())
+    host = data.draw(any_hosts())
     request_ = data.draw(random_requests(host))
     possible = all_plans(request_, host)
     try:
@@ -616,9 +596,9 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
     assert not CpuSet(used) & taken(request_, host)
     assert placement.pins.emulator
     if request_.exclude is not None:
-        assert not placement.pins.emulator & lookup.cpuset(request_.exclude, host)
+        assert not placement.pins.emulator & lookup.look_up(request_.exclude, host).cpus
     if request_.reserve is not None:
-        assert placement.pins.emulator == lookup.cpuset(request_.reserve, host)
+        assert placement.pins.emulator == lookup.look_up(request_.reserve, host).cpus
     threads = result.topology.threads
     if threads <= max(len(cpu.siblings) for cpu in host.cpus.values()):
         for first in range(0, request_.guest.max_vcpus, threads):

@@ -2,19 +2,30 @@
 """Values of the three properties, good and bad, for the parser and for the engine's regular expressions.
 
 A value with a syntax error (WRONG_IN_SHAPE) is refused by both; one that is only contradictory, such as a backward
-range (WRONG_IN_MEANING), passes the regular expressions.
+range (WRONG_IN_MEANING), passes the regular expressions, and so does one that is for a later version (NOT_YET).
 """
 
 from __future__ import annotations
 
-CPU = "is not a CPU, a range or a place (node0, socket0, socket0.core0)"
+CPU = "is not a CPU, a range or a place (node0, socket0.core1, cell)"
+NO_PLACE = "names no place: write for example node0.core0, socket0.core0 or cell.core0"
+NOT_A_PLACE = "is not a place: write for example node0.core0, socket0.core0 or cell.core0"
+NOT_CELL = "is not a place: write cell, which is the vCPU's own"
+NO_CORE = "has a thread without a core: write for example node0.core0.thread0"
+NO_NUMBER = "ends without a number: write for example node0 or node0.core0"
+ONE_BY_ONE = "is not a place: write one after the other, as in node0,node1"
 NO_CPU = "is empty, a CPU is missing here: write one or remove the comma"
 NO_VCPU = "names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3"
-VCPU = "is not a vCPU: write a number, a range, emulator or iothread1"
+VCPU = "is not a vCPU: write a number, a range, all, emulator or iothread1"
+NOT_ALL = "is not a vCPU: write all alone, or a range such as 0-3"
+SIGN = "is not a sign: write # or #="
 SIGNS = 'is an unexpected second "#": put a comma between two entries'
 MODE = "is not a mode: write strict#, preferred#, interleave# or restrictive# before the nodes"
 NODE = "is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto"
 ALONE = "cannot be combined with nodes: write nodes, or auto alone"
+ALONE_OR_PINS = "cannot be combined with pins: write pins, or auto alone"
+ALONE_OR_CELLS = "cannot be combined with cells: write cells, or auto alone"
+NOT_NOW = "is not available in this version of the hook"
 CELL = "is not a vCPU or a range of vCPUs: write for example 3 or 0-7"
 MEMORY = "is not an amount of memory: write for example 4194304 (KiB), 4096M, 4G or *"
 BEHIND = "is not a node or a range of nodes: write for example @0, @0-1 or @0+2"
@@ -94,6 +105,40 @@ GOOD = [
     ("cputune", "0-16383#0", "0-16383#0"),
     ("cputune", "3-3#0", "3#0"),
     ("cputune", "0#16383,node16383,socket16383.core16383", "0#16383,node16383,socket16383.core16383"),
+    # places: cores counted from 0, their threads, and what backs the vCPU's own cell
+    ("cputune", "all#=cell", "all#=cell"),
+    ("cputune", "all#cell", "all#cell"),
+    ("cputune", "all#0-3", "all#0-3"),
+    ("cputune", " all # = cell ", "all#=cell"),
+    ("cputune", "all#=cell,emulator#cell,iothread1#cell", "all#=cell,emulator#cell,iothread1#cell"),
+    ("cputune", "all#=cell.core2-15,emulator#node0.core0-1", "all#=cell.core2-15,emulator#node0.core0-1"),
+    ("cputune", "all#=cell,^cell.core0-1", "all#=cell,^cell.core0-1"),
+    ("cputune", "all#=^cell", "all#=^cell"),
+    ("cputune", "0-3#cell.core0", "0-3#cell.core0"),
+    ("cputune", "0-3#cell.core0.thread1", "0-3#cell.core0.thread1"),
+    ("cputune", "0-3#=cell.core0-1.thread0,8-9", "0-3#=cell.core0-1.thread0,8-9"),
+    ("cputune", "0#node0.core1", "0#node0.core1"),
+    ("cputune", "0#node0.core0-3", "0#node0.core0-3"),
+    ("cputune", "0#node0.core3-3", "0#node0.core3"),
+    ("cputune", "0#node0.core1.thread0", "0#node0.core1.thread0"),
+    ("cputune", "0#node0.core0-1.thread1", "0#node0.core0-1.thread1"),
+    ("cputune", "0#node0,^node0.core0-1", "0#node0,^node0.core0-1"),
+    ("cputune", "0#^node0.core0", "0#^node0.core0"),
+    ("cputune", "0#socket0.core0-3", "0#socket0.core0-3"),
+    ("cputune", "0#socket0.core1.thread0", "0#socket0.core1.thread0"),
+    ("cputune", "0#socket00.core01-002.thread003", "0#socket0.core1-2.thread3"),
+    ("cputune", "0# ^ cell . core 0 - 1 . thread 0 ,3", "0#^cell.core0-1.thread0,3"),
+    ("cputune", "0 # = socket 1 . core 2 . thread 1 , all # 3", "0#=socket1.core2.thread1,all#3"),
+    ("cputune", "0#cell,cell.core16383.thread16383", "0#cell,cell.core16383.thread16383"),
+    ("cputune", "all#=node0,0#=node1", "all#=node0,0#=node1"),
+    ("cputune", "all#=" + ",".join(["cell"] * 799), "all#=" + ",".join(["cell"] * 799)),
+    (
+        "cputune",
+        ",".join(f"{n}#cell.core{n}-{n + 1}.thread0" for n in range(135)),
+        ",".join(f"{n}#cell.core{n}-{n + 1}.thread0" for n in range(135)),
+    ),
+    ("cputune", "all#cell.core0" + " " * 3980 + ",1", "all#cell.core0,1"),
+    ("cputune", "all#node0.core1" + "0" * 3 + "1" + ".thread" + "0" * 3960 + "1", "all#node0.core10001.thread1"),
     ("numatune", "0-1", "strict#0-1"),
     ("numatune", "0", "strict#0"),
     ("numatune", "^3", "strict#^3"),
@@ -221,13 +266,13 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "0#1024#1", f'"0#1024#1" at 6: "#" {SIGNS}'),
     ("cputune", "emu#0", f'"emu#0" at 0: "emu" {VCPU}'),
     ("cputune", "Emulator#0", f'"Emulator#0" at 0: "Emulator" {VCPU}'),
-    ("cputune", "emulator", f'"emulator" at 0: "emulator" {NO_VCPU}'),
+    ("cputune", "emulator", '"emulator" at 0: "emulator" names no CPUs: write emulator#<cpuset>'),
     ("cputune", "emulator1#0", f'"emulator1#0" at 0: "emulator1" {VCPU}'),
     ("cputune", "emulators#0", f'"emulators#0" at 0: "emulators" {VCPU}'),
     ("cputune", "iothread#0", f'"iothread#0" at 0: "iothread" {VCPU}'),
     ("cputune", "iothread-1#0", f'"iothread-1#0" at 0: "iothread-1" {VCPU}'),
     ("cputune", "iothread1-2#0", f'"iothread1-2#0" at 0: "iothread1-2" {VCPU}'),
-    ("cputune", "iothread1,2#0", f'"iothread1,2#0" at 0: "iothread1" {NO_VCPU}'),
+    ("cputune", "iothread1,2#0", '"iothread1,2#0" at 0: "iothread1" names no CPUs: write iothread1#<cpuset>'),
     ("cputune", "0-#0", f'"0-#0" at 0: "0-" {VCPU}'),
     ("cputune", "-3#0", f'"-3#0" at 0: "-3" {VCPU}'),
     ("cputune", "0-1-2#0", f'"0-1-2#0" at 0: "0-1-2" {VCPU}'),
@@ -235,23 +280,24 @@ WRONG_IN_SHAPE = [
     ("cputune", "0#=", f'"0#=" at 3: "" {NO_CPU}'),
     ("cputune", "0==0", f'"0==0" at 0: "0==0" {NO_VCPU}'),
     ("cputune", "0#=#0", f'"0#=#0" at 3: "#" {SIGNS}'),
-    ("cputune", "0#==0", f'"0#==0" at 3: "=0" {CPU}'),
     ("cputune", "0=#0", f'"0=#0" at 0: "0=" {VCPU}'),
-    ("cputune", "0#node", f'"0#node" at 2: "node" {CPU}'),
+    ("cputune", "0#node", f'"0#node" at 2: "node" {NO_NUMBER}'),
     ("cputune", "0#node-1", f'"0#node-1" at 2: "node-1" {CPU}'),
-    ("cputune", "0#node0-1", f'"0#node0-1" at 2: "node0-1" {CPU}'),
+    ("cputune", "0#node0-1", f'"0#node0-1" at 2: "node0-1" {ONE_BY_ONE}'),
     ("cputune", "0#nodes0", f'"0#nodes0" at 2: "nodes0" {CPU}'),
     ("cputune", "0#Node0", f'"0#Node0" at 2: "Node0" {CPU}'),
-    ("cputune", "0#node0.core1", f'"0#node0.core1" at 2: "node0.core1" {CPU}'),
-    ("cputune", "0#socket", f'"0#socket" at 2: "socket" {CPU}'),
+    ("cputune", "0#socket", f'"0#socket" at 2: "socket" {NO_NUMBER}'),
     ("cputune", "0#socket0.", f'"0#socket0." at 2: "socket0." {CPU}'),
-    ("cputune", "0#socket0.core", f'"0#socket0.core" at 2: "socket0.core" {CPU}'),
+    ("cputune", "0#socket0.core", f'"0#socket0.core" at 2: "socket0.core" {NO_NUMBER}'),
     ("cputune", "0#socket0core1", f'"0#socket0core1" at 2: "socket0core1" {CPU}'),
-    ("cputune", "0#socket0.core1.thread0", f'"0#socket0.core1.thread0" at 2: "socket0.core1.thread0" {CPU}'),
-    ("cputune", "0#core0", f'"0#core0" at 2: "core0" {CPU}'),
+    ("cputune", "0#core0", f'"0#core0" at 2: "core0" {NO_PLACE}'),
     ("cputune", "0#0-node1", f'"0#0-node1" at 2: "0-node1" {CPU}'),
     ("cputune", "0#^=1", f'"0#^=1" at 2: "^=1" {CPU}'),
-    ("cputune", "0#all", f'"0#all" at 2: "all" {CPU}'),
+    (
+        "cputune",
+        "0#all",
+        '"0#all" at 2: "all" is a name for vCPUs, before the "#": write CPUs, for example node0 or cell',
+    ),
     ("cputune", "0#*", f'"0#*" at 2: "*" {CPU}'),
     ("cputune", "0#0@1", f'"0#0@1" at 2: "0@1" {CPU}'),
     ("cputune", "0#auto", f'"0#auto" at 2: "auto" {CPU}'),
@@ -301,7 +347,71 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "0+1#1", f'"0+1#1" at 0: "0+1" {CELL}'),
     ("guestnuma", "0#1+2", f'"0#1+2" at 2: "1+2" {MEMORY}'),
     ("guestnuma", "0#1G2@0", f'"0#1G2@0" at 2: "1G2" {MEMORY}'),
-    ("guestnuma", "auto", f'"auto" at 0: "auto" {CELL}'),
+    ("cputune", "all", '"all" at 0: "all" names no CPUs: write all#<cpuset>'),
+    ("cputune", "0#0,all", '"0#0,all" at 4: "all" names no CPUs: write all#<cpuset>'),
+    ("cputune", "0#0,iothread1", '"0#0,iothread1" at 4: "iothread1" names no CPUs: write iothread1#<cpuset>'),
+    ("cputune", "All#0", f'"All#0" at 0: "All" {VCPU}'),
+    ("cputune", "all-3#0", f'"all-3#0" at 0: "all-3" {NOT_ALL}'),
+    ("cputune", "all0-3#0", f'"all0-3#0" at 0: "all0-3" {NOT_ALL}'),
+    ("cputune", "^all#0", f'"^all#0" at 0: "^all" {VCPU}'),
+    ("cputune", "0-all#0", f'"0-all#0" at 0: "0-all" {VCPU}'),
+    ("cputune", "alles#0", f'"alles#0" at 0: "alles" {VCPU}'),
+    ("cputune", "al l#0", f'"al l#0" at 0: "al l" {VCPU}'),
+    ("cputune", "cell#0", f'"cell#0" at 0: "cell" {VCPU}'),
+    ("cputune", "all#", f'"all#" at 4: "" {NO_CPU}'),
+    ("cputune", "all#==", f'"all#==" at 6: "" {NO_CPU}'),
+    ("cputune", "0#===0", f'"0#===0" at 1: "#===" {SIGN}'),
+    ("cputune", "0# = = = 0", f'"0# = = = 0" at 1: "# = = =" {SIGN}'),
+    ("cputune", "0#=x=0", f'"0#=x=0" at 3: "x=0" {CPU}'),
+    ("cputune", "all#=cells", f'"all#=cells" at 5: "cells" {NOT_CELL}'),
+    ("cputune", "all#=cell0", f'"all#=cell0" at 5: "cell0" {NOT_CELL}'),
+    ("cputune", "all#=^cell 0.core1", f'"all#=^cell 0.core1" at 5: "^cell 0.core1" {NOT_CELL}'),
+    ("cputune", "all#=cells 0-1", f'"all#=cells 0-1" at 5: "cells 0-1" {NOT_CELL}'),
+    ("cputune", "all#=Cell", f'"all#=Cell" at 5: "Cell" {CPU}'),
+    ("cputune", "all#=cell-1", f'"all#=cell-1" at 5: "cell-1" {CPU}'),
+    ("cputune", "all#=cell.", f'"all#=cell." at 5: "cell." {CPU}'),
+    ("cputune", "all#=cell.core", f'"all#=cell.core" at 5: "cell.core" {NO_NUMBER}'),
+    ("cputune", "all#=cell.core0.thread", f'"all#=cell.core0.thread" at 5: "cell.core0.thread" {NO_NUMBER}'),
+    ("cputune", "all#=cell.thread0", f'"all#=cell.thread0" at 5: "cell.thread0" {NO_CORE}'),
+    ("cputune", "0#node0.thread0", f'"0#node0.thread0" at 2: "node0.thread0" {NO_CORE}'),
+    ("cputune", "0#thread0", f'"0#thread0" at 2: "thread0" {NO_PLACE}'),
+    ("cputune", "0#^core0-1", f'"0#^core0-1" at 2: "^core0-1" {NO_PLACE}'),
+    ("cputune", "0#core0.thread0", f'"0#core0.thread0" at 2: "core0.thread0" {NO_PLACE}'),
+    ("cputune", "0#3.core1", f'"0#3.core1" at 2: "3.core1" {NOT_A_PLACE}'),
+    ("cputune", "0#0-3.core1", f'"0#0-3.core1" at 2: "0-3.core1" {NOT_A_PLACE}'),
+    ("cputune", "0#node0,3.thread1", f'"0#node0,3.thread1" at 8: "3.thread1" {NOT_A_PLACE}'),
+    ("cputune", "0#node.core1", f'"0#node.core1" at 2: "node.core1" {CPU}'),
+    ("cputune", "0#node0.core1.2", f'"0#node0.core1.2" at 2: "node0.core1.2" {CPU}'),
+    ("cputune", "0#node0.core^1", f'"0#node0.core^1" at 2: "node0.core^1" {CPU}'),
+    ("cputune", "0#node0.core1-", f'"0#node0.core1-" at 2: "node0.core1-" {CPU}'),
+    ("cputune", "0#node0.core1-2-3", f'"0#node0.core1-2-3" at 2: "node0.core1-2-3" {CPU}'),
+    ("cputune", "0#node0.core0.thread0-1", f'"0#node0.core0.thread0-1" at 2: "node0.core0.thread0-1" {CPU}'),
+    (
+        "cputune",
+        "0#node0.core0.thread0.thread1",
+        f'"0#node0.core0.thread0.thread1" at 2: "node0.core0.thread0.thread1" {CPU}',
+    ),
+    ("cputune", "0#node0.core0.core1", f'"0#node0.core0.core1" at 2: "node0.core0.core1" {CPU}'),
+    ("cputune", "0#socket0-1.core0", f'"0#socket0-1.core0" at 2: "socket0-1.core0" {ONE_BY_ONE}'),
+    ("cputune", "0#node0.Core1", f'"0#node0.Core1" at 2: "node0.Core1" {CPU}'),
+    ("cputune", "0#no de0", f'"0#no de0" at 2: "no de0" {CPU}'),
+    ("cputune", "0#die0", f'"0#die0" at 2: "die0" {CPU}'),
+    ("cputune", "auto,0#0", f'"auto,0#0" at 0: "auto" {ALONE_OR_PINS}'),
+    ("cputune", "0#0,auto", f'"0#0,auto" at 4: "auto" {ALONE_OR_PINS}'),
+    ("cputune", "auto,", f'"auto," at 5: "" {NO_CPU}'),
+    ("cputune", "auto#0", f'"auto#0" at 0: "auto" {VCPU}'),
+    ("cputune", "Auto", f'"Auto" at 0: "Auto" {NO_VCPU}'),
+    ("cputune", "auto\n", f'"auto\\n" at 0: "auto\\n" {NO_VCPU}'),
+    ("cputune", "auto auto", f'"auto auto" at 0: "auto auto" {NO_VCPU}'),
+    ("guestnuma", "auto,0#1G", f'"auto,0#1G" at 0: "auto" {ALONE_OR_CELLS}'),
+    ("guestnuma", "0#1G,auto", f'"0#1G,auto" at 5: "auto" {ALONE_OR_CELLS}'),
+    ("guestnuma", "auto,auto", f'"auto,auto" at 5: "auto" {ALONE_OR_CELLS}'),
+    ("guestnuma", "auto,", f'"auto," at 5: "" {CELL}'),
+    ("guestnuma", "auto#1G", f'"auto#1G" at 0: "auto" {ALONE_OR_CELLS}'),
+    ("guestnuma", "0#auto", f'"0#auto" at 2: "auto" {MEMORY}'),
+    ("guestnuma", "0#1G@auto", f'"0#1G@auto" at 5: "auto" {BEHIND}'),
+    ("guestnuma", "auto@0", f'"auto@0" at 0: "auto@0" {CELL}'),
+    ("guestnuma", "auto\n", f'"auto\\n" at 0: "auto\\n" {CELL}'),
     ("cputune", PINS + ",448#x", f'"...447#447,448#x" at 3368: "x" {CPU}'),
     ("cputune", PINS + ",", f'"...446,447#447," at 3364: "" {NO_CPU}'),
     ("cputune", "0#" + "1" * 3990 + "x", f'"0#{"1" * 55}..." at 2: "{"1" * 37}..." {CPU}'),
@@ -333,6 +443,15 @@ WRONG_IN_MEANING = [
     ("cputune", "iothread99999#0", f'"iothread99999#0" at 8: "99999" {LARGE}'),
     ("cputune", "0#=1,^1", f'"0#=1,^1" at 3: "1,^1" {NOTHING}'),
     ("cputune", "0#=5-1", '"0#=5-1" at 3: "5-1" runs backwards: write 1-5'),
+    ("cputune", "0#node0.core3-1", '"0#node0.core3-1" at 12: "3-1" runs backwards: write 1-3'),
+    (
+        "cputune",
+        "0#^cell . core 3 - 1 . thread 0",
+        '"0#^cell . core 3 - 1 . thread 0" at 15: "3 - 1" runs backwards: write 1-3',
+    ),
+    ("cputune", "0#cell.core16384", f'"0#cell.core16384" at 11: "16384" {LARGE}'),
+    ("cputune", "0#cell.core0-16384", f'"0#cell.core0-16384" at 13: "16384" {LARGE}'),
+    ("cputune", "0#node0.core0.thread99999", f'"0#node0.core0.thread99999" at 20: "99999" {LARGE}'),
     ("numatune", "^5-1", '"^5-1" at 1: "5-1" runs backwards: write 1-5'),
     ("numatune", "^16384", f'"^16384" at 1: "16384" {LARGE}'),
     ("numatune", "5-1", '"5-1" at 0: "5-1" runs backwards: write 1-5'),
@@ -355,6 +474,19 @@ WRONG_IN_MEANING = [
         "0#" + "9" * 3990,
         f'"0#{"9" * 55}..." at 2: "{"9" * 37}..." is too large: libvirt counts up to 9007199254740991 KiB',
     ),
+]
+
+NOT_YET = [
+    ("cputune", "auto", f'"auto" at 0: "auto" {NOT_NOW}: write pins, for example all#=cell'),
+    ("cputune", " auto ", f'" auto " at 1: "auto" {NOT_NOW}: write pins, for example all#=cell'),
+    ("cputune", "0#==0", f'"0#==0" at 1: "#==" {NOT_NOW}: write #='),
+    ("cputune", "all#==cell", f'"all#==cell" at 3: "#==" {NOT_NOW}: write #='),
+    ("cputune", "0#0,1 # = = node0.core1", f'"0#0,1 # = = node0.core1" at 6: "# = =" {NOT_NOW}: write #='),
+    ("cputune", "0#=0,emulator#==^1,2", f'"0#=0,emulator#==^1,2" at 13: "#==" {NOT_NOW}: write #='),
+    ("cputune", "0#==5-1", f'"0#==5-1" at 1: "#==" {NOT_NOW}: write #='),
+    ("cputune", ",".join(f"{n}#=={n}" for n in range(400)), f'"0#==0,1#==1,2#==..." at 1: "#==" {NOT_NOW}: write #='),
+    ("guestnuma", "auto", f'"auto" at 0: "auto" {NOT_NOW}: write cells, for example 0-31#*@0,32-63#*@1'),
+    ("guestnuma", "  auto", f'"  auto" at 2: "auto" {NOT_NOW}: write cells, for example 0-31#*@0,32-63#*@1'),
 ]
 
 BLANK = [(name, value) for name in ("cputune", "numatune", "guestnuma") for value in ("", " ", " " * 4000)]

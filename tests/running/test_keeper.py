@@ -516,7 +516,7 @@ def test_a_defect_is_reported_without_its_message(
         ("", "none", None),
         ("0#0", "siblings", "the VM has the CPU pinning policy siblings, under which the engine sets the layout"),
         ("", "siblings", None),
-        ("0#x", "none", '"0#x" at 2: "x" is not a CPU, a range or a place (node0, socket0, socket0.core0): its pins'),
+        ("0#x", "none", '"0#x" at 2: "x" is not a CPU, a range or a place (node0, socket0.core1, cell): its pins'),
         ("0#node9", "none", "node9 is not on this host"),
         ("0#16", "none", "CPU 16 is not online on this host"),
         ("0#0,0#1", "none", "vCPU 0 is pinned more than once"),
