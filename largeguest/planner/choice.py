@@ -14,12 +14,13 @@ from ..placement.place import place
 from ..problem import Problem
 from ..properties import MAX_LENGTH, Properties
 from ..properties.cpulist import CpuList, Item, Place, spans
-from ..properties.cputune import Cputune, Emulator, Iothread, Pin, Vcpus
+from ..properties.cputune import All, Cputune, Emulator, Iothread, Pin, Vcpus
 from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Nodeset, Numatune
 from ..record import Record, replace
 from ..values import Placement, Topology
-from .candidates import Candidate, attempts, divide
+from . import portable
+from .candidates import Candidate, OneCell, attempts, divide
 from .need import Need, Shape, refused
 
 MAX_SOCKETS = 16
@@ -62,20 +63,18 @@ class Choice(Record):
 
     @functools.cached_property
     def properties(self) -> Properties:
-        """With the names of nodes; if that is too long for the engine, with ranges of CPUs, which say less."""
-        need, mode = self.need, self.need.request.mode
-        cpus = need.cpus(self.nodes)
-        pins = tuple(self._vcpu_pins())
-        by_name = [*(Item(Place("node", node)) for node in sorted(self.nodes)), *spans(cpus & need.excluded, out=True)]
-        properties = Properties(
-            Cputune((*pins, *self._other_pins(by_name))),
-            # preferred takes one node; the cells still have their own
-            Numatune(mode, Nodeset(CpuSet(self.nodes[:1] if mode == "preferred" else self.nodes))),
-            Guestnuma(self.candidate.layout.cells(self.nodes, self.vcpus, self.candidate.capacities)),
-        )
-        if stored_length(properties) <= MAX_LENGTH:
-            return properties
-        return replace(properties, cputune=Cputune((*pins, *self._other_pins(spans(cpus - need.excluded)))))
+        """With places, which fit other hosts of the same model; if that is too long for the engine, with numbers."""
+        mode = self.need.request.mode
+        # preferred takes one node; the cells still have their own
+        numatune = Numatune(mode, Nodeset(CpuSet(self.nodes[:1] if mode == "preferred" else self.nodes)))
+        guestnuma = Guestnuma(self.candidate.layout.cells(self.nodes, self.vcpus, self.candidate.capacities))
+        by_place, by_number = tuple(self._vcpu_pins()), tuple(self._vcpu_pins_by_number())
+        places, numbers = tuple(self._other_places()), spans(self._other_cpus)
+        ways = [
+            Properties(Cputune((*vcpus, *self._other_pins(others))), numatune, guestnuma)
+            for vcpus, others in ((by_place, places), (by_place, numbers), (by_number, numbers))
+        ]
+        return next((way for way in ways if stored_length(way) <= MAX_LENGTH), min(ways, key=stored_length))
 
     def carry_out(self) -> tuple[Placement, tuple[Problem, ...]]:
         """The placement as the hook would resolve it, and its warnings once the guest has the topology of the plan.
@@ -92,17 +91,58 @@ class Choice(Record):
         return placement, warnings
 
     def _vcpu_pins(self) -> Iterator[Pin]:
-        """One CPU each, by the name of the node: easy to read, and valid on another host of the same model."""
-        host = self.need.host
+        """One CPU each; what is left of a place is what the guest could have, too."""
+        ways = [self._describe(node, CpuSet(self.candidate.cpus[node])) for node in self.nodes]
+        everywhere = [way for way in set.intersection(*ways) if self._is_dealt_by_cell(way)]
+        if everywhere:
+            yield Pin(All(), CpuList(portable.shortest(everywhere)), each=True)
+            return
+        for node, vcpus, own in zip(self.nodes, self.vcpus, ways):
+            cpus = CpuList(portable.on_node(portable.shortest(own), node))
+            yield Pin(Vcpus(vcpus.first, vcpus.last), cpus, each=True)
+
+    def _is_dealt_by_cell(self, way: portable.Items) -> bool:
+        """Whether `all#=` deals these items of the place `cell` in the order of the nodes."""
+        if not isinstance(self.candidate.layout, OneCell):
+            return True
+        # one cell for all nodes: each must be full before the next one has its turn
+        full = all(len(own) == len(self.candidate.cpus[node]) for own, node in zip(self.vcpus[:-1], self.nodes))
+        return full and all(item.out for item in way[1:])
+
+    def _describe(self, node: int, cpus: CpuSet) -> set[portable.Items]:
+        return portable.describe(self.need.all_cores[node], cpus)
+
+    def _vcpu_pins_by_number(self) -> Iterator[Pin]:
+        """The same with the numbers of the CPUs that are left out, which can be shorter."""
         for node, vcpus in zip(self.nodes, self.vcpus):
             cpus = self.candidate.cpus[node][: len(vcpus)]
-            ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], host.by_core(host.nodes[node].cpus))  # noqa: B023
+            in_order = itertools.chain.from_iterable(self.need.all_cores[node])
+            ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], in_order)  # noqa: B023
             skipped = spans(CpuSet(ahead) - CpuSet(cpus), out=True)
             yield Pin(Vcpus(vcpus.first, vcpus.last), CpuList((Item(Place("node", node)), *skipped)), each=True)
 
+    @functools.cached_property
+    def _other_cpus(self) -> CpuSet:
+        """For emulator and iothreads: what is reserved for them, else all of the nodes."""
+        return self.need.reserved or self.need.cpus(self.nodes) - self.need.excluded
+
+    def _other_places(self) -> Iterator[Item]:
+        """The same as places."""
+        host, left = self.need.host, self._other_cpus
+        by_node = {number: node.cpus & left for number, node in host.nodes.items() if node.cpus & left}
+        ways = {number: self._describe(number, cpus) for number, cpus in by_node.items()}
+        if by_node.keys() == {*self.nodes}:
+            everywhere = set.intersection(*ways.values())
+            if everywhere:
+                by_node, left = {}, left - CpuSet.union(by_node.values())
+                yield from portable.shortest(everywhere)
+        for number, cpus in by_node.items():
+            yield from portable.on_node(portable.shortest(ways[number]), number)
+            left -= cpus
+        yield from spans(left)  # CPUs of no node
+
     def _other_pins(self, items: Iterable[Item]) -> Iterator[Pin]:
-        """Emulator and iothreads: on the CPUs that are reserved for them, else on `items`."""
-        cpus = self.need.request.reserve or CpuList(tuple(items))
+        cpus = CpuList(tuple(items))
         yield Pin(Emulator(), cpus)
         for number in self.need.guest.iothreads:
             yield Pin(Iothread(number), cpus)

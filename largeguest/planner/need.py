@@ -113,11 +113,16 @@ class Need(Record):
         return max(len(cpu.siblings) for cpu in self.host.cpus.values())
 
     @functools.cached_property
+    def all_cores(self) -> dict[int, list[list[int]]]:
+        """The online CPUs by node and core."""
+        return {number: list(self.host.cores(node.cpus)) for number, node in self.host.nodes.items()}
+
+    @functools.cached_property
     def cores(self) -> dict[int, list[list[int]]]:
         """The CPUs available to the guest's vCPUs, by node and core; a core can have none."""
         unusable = self.reserved | self.excluded
         return {
-            node: [[cpu for cpu in core if cpu not in unusable] for core in self.host.cores(self.host.nodes[node].cpus)]
+            node: [[cpu for cpu in core if cpu not in unusable] for core in self.all_cores[node]]
             for node in self.host.local_nodes
         }
 
@@ -183,6 +188,8 @@ def _look_up(option: str, cpus: CpuList | None, host: Host) -> CpuSet:
     if cpus is None:
         return CpuSet()
     text = f"{option} {shorten(str(cpus))}"
+    if cpus.of_cell:
+        raise refused(f"{text}: a cell is that of a vCPU", "name nodes of the host")
     try:
         cpuset = lookup.look_up(cpus, host).cpus
     except NotThereError as error:

@@ -177,7 +177,8 @@ def test_a_plan_is_for_the_next_start_whichever_vcpus_are_plugged_in_now(
     domain.write_text(f"<domain><memory>1048576</memory><vcpu current='2'>4</vcpu><vcpus>{vcpus}</vcpus></domain>")
     assert cli.main(["plan", "--domain", str(domain), "--host", four_nodes]) == 0
     printed = capsys.readouterr().out
-    assert "cputune    0-1#=node0," in printed
+    assert "cputune    all#=cell," in printed
+    assert "guestnuma  0-1#*@0\n" in printed
     assert "not pinned" not in printed
 
 
@@ -277,7 +278,7 @@ def test_host_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
 
 PLAN = ["plan", "--vcpus", "8", "--memory", "2G"]
 PROPERTIES_OF_PLAN = {
-    "cputune": "0-3#=node0,4-7#=node1,emulator#node0,node1",
+    "cputune": "all#=cell,emulator#cell",
     "numatune": "strict#0-1",
     "guestnuma": "0-3#*@0,4-7#*@1",
 }
@@ -290,12 +291,12 @@ def test_plan_prints_properties_topology_and_layout(
     out = capsys.readouterr().out
     assert out.startswith(
         """\
-cputune    0-3#=node0,4-7#=node1,emulator#node0,node1
+cputune    all#=cell,emulator#cell
 numatune   strict#0-1
 guestnuma  0-3#*@0,4-7#*@1
 
 topology   2 sockets, 2 cores each, 2 threads each
-length     96 of 4000 characters
+length     77 of 4000 characters
 
 node  free   socket  cores  CPUs   cell  vCPUs  also here
 0     2 GiB  0       0      0-1    0     0-1    emulator
@@ -323,7 +324,7 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
             }
             for node in (0, 1)
         ],
-        "length": 96,
+        "length": 77,
         "notes": [],
     }
 
@@ -343,11 +344,11 @@ def test_a_plan_in_huge_pages_has_the_engines_property_for_them(
     assert cli.main([*arguments, "--host", where]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:5] == [*(f"{name:10} {value}" for name, value in PROPERTIES_OF_PLAN.items()), "hugepages  2048", ""]
-    assert "length     96 of 4000 characters" in lines  # as without huge pages: their property is stored apart
+    assert "length     77 of 4000 characters" in lines  # as without huge pages: their property is stored apart
     assert cli.main([*arguments, "--host", where, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["properties"] == {**PROPERTIES_OF_PLAN, "hugepages": "2048"}
-    assert printed["length"] == 96
+    assert printed["length"] == 77
 
 
 def test_pages_of_the_hosts_base_size_are_no_huge_pages(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,10 +19,11 @@ from largeguest.placement.place import place
 from largeguest.planner import MODES, Plan, Request, plan
 from largeguest.problem import Refused
 from largeguest.properties import cpulist
+from largeguest.properties.cpulist import Place
 from largeguest.record import replace
 from largeguest.values import Guest, HugePage, MemoryDevice, Topology
 from tests import hosts
-from tests.any_host import MIB, any_hosts
+from tests.any_host import MIB, any_hosts, renumber
 from tests.hosts import FOUR_NODES, GIB
 
 APART = hosts.build(cores_per_node=4, siblings_apart=True)
@@ -41,62 +42,62 @@ def guest(most: int, memory: int, devices: tuple[MemoryDevice, ...] = (), **more
 
 PLANS = [
     # what one node holds stays on it, threads of a core next to each other
-    (FOUR_NODES, Request(guest(4, GIB)), ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"), (1, 2, 2)),
+    (FOUR_NODES, Request(guest(4, GIB)), ("all#=cell,emulator#cell", "strict#0", "0-3#*@0"), (1, 2, 2)),
     # more CPUs than a node has: the nearest two
     (
         FOUR_NODES,
         Request(guest(8, GIB)),
-        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
+        ("all#=cell,emulator#cell", "strict#0-1", "0-3#*@0,4-7#*@1"),
         (2, 2, 2),
     ),
     # more memory than a node has
     (
         FOUR_NODES,
         Request(guest(4, 3 * GIB)),
-        ("0-1#=node0,2-3#=node1,emulator#node0,node1", "strict#0-1", "0-1#*@0,2-3#*@1"),
+        ("all#=cell,emulator#cell", "strict#0-1", "0-1#*@0,2-3#*@1"),
         (2, 1, 2),
     ),
     # reserved CPUs are for the emulator, and a node that has too few is not among the fewest
     (
         FOUR_NODES,
         Request(guest(8, GIB), reserve=cpus("0-1,node3")),
-        ("0-3#=node1,4-7#=node2,emulator#0-1,node3", "strict#1-2", "0-3#*@1,4-7#*@2"),
+        ("all#=cell,emulator#node0.core0,node3", "strict#1-2", "0-3#*@1,4-7#*@2"),
         (2, 2, 2),
     ),
     # a leftover half of a core stays free
     (
         FOUR_NODES,
         Request(guest(2, GIB), reserve=cpus("0,4-15")),
-        ("0-1#=node0,^0-1,emulator#0,4-15", "strict#0", "0-1#*@0"),
+        ("all#=cell.core1,emulator#node0.core0.thread0,node1,node2,node3", "strict#0", "0-1#*@0"),
         (1, 1, 2),
     ),
-    # unless all is needed: then the guest's cores have one thread
+    # unless all is needed: then the guest's cores have one thread, and a thread of the host's core is left out
     (
         FOUR_NODES,
         Request(guest(3, GIB), reserve=cpus("0,4-15")),
-        ("0-2#=node0,^0,emulator#0,4-15", "strict#0", "0-2#*@0"),
+        ("all#=cell,^cell.core0.thread0,emulator#node0.core0.thread0,node1,node2,node3", "strict#0", "0-2#*@0"),
         (1, 3, 1),
     ),
     # siblings that the kernel numbers apart
-    (APART, Request(guest(4, GIB)), ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"), (1, 2, 2)),
+    (APART, Request(guest(4, GIB)), ("all#=cell,emulator#cell", "strict#0", "0-3#*@0"), (1, 2, 2)),
     (
         APART,
         Request(guest(4, GIB), reserve=cpus("0,16")),
-        ("0-3#=node0,^0,^16,emulator#0,16", "strict#0", "0-3#*@0"),
+        ("all#=cell.core1-3,emulator#cell.core0", "strict#0", "0-3#*@0"),
         (1, 2, 2),
     ),
     # uneven: memory in proportion to the vCPUs, the last cell gets what is added to the VM later
     (
         NO_SMT,
         Request(guest(10, 10 * 64 * MIB)),
-        ("0-3#=node0,4-6#=node1,7-9#=node2,emulator#node0,node1,node2", "strict#0-2", "0-3#256M@0,4-6#192M@1,7-9#*@2"),
+        ("all#=cell,emulator#cell", "strict#0-2", "0-3#256M@0,4-6#192M@1,7-9#*@2"),
         (10, 1, 1),
     ),
     (
         FOUR_NODES,
         Request(guest(8, GIB), nodes=4),
         (
-            "0-1#=node0,2-3#=node1,4-5#=node2,6-7#=node3,emulator#node0,node1,node2,node3",
+            "all#=cell,emulator#cell",
             "strict#0-3",
             "0-1#*@0,2-3#*@1,4-5#*@2,6-7#*@3",
         ),
@@ -106,32 +107,32 @@ PLANS = [
     (
         FOUR_NODES,
         Request(guest(4, GIB), spread=True),
-        ("0-1#=node0,2-3#=node1,emulator#node0,node1", "strict#0-1", "0-1#*@0,2-3#*@1"),
+        ("all#=cell,emulator#cell", "strict#0-1", "0-1#*@0,2-3#*@1"),
         (2, 1, 2),
     ),
     (
         FOUR_NODES,
         Request(guest(8, GIB), mode="preferred"),
-        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "preferred#0", "0-3#*@0,4-7#*@1"),
+        ("all#=cell,emulator#cell", "preferred#0", "0-3#*@0,4-7#*@1"),
         (2, 2, 2),
     ),
     # memory is the same everywhere: a cell for each node would mislead the guest
     (
         FOUR_NODES,
         Request(guest(8, GIB), mode="interleave"),
-        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "interleave#0-1", "0-7#*"),
+        ("all#=cell,emulator#cell", "interleave#0-1", "0-7#*"),
         (2, 2, 2),
     ),
     (
         FOUR_NODES,
         Request(guest(4, GIB), threads=1),
-        ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"),
+        ("all#=cell,emulator#cell", "strict#0", "0-3#*@0"),
         (1, 4, 1),
     ),
     (
         NO_SMT,
         Request(guest(4, GIB), threads=2),
-        ("0-3#=node0,emulator#node0", "strict#0", "0-3#*@0"),
+        ("all#=cell,emulator#cell", "strict#0", "0-3#*@0"),
         (1, 2, 2),
     ),
     # of a VM that exists: its sockets stay whole, what can be plugged in is not pinned, iothreads are
@@ -139,7 +140,7 @@ PLANS = [
         FOUR_NODES,
         Request(guest(64, GIB, plugged=CpuSet(range(6)), topology=Topology(32, 1, 1, 2), iothreads=CpuSet([1, 2]))),
         (
-            "0-3#=node0,4-5#=node1,emulator#node0,node1,iothread1#node0,node1,iothread2#node0,node1",
+            "all#=cell,emulator#cell,iothread1#cell,iothread2#cell",
             "strict#0-1",
             "0-3#682M@0,4-5#*@1",
         ),
@@ -149,7 +150,7 @@ PLANS = [
     (
         FOUR_NODES,
         Request(guest(8, GIB, topology=Topology(1, 1, 4, 2))),
-        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
+        ("all#=cell,emulator#cell", "strict#0-1", "0-3#*@0,4-7#*@1"),
         (2, 2, 2),
     ),
     # as many nodes as there are guest cores for, though its socket would stay whole on one
@@ -157,7 +158,7 @@ PLANS = [
         FOUR_NODES,
         Request(guest(8, GIB, topology=Topology(1, 1, 4, 2)), spread=True),
         (
-            "0-1#=node0,2-3#=node1,4-5#=node2,6-7#=node3,emulator#node0,node1,node2,node3",
+            "all#=cell,emulator#cell",
             "strict#0-3",
             "0-1#*@0,2-3#*@1,4-5#*@2,6-7#*@3",
         ),
@@ -167,27 +168,28 @@ PLANS = [
     (
         FOUR_NODES,
         Request(guest(2, GIB), exclude=cpus("2,node1,node2,node3")),
-        ("0-1#=node0,emulator#node0,^2", "strict#0", "0-1#*@0"),
+        ("all#=cell.core0,emulator#cell,^cell.core1.thread0", "strict#0", "0-1#*@0"),
         (1, 1, 2),
     ),
     (
         FOUR_NODES,
         Request(guest(2, GIB), reserve=cpus("4,7"), exclude=cpus("node0,5-6,node2,14-15")),
-        ("0-1#=node3,emulator#4,7", "strict#3", "0-1#*@3"),
+        ("all#=cell.core0,emulator#node1.core0.thread0,node1.core1.thread1", "strict#3", "0-1#*@3"),
         (1, 1, 2),
     ),
     # one cell is cut by no socket, so the guest keeps its own
     (
         FOUR_NODES,
         Request(guest(6, GIB, topology=Topology(1, 1, 3, 2)), mode="interleave", nodes=2),
-        ("0-3#=node0,4-5#=node1,emulator#node0,node1", "interleave#0-1", "0-5#*"),
+        ("all#=cell,emulator#cell", "interleave#0-1", "0-5#*"),
         (1, 3, 2),
     ),
-    # memory that is interleaved need not be whole steps of a cell on each node
+    # memory that is interleaved need not be whole steps of a cell on each node; in a single cell vCPUs that do not
+    # fill a node are pinned to it by its number
     (
         replace(FOUR_NODES, nodes={n: replace(node, free=200 * MIB) for n, node in FOUR_NODES.nodes.items()}),
         Request(guest(4, 512 * MIB, arch="ppc64"), mode="interleave"),
-        ("0-1#=node0,2#=node1,3#=node2,emulator#node0,node1,node2", "interleave#0-2", "0-3#*"),
+        ("0-1#=node0,2#=node1,3#=node2,emulator#cell", "interleave#0-2", "0-3#*"),
         (4, 1, 1),
     ),
     # memory devices are on the node of their cell
@@ -200,7 +202,7 @@ PLANS = [
     (
         FOUR_NODES,
         Request(guest(8, 3 * GIB, devices=(MemoryDevice("dimm", GIB, 1),))),
-        ("0-3#=node0,4-7#=node1,emulator#node0,node1", "strict#0-1", "0-3#*@0,4-7#*@1"),
+        ("all#=cell,emulator#cell", "strict#0-1", "0-3#*@0,4-7#*@1"),
         (2, 2, 2),
     ),
 ]
@@ -292,6 +294,10 @@ NO_PLAN = [
     (
         Request(guest(4, GIB), reserve=cpus("node9")),
         "--reserve node9: node9 is not on this host, which has nodes 0-3: name CPUs that exist",
+    ),
+    (
+        Request(guest(4, GIB), exclude=cpus("0,cell.core0")),
+        "--exclude 0,cell.core0: a cell is that of a vCPU: name nodes of the host",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("node0,^node0")),
@@ -439,18 +445,35 @@ def test_what_would_fit_is_found_where_the_totals_are_enough(request_: Request, 
         plan(request_, FOUR_NODES)
 
 
-def test_long_lists_are_written_shorter() -> None:
-    host = hosts.build(sockets=16, nodes_per_socket=4, cores_per_node=8)
-    result = plan(Request(guest(1024, 64 * GIB, iothreads=CpuSet(range(1, 11)))), host)
+def test_a_thousand_vcpus_need_little_text() -> None:
+    host = hosts.build(sockets=16, nodes_per_socket=2, cores_per_node=32, memory=64 * GIB, siblings_apart=True)
+    first_two = ",".join(f"{n * 32}-{n * 32 + 1},{1024 + n * 32}-{1024 + n * 32 + 1}" for n in range(32))
+    result = plan(Request(guest(1024, 512 * GIB), reserve=cpus(first_two)), host)
+    assert result.values["cputune"].startswith("all#=cell.core2-31,emulator#node0.core0-1,")
+    assert plan(Request(guest(1024, 512 * GIB), nodes=32, reserve=cpus(first_two)), host).values["cputune"] == (
+        "all#=cell.core2-31,emulator#cell.core0-1"
+    )
+
+
+def uneven(iothreads: int) -> tuple[Request, Host]:
+    """Of each node another thread is missing."""
+    missing = ",".join(str(node * 16 + node % 16) for node in range(32))
+    vm = guest(448, 32 * GIB, iothreads=CpuSet(range(1, iothreads + 1)))
+    return Request(vm, exclude=cpus(missing)), hosts.build(sockets=16, cores_per_node=8)
+
+
+def test_numbers_are_written_where_places_are_too_long() -> None:
+    assert "emulator#node0,^node0.core0.thread0," in plan(*uneven(0)).values["cputune"]
+    result = plan(*uneven(3))
     assert result.length <= 4000
-    assert "iothread10#0-1023" in result.values["cputune"]
+    assert "emulator#1-16,18-33,35-50," in result.values["cputune"]
+    assert "15-29#=node1,^node1.core0.thread1," in result.values["cputune"]
+    assert "15-29#=node1,^17," in plan(*uneven(10)).values["cputune"]
 
 
 def test_what_the_engine_cannot_store_is_no_plan() -> None:
-    host = hosts.build(sockets=16, nodes_per_socket=8, cores_per_node=16, siblings_apart=True)
-    first_of_each = ",".join(f"{node * 16},{2048 + node * 16}" for node in range(128))
     with pytest.raises(Refused) as caught:
-        plan(Request(guest(3840, 128 * GIB), reserve=cpus(first_of_each)), host)
+        plan(*uneven(12))
     assert re.search(r"the properties have \d+ characters, but the engine stores 4000", str(caught.value))
 
 
@@ -592,6 +615,7 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
     assert placement.cells is not None
     used = [cpu for cpus_of_one in placement.pins.vcpus.values() for cpu in cpus_of_one]
     assert sorted(placement.pins.vcpus) == list(range(request_.guest.max_vcpus))
+    assert [placement.pins.vcpus[vcpu].last for vcpu in range(len(used))] == cpus_in_order(result, request_, host)
     assert (len(set(used)), len(used)) == (len(placement.pins.vcpus), len(placement.pins.vcpus))
     assert not CpuSet(used) & taken(request_, host)
     assert placement.pins.emulator
@@ -599,6 +623,10 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
         assert not placement.pins.emulator & lookup.look_up(request_.exclude, host).cpus
     if request_.reserve is not None:
         assert placement.pins.emulator == lookup.look_up(request_.reserve, host).cpus
+    else:
+        assert placement.pins.emulator == CpuSet.union(host.nodes[node].cpus for node in result.nodes) - taken(
+            request_, host
+        )
     threads = result.topology.threads
     if threads <= max(len(cpu.siblings) for cpu in host.cpus.values()):
         for first in range(0, request_.guest.max_vcpus, threads):
@@ -610,6 +638,48 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
             assert cell.memory <= (host.nodes[node].free or 0)
             assert all(placement.pins.vcpus[vcpu].last in host.nodes[node].cpus for vcpu in cell.vcpus)
     assert result.topology.sockets * result.topology.cores * threads == request_.guest.max_vcpus
+
+
+def cpus_in_order(result: Plan, request_: Request, host: Host) -> list[int]:
+    """The CPU of each vCPU: on its node, core by core, as far as the guest's cores fit there."""
+    found, threads = [], result.topology.threads
+    most = max(len(cpu.siblings) for cpu in host.cpus.values())
+    for node, own in zip(result.nodes, result.vcpus):
+        cores = sorted({tuple(host.cpus[cpu].siblings) for cpu in host.nodes[node].cpus})
+        left = [[cpu for cpu in core if cpu not in taken(request_, host)] for core in cores]
+        whole = [core[: len(core) // threads * threads] if threads <= most else core for core in left]
+        found += [cpu for core in whole for cpu in core][: len(own)]
+    return found
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_plan_fits_a_host_with_other_numbers(data: st.DataObject) -> None:
+    """It is valid there, too, and as local: only which cores are the first ones differs."""
+    host = hosts.build(
+        data.draw(st.integers(1, 3)), 2, data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, 2]))
+    )
+    request_ = data.draw(random_requests(host))
+    try:
+        result = plan(request_, host)
+    except Refused:
+        return
+    typed, _ = properties.parse(result.values)
+    assert typed.cputune is not None
+    assert all(isinstance(item.what, Place) for pin in typed.cputune.pins for item in pin.cpus.items)
+    other = renumber(host, data.draw(st.permutations(range(len(host.cpus)))))
+    placement = place(typed, replace(request_.guest, topology=result.topology), other)
+    assert placement.warnings == ()
+    assert placement.pins is not None
+    for node, own in zip(result.nodes, result.vcpus):
+        used = CpuSet.union(placement.pins.vcpus[vcpu] for vcpu in own)
+        assert len(used) == len(own)
+        assert not used - other.nodes[node].cpus
+    threads = result.topology.threads
+    whole_cores = request_.reserve is None and request_.exclude is None and threads <= len(host.cpus[0].siblings)
+    for first in range(0, request_.guest.max_vcpus if whole_cores else 0, threads):
+        core = CpuSet(placement.pins.vcpus[vcpu].last for vcpu in range(first, first + threads))
+        assert not core - other.cpus[core.first].siblings
 
 
 def check_nearest(message: str, request_: Request, host: Host) -> None:
