@@ -78,6 +78,7 @@ class _Tree:
             fix = "name a folder like /sys, or a file with the output of virsh capabilities (--host caps.xml)"
             raise _unusable(f"{quote(root, 200)} is not the /sys of a Linux host", fix)
         self._online_ids = frozenset(self.online)
+        self._siblings: dict[int, list[int]] = {}
         self.nodes = _online_nodes(os.path.join(self._system, "node"))
         if self.nodes and not os.path.isdir(os.path.join(self._system, "node", f"node{self.nodes.first}")):
             what = f"{quote(root, 200)} has no node{self.nodes.first}, although it lists it as online"
@@ -109,9 +110,12 @@ class _Tree:
         )
 
     def siblings(self, number: int) -> list[int]:
-        folder = f"{self._system}/cpu/cpu{number}/topology"
-        listed = _list_or_mask(f"{folder}/thread_siblings_list", f"{folder}/thread_siblings")
-        return [thread for thread in listed if thread in self._online_ids] or [number]
+        """Read once, however many places of a cputune count the cores."""
+        if number not in self._siblings:
+            folder = f"{self._system}/cpu/cpu{number}/topology"
+            listed = _list_or_mask(f"{folder}/thread_siblings_list", f"{folder}/thread_siblings")
+            self._siblings[number] = [thread for thread in listed if thread in self._online_ids] or [number]
+        return self._siblings[number]
 
     def pci_node(self, address: str) -> int | None:
         return _number(os.path.join(self._root, "bus", "pci", "devices", address, "numa_node"))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
@@ -18,13 +18,9 @@ NO_NODES = CpuSet()
 class NotThereError(LookupError):
     """A place that a host does not have; the text says which, and what the host has."""
 
-    fix = "name CPUs that exist"
-
-
-class NoNodesError(NotThereError):
-    """`cell`, where no node backs the cell."""
-
-    fix = "write @ or numatune"
+    def __init__(self, what: str, fix: str = "name CPUs that exist") -> None:
+        self.fix = fix
+        super().__init__(what)
 
 
 class Area(Record):
@@ -38,8 +34,8 @@ class Step(Record):
     """An item of a list, and the CPUs of the list before and after it."""
 
     item: Item
-    order: Iterable[int] | None
-    """The CPUs of the item in the order in which they are dealt; None: ascending."""
+    order: Callable[[], Iterable[int]] | None
+    """Gives the CPUs of the item in the order in which they are dealt; None: ascending."""
     before: CpuSet
     after: CpuSet
 
@@ -68,13 +64,13 @@ class Found(Record):
         parts = []
         for step in reversed(self.steps):  # an id that was removed and named again is where it was named last
             own = (step.after - step.before) & left
-            parts.append((own if step.order is None else step.order, own))
+            if own:
+                parts.append((own, step.order))
             left -= own
         if left:  # of a list that starts from all online CPUs
-            parts.append((_require(self.host, "^").by_core(self.steps[0].before), left))
-        for order, own in reversed(parts):
-            if own:
-                yield from (cpu for cpu in order if cpu in own)
+            yield from (cpu for cpu in _require(self.host, "^").by_core(self.steps[0].before) if cpu in left)
+        for own, order in reversed(parts):
+            yield from own if order is None else (cpu for cpu in order() if cpu in own)
 
 
 def look_up(cpus: CpuList, host: Host | None, cell: CpuSet = NO_NODES) -> Found:
@@ -84,25 +80,26 @@ def look_up(cpus: CpuList, host: Host | None, cell: CpuSet = NO_NODES) -> Found:
     have, and if a host is needed but none is given.
     """
     found = _require(host, cpus).online if cpus.all_but else CpuSet()
+    there = {what: _look_up(what, host, cell) for what in dict.fromkeys(item.what for item in cpus.items)}
     steps = []
     for item in cpus.items:
-        these, order = _look_up(item.what, host, cell)
+        these, order = there[item.what]
         before, found = found, found - these if item.out else found | these
         steps.append(Step(item, order, before, found))
     return Found(tuple(steps), host)
 
 
-def _look_up(what: Span | Place, host: Host | None, cell: CpuSet) -> tuple[CpuSet, Iterable[int] | None]:
-    """The CPUs of an item, as a set and in order."""
+def _look_up(what: Span | Place, host: Host | None, cell: CpuSet) -> tuple[CpuSet, Callable[[], Iterable[int]] | None]:
+    """The CPUs of an item, and what gives them in order."""
     if isinstance(what, Span):
         return CpuSet.span(what.first, what.last), None
     host = _require(host, what)
     areas = list(_areas(what, host, cell))
     if what.cores is None:
-        orders = (host.by_core(area.cpus) for area in areas)
-        return CpuSet.union(area.cpus for area in areas), itertools.chain.from_iterable(orders)
+        whole = CpuSet.union(area.cpus for area in areas)
+        return whole, lambda: (cpu for area in areas for cpu in host.by_core(area.cpus))
     chosen = [cpu for area in areas for cpu in _cores(what.cores, what.thread, area, host)]
-    return CpuSet(chosen), chosen
+    return CpuSet(chosen), lambda: chosen
 
 
 def _areas(place: Place, host: Host, cell: CpuSet) -> Iterator[Area]:
@@ -113,11 +110,9 @@ def _areas(place: Place, host: Host, cell: CpuSet) -> Iterator[Area]:
         if not node.cpus:
             raise NotThereError(f"{node.name} has no online CPUs")
         yield node
-    elif cell:
+    else:
         near = {_nearest_with_cpus(number, host) for number in cell}
         yield from (_node(number, host) for number in sorted(near))
-    else:
-        raise NoNodesError("cell has no nodes")
 
 
 def _node(number: int, host: Host) -> Area:
@@ -129,7 +124,7 @@ def _node(number: int, host: Host) -> Area:
 def _nearest_with_cpus(number: int, host: Host) -> int:
     """The node itself or, if it has no CPUs, the one with the smallest distance, then the lowest number, that has."""
     if number not in host.nodes:
-        raise NoNodesError(f"cell is on node {number}, which is not on this host")
+        raise NotThereError(f"cell is on node {number}, which is not on this host", "name nodes of this host")
     if host.nodes[number].cpus:
         return number
     distances = host.nodes[number].distances

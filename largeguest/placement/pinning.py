@@ -14,7 +14,7 @@ from ..values import Guest, Pins
 from ..wording import name_ids, plural, shorten, verb
 from . import lookup
 from .backing import Backing
-from .lookup import Found, NoNodesError, NotThereError
+from .lookup import Found, NotThereError
 
 _ONE = CpuSet([0])
 """The threads of a pin for the emulator or an iothread."""
@@ -66,7 +66,8 @@ class _Pinning:
 
     def _add_vcpus(self, pin: Pin, vcpus: CpuSet) -> None:
         again = vcpus & self._pinned
-        once = vcpus - again | CpuSet([*again][:1])  # refused, but its CPUs are checked as well
+        one = CpuSet.span(again.first, again.first) if again else again  # refused, but its CPUs are checked as well
+        once = vcpus - again | one
         groups = self._backing.groups(once) if pin.cpus.of_cell else [(once, lookup.NO_NODES)]
         for vcpu, cpus in self._sets(pin, groups).items():
             self._vcpus[vcpu] = self._vcpus[vcpu] | cpus if vcpu in self._vcpus else cpus
@@ -82,13 +83,14 @@ class _Pinning:
 
     def _look_up(self, pin: Pin, threads: CpuSet, nodes: CpuSet) -> list[_Group]:
         """One group, or none if the CPUs are not there."""
+        if pin.cpus.of_cell and not nodes:
+            whose = name_ids("vCPU", threads) if isinstance(pin.threads, (All, Vcpus)) else pin.threads
+            self.problems.append(Problem("cputune", f"cell has no nodes for {whose}", "write @ or numatune"))
+            return []
         try:
             found = lookup.look_up(pin.cpus, self._host, nodes)
         except NotThereError as error:
-            what = str(error)
-            if isinstance(error, NoNodesError):
-                what += f" for {name_ids('vCPU', threads) if isinstance(pin.threads, (All, Vcpus)) else pin.threads}"
-            self.problems.append(Problem("cputune", shorten(what, 100), error.fix))
+            self.problems.append(Problem("cputune", shorten(str(error), 100), error.fix))
             return []
         if not found.cpus:
             what = f"{shorten(str(pin))} leaves no CPU on this host"

@@ -25,7 +25,7 @@ _MISTAKES = (
     (r"cell *s|cells? *[0-9].*", "is not a place", "write cell, which is the vCPU's own"),
     (r"(?:core|thread) *[0-9].*", "names no place", "write for example node0.core0, socket0.core0 or cell.core0"),
     (r"[0-9][0-9 -]*\..*", "is not a place", "write for example node0.core0, socket0.core0 or cell.core0"),
-    (r"[a-z]+ *[0-9]* *\. *thread.*", "has a thread without a core", "write for example node0.core0.thread0"),
+    (r"[a-z]+ *(?:[0-9]+ *)?\. *thread.*", "has a thread without a core", "write for example node0.core0.thread0"),
     (r"(?:node|socket)|.*\. *(?:core|thread)", "ends without a number", "write for example node0 or node0.core0"),
     (r"(?:node|socket) *[0-9]+ *- *[0-9]+.*", "is not a place", "write one after the other, as in node0,node1"),
     (r"all", 'is a name for vCPUs, before the "#"', "write CPUs, for example node0 or cell"),

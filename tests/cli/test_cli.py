@@ -113,6 +113,19 @@ def test_check_finds_what_the_hook_refuses(
             "largeguest: cputune: CPU 16 is not online on this host, which has 0-15: pin to CPUs that are online\n"
             "3 errors, 0 warnings\n",
         ),
+        (["--cputune", "all#=cell", "--guestnuma", "0-3#*@0,4-7#*@1"], 0, "0 errors, 0 warnings\n"),
+        (
+            ["--cputune", "all#=cell,emulator#cell", "--guestnuma", "0-4#*@0,5-7#*@1"],
+            1,
+            "largeguest: cputune: all#=cell needs 5 CPUs on node 0, only 4 are available: name more CPUs, or write # "
+            "without =\n"
+            "1 error, 0 warnings\n",
+        ),
+        (
+            ["--cputune", "all#=cell"],
+            1,
+            "largeguest: cputune: cell has no nodes for vCPU 0: write @ or numatune\n1 error, 0 warnings\n",
+        ),
         (
             ["--numatune", "strict#1", "--guestnuma", "0-7#3145728"],
             0,

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from largeguest.cpuset import CpuSet
+from largeguest.domxml import parse, read
 from largeguest.host.topology import Host
 from largeguest.placement import place
 from largeguest.problem import Refused
 from largeguest.properties import cputune
+from largeguest.rewrite import rewrite
 from largeguest.values import Cell, Guest, Pins, Policy
 from tests import hosts
 from tests.any_host import any_hosts, renumber
@@ -70,6 +73,30 @@ def test_all_vcpus_are_near_the_memory_of_their_cells(data: st.DataObject) -> No
         assert set(cpus) < near[vcpu] or set(cpus) == near[vcpu]
         assert len(cpus) == 1
     assert set(pins.emulator or ()) == set().union(*near.values())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"guestnuma": "0-1#*@1,2-3#*@3"},
+        {"guestnuma": "0#*@2,1-3#*", "numatune": "0,2"},
+        {"guestnuma": "0-3#*", "numatune": "interleave#1-2"},
+        {"numatune": "restrictive#^0-1"},
+        {"guestnuma": "0-1#*@1,2-3#*@0", "numatune": "preferred#1"},
+        {},
+    ],
+)
+def test_the_xml_of_a_started_vm_has_the_nodes_of_its_cells(typed: dict[str, str]) -> None:
+    """From it the keeper resolves the same pins again."""
+    document = b"""<domain><memory>4194304</memory><vcpu current='3'>4</vcpu><numatune>
+        <memnode cellid='0' mode='strict' nodeset='3'/><memnode cellid='1' mode='strict' nodeset='0'/></numatune>
+        <cpu><numa><cell id='0' cpus='0,2' memory='2097152'/><cell id='1' cpus='1,3' memory='2097152'/></numa></cpu>
+        </domain>"""
+    text = "all#=cell,emulator#cell"
+    new, _ = rewrite({"cputune": text, **typed}, document, hosts.FOUR_NODES)
+    guest = read.guest(parse.domain(new))
+    assert sorted(guest.pins.vcpus) == [0, 1, 2]
+    assert resolve(text, guest, hosts.FOUR_NODES) == guest.pins
 
 
 def places(areas: list[str], threads: int) -> st.SearchStrategy[str]:

@@ -279,7 +279,7 @@ NO_NODES = "cell has no nodes for {}: write @ or numatune"
         (
             {"cputune": "0#cell"},
             record.replace(ROOMY, policy=Policy("strict", CpuSet([5]))),
-            "cell is on node 5, which is not on this host for vCPU 0: write @ or numatune",
+            "cell is on node 5, which is not on this host: name nodes of this host",
         ),
     ],
 )
@@ -292,6 +292,8 @@ def test_pins_that_are_refused(values: dict[str, str], guest: Guest, message: st
 def test_a_cell_is_looked_up_on_a_host() -> None:
     with pytest.raises(Refused, match="cell must be looked up on a host, but none is given: name CPUs that exist"):
         place.place(parse(cputune="all#=cell", numatune="0"), ROOMY, None)
+    with pytest.raises(Refused, match="cell has no nodes for vCPUs 0-7: write @ or numatune"):
+        place.place(parse(cputune="all#=cell"), ROOMY, None)
 
 
 def test_an_item_is_idle_if_it_removes_nothing_in_every_cell() -> None:
