@@ -121,12 +121,13 @@ def _check_threads(pins: Pins, guest: Guest, host: Host) -> Iterator[Problem]:
 
 
 def _are_apart(cpus: set[int], threads: int, host: Host) -> bool:
-    """Whether the CPUs of the threads of a guest core are on more host cores than need be."""
+    """Whether the threads of a guest core, on these CPUs, would also fit on some of their host cores."""
     cores = []
     while cpus:
         cores.append(CpuSet(host.core_of(min(cpus))))
         cpus = cpus - set(cores[-1]) - {min(cpus)}
-    return len(cores) > -(-threads // max(map(len, cores)))
+    sizes = [*map(len, cores)]
+    return sum(sizes) - min(sizes) >= threads
 
 
 def _check_others(locality: Locality, pins: Pins, cputune: Cputune, host: Host) -> Iterator[Problem]:
