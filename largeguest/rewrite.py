@@ -12,6 +12,7 @@ from .host.topology import Host
 from .placement.place import place, place_again
 from .problem import Problem, Refused, also, join
 from .record import replace
+from .values import Layout
 from .wording import plural
 
 _NO_KEEPER = Problem(
@@ -44,6 +45,8 @@ def rewrite(
     if problems:
         raise Refused(problems)
     replaced = write.write(tree, placement)
+    if placement.pins is not None and host is not None and host.boot is not None:
+        write.write_layout(tree, Layout(host.boot, placement.pins.numbers()))
     new = write.serialise(tree, like=document)
     _kept[:] = [tree]
     parts = [f"largeguest {VERSION}: {placement}", str(placement.locality or ""), *_replaced_text(replaced)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from types import MappingProxyType
 
-from .cpuset import CpuSet
+from .cpuset import CpuSet, range_text
 from .problem import Problem
 from .record import Record, replace
 from .wording import name_ids, plural
@@ -132,9 +132,29 @@ class Pins(Record):
             None if "emulator" in names else self.emulator,
         )
 
+    def numbers(self) -> str:
+        """As a value of cputune that needs no host to be resolved: `0#0,1-3#4-7,emulator#8`."""
+        entries: list[tuple[int, int, CpuSet]] = []
+        for vcpu, cpus in sorted(self.vcpus.items()):
+            if entries and entries[-1][1:] == (vcpu - 1, cpus):
+                entries[-1] = (entries[-1][0], vcpu, cpus)
+            else:
+                entries.append((vcpu, vcpu, cpus))
+        texts = [f"{range_text(first, last)}#{cpus}" for first, last, cpus in entries]
+        return ",".join([*texts, *(f"{name}#{cpus}" for name, cpus in replace(self, vcpus={}).by_name())])
+
     def cpus(self) -> CpuSet:
         """The host CPUs that anything is pinned to."""
         return CpuSet.union(cpus for _, cpus in self.by_name())
+
+
+class Layout(Record):
+    """What cputune was resolved to, as the domain XML's metadata has it."""
+
+    boot: str
+    """The boot of the host for which it holds."""
+    cputune: str
+    """The pins in numbers, as a value of the property."""
 
 
 class Guest(Record):

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from lxml import etree
 
 from ..cpuset import MAX_ID, CpuSet
-from ..values import DEFAULT_MODE, Cell, Guest, HugePage, MemoryDevice, Pins, Policy, Reference, Topology
+from ..values import DEFAULT_MODE, Cell, Guest, HugePage, Layout, MemoryDevice, Pins, Policy, Reference, Topology
+from . import LAYOUT
 from .text import count, id_of, ids, integer, kib, memory, refused, word
 
 Element = etree._Element
@@ -59,6 +60,12 @@ def custom_properties(tree: etree._ElementTree) -> dict[str, str]:
     custom = tree.getroot().find(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}custom")
     found = custom if custom is not None else ()
     return {etree.QName(element).localname: element.text or "" for element in found if isinstance(element.tag, str)}
+
+
+def layout(tree: etree._ElementTree) -> Layout | None:
+    """What cputune was resolved to when the VM started or arrived; None if that was not recorded."""
+    element = tree.getroot().find(f"metadata/{LAYOUT}")
+    return None if element is None else Layout(element.get("host", ""), element.get("cputune", ""))
 
 
 def memory_by_cell(tree: etree._ElementTree) -> dict[int, int]:

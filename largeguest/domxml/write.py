@@ -10,7 +10,8 @@ from collections import Counter
 
 from lxml import etree
 
-from ..values import Cell, Pins, Placement, Policy
+from ..values import Cell, Layout, Pins, Placement, Policy
+from . import LAYOUT, NAMESPACE, PREFIX
 from .edit import child, element, indentation, insert, is_empty, remove
 from .text import integer
 
@@ -37,6 +38,23 @@ def write(tree: etree._ElementTree, placement: Placement) -> Counter[str]:
     if placement.cells is not None:
         _write_memnodes(root, placement.cells)
     return replaced
+
+
+def write_layout(tree: etree._ElementTree, layout: Layout) -> None:
+    """Record in the metadata what cputune was resolved to."""
+    metadata = child(tree.getroot(), "metadata", after=("name", "uuid", "genid", "title", "description"))
+    remove(metadata.findall(LAYOUT))
+    namespace = {f"xmlns:{PREFIX}": NAMESPACE}
+    insert(metadata, len(metadata), [element(f"{PREFIX}:layout", **namespace, **_attributes(layout))])
+
+
+def layout_text(layout: Layout) -> str:
+    """The same element for libvirt's setMetadata, which adds the namespace."""
+    return element("layout", **_attributes(layout))
+
+
+def _attributes(layout: Layout) -> dict[str, str]:
+    return {"host": layout.boot, "cputune": layout.cputune}
 
 
 def _write_pins(root: Element, pins: Pins) -> Counter[str]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SYS = "/sys"
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+"""Unlike a machine's own UUID, every user may read it, and no two machines share it because they were cloned."""
+
 
 class _Lazy(Mapping[int, "Value"]):
     """A mapping that calls `load` for a key when it is first looked up."""
@@ -60,6 +63,7 @@ def from_sys(root: str = SYS) -> Host:
     return Host(
         nodes=_Lazy(tree.nodes, tree.node) if tree.nodes else _Lazy([0], tree.only_node),
         cpus=_Lazy(tree.online, tree.cpu),
+        boot=_read(BOOT_ID) if root == SYS else None,
         arch=os.uname().machine if root == SYS else None,
         numad=tree.numad(),
         pci_node=tree.pci_node,

@@ -83,6 +83,8 @@ class Host(Record):
     nodes: Mapping[int, Node]
     cpus: Mapping[int, Cpu]
 
+    boot: str | None = None
+    """The UUID of this boot of this machine; None for a host that this is not. CPU numbers hold as long as it runs."""
     arch: str | None = None
     """The processor's architecture, as the kernel and libvirt name it; None if that is not known."""
     numad: bool | None = None

@@ -32,6 +32,9 @@ class Backing(Record):
         yield from ((own, nodes) for nodes, own in by_nodes.items())
 
 
+NO_BACKING = Backing((), CpuSet())
+
+
 def of(guest: Guest, policy: Policy | None, cells: tuple[Cell, ...] | None) -> Backing:
     """What backs the cells of a guest with the policy and the cells of its properties; None for one that is not set.
 

@@ -7,25 +7,43 @@ from collections.abc import Iterable
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
-from ..problem import Problem
-from ..properties.cputune import All, Cputune, Iothread, Pin, Vcpus
+from ..problem import ParseError, Problem
+from ..properties.cputune import All, Cputune, Emulator, Iothread, Pin, Vcpus, parse
 from ..record import Record
 from ..values import Guest, Pins
 from ..wording import name_ids, plural, shorten, verb
 from . import lookup
-from .backing import Backing
+from .backing import NO_BACKING, Backing
 from .lookup import Found, NotThereError
 
 _ONE = CpuSet([0])
 """The threads of a pin for the emulator or an iothread."""
 
+NO_PINS = Pins()
+_NO_GUEST = Guest(max_vcpus=1, memory=0)
 
-def resolve(cputune: Cputune, guest: Guest, backing: Backing, host: Host | None) -> tuple[Pins, list[Problem]]:
-    """The pins, and the problems with what could not be resolved."""
-    pinning = _Pinning(guest, backing, host)
+
+def resolve(
+    cputune: Cputune, guest: Guest, backing: Backing, host: Host | None, held: Pins = NO_PINS
+) -> tuple[Pins, list[Problem]]:
+    """The pins, and the problems with what could not be resolved.
+
+    Threads that are `held` keep their CPUs. A vCPU that is plugged in beside them takes the next free CPU or, if there
+    is none, all of its place, with a warning: the VM cannot be refused any more.
+    """
+    pinning = _Pinning(guest, backing, host, held)
     for pin in cputune.pins:
         pinning.add(pin)
     return pinning.pins, pinning.problems
+
+
+def of_numbers(text: str) -> Pins | None:
+    """The pins of a value that has numbers only, as Pins.numbers writes it; None for any other text."""
+    try:
+        pins, problems = resolve(parse(text), _NO_GUEST, NO_BACKING, None)
+    except ParseError:
+        return None
+    return None if problems else pins
 
 
 class _Group(Record):
@@ -39,13 +57,13 @@ class _Group(Record):
 class _Pinning:
     """The pins of a cputune while they are resolved one after the other."""
 
-    def __init__(self, guest: Guest, backing: Backing, host: Host | None) -> None:
+    def __init__(self, guest: Guest, backing: Backing, host: Host | None, held: Pins) -> None:
         self.problems: list[Problem] = []
-        self._guest, self._backing, self._host = guest, backing, host
+        self._guest, self._backing, self._host, self._held = guest, backing, host, held
         self._vcpus: dict[int, CpuSet] = {}
         self._iothreads: dict[int, CpuSet] = {}
         self._emulator: CpuSet | None = None
-        self._taken: set[int] = set()
+        self._taken = {cpus.first for _, cpus in held.by_name() if len(cpus) == 1}
         """The CPUs that a `#=` has taken."""
         self._pinned = CpuSet()
         """The vCPUs that have a pin."""
@@ -75,11 +93,23 @@ class _Pinning:
 
     def _sets(self, pin: Pin, threads: Iterable[tuple[CpuSet, CpuSet]]) -> dict[int, CpuSet]:
         """The CPUs of each thread; the threads are given by the nodes that `cell` stands for."""
-        groups = [group for own, nodes in threads for group in self._look_up(pin, own, nodes)]
+        held = self._held_by(pin)
+        new = [(own - CpuSet(held), nodes) for own, nodes in threads]
+        groups = [group for own, nodes in new if own for group in self._look_up(pin, own, nodes)]
         self._warn_of_idle(pin, groups)
         if pin.each:
-            return self._one_each(pin, groups)
-        return {thread: cpus for group in groups for cpus in [group.found.cpus] for thread in group.threads}
+            return {**held, **self._one_each(pin, groups)}
+        return {**held, **{thread: group.found.cpus for group in groups for thread in group.threads}}
+
+    def _held_by(self, pin: Pin) -> dict[int, CpuSet]:
+        """The threads of a pin that are held already."""
+        if isinstance(pin.threads, (All, Vcpus)):
+            named = _vcpus_of(pin.threads, self._guest)
+            return {vcpu: cpus for vcpu, cpus in self._held.vcpus.items() if vcpu in named}
+        own = self._held.emulator if isinstance(pin.threads, Emulator) else None
+        if isinstance(pin.threads, Iothread):
+            own = self._held.iothreads.get(pin.threads.number)
+        return {} if own is None else {0: own}
 
     def _look_up(self, pin: Pin, threads: CpuSet, nodes: CpuSet) -> list[_Group]:
         """One group, or none if the CPUs are not there."""
@@ -111,8 +141,18 @@ class _Pinning:
                 dealt[thread] = CpuSet.span(cpu, cpu)
         if len(dealt) < len(free):
             for group in groups:
+                if self._held and isinstance(pin.threads, (All, Vcpus)):
+                    dealt.update(self._float(pin, group, group.threads - CpuSet(dealt)))
                 self._check_enough(pin, group, sum(thread in dealt for thread in group.threads))
         return dealt
+
+    def _float(self, pin: Pin, group: _Group, late: CpuSet) -> dict[int, CpuSet]:
+        if late:
+            floats = f"{verb(late, 'it floats', 'they float')} over {name_ids('CPU', group.found.cpus)}"
+            what = f"{shorten(str(pin))} has no CPU left for {name_ids('vCPU', late)}, plugged in later: {floats}"
+            fix = "name more CPUs, or the next start will be refused"
+            self.problems.append(Problem("cputune", what, fix, warning=True))
+        return dict.fromkeys(late, group.found.cpus)
 
     def _is_free(self, cpu: int) -> bool:
         return cpu not in self._taken

@@ -45,7 +45,10 @@ def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
     if check_guest.engines_layout(guest) is not None:
         return Placement()
     cputune = properties.cputune
-    held, problems = (Pins(), []) if cputune is None else _resolve_to_hold(cputune, guest, host)
+    held, problems = Pins(), list[Problem]()
+    if cputune is not None:
+        held, unresolved = _resolve_to_hold(cputune, guest, host, held)
+        problems = [*check_guest.check_pins(cputune, guest), *unresolved]
     problems = [problem for problem in problems if not problem.warning]  # the warnings were reported at its start
     travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
     problems += check_host.check_pins_that_travel(travel, cputune, held, host)
@@ -62,17 +65,21 @@ def _blame(problem: Problem, properties: Properties) -> Problem:
     return replace(problem, subject=DOMAIN_XML, what=f"the engine's NUMA pinning: {problem.what}", fix=fix)
 
 
-def resolve_pins(cputune: Cputune, guest: Guest, host: Host) -> Pins:
-    """The pins of a running VM, with the numbers of `host`; raises Refused for what VM or host do not have."""
-    pins, problems = _resolve_to_hold(cputune, guest, host)
-    _refuse_or_warn(problems)
-    return pins
+def resolve_pins(cputune: Cputune, guest: Guest, host: Host, held: Pins) -> tuple[Pins, tuple[Problem, ...]]:
+    """The pins of a running VM, with the numbers of `host`; raises Refused for what is not there.
+
+    What is `held` already keeps its CPUs, whatever has become of the places that cputune names. Warnings are about
+    vCPUs that were plugged in since; the others were reported when the VM started.
+    """
+    pins, problems = _resolve_to_hold(cputune, guest, host, held)
+    warnings = _refuse_or_warn([*check_guest.check_pins(cputune, guest), *problems])
+    return pins, tuple(problem for problem in warnings if held and problem in problems)
 
 
-def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host) -> tuple[Pins, list[Problem]]:
-    """The pins of a VM that has started, here or elsewhere, and what is wrong with them here."""
-    pins, unresolved = pinning.resolve(cputune, guest, backing.of(guest, None, None), host)
-    return pins, [*check_guest.check_pins(cputune, guest), *unresolved, *check_host.check_cpus(pins, host)]
+def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host, held: Pins) -> tuple[Pins, list[Problem]]:
+    """The pins of a VM that has started, here or elsewhere, and what this host does not have for them."""
+    pins, unresolved = pinning.resolve(cputune, guest, backing.of(guest, None, None), host, held)
+    return pins, [*unresolved, *check_host.check_cpus(pins, host)]
 
 
 def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -61,6 +61,8 @@ class Holder:
             self._report_unread(vm, domain.name(), error)
             return TROUBLE_SECONDS
         self._report_problems(vm, running)
+        if running.unrecorded is not None:
+            pins.record(domain, running.unrecorded)
         refused = pins.put_back(domain, running.moved, self.cpus)
         corrected = running.moved.without(refused)
         if corrected:
@@ -95,7 +97,8 @@ class Holder:
     def _report_problems(self, vm: Vm, running: pins.Running) -> None:
         for problem in running.problems:
             what = f"VM {quote_name(running.name)}: {problem.what}"
-            fix = "; ".join(filter(None, [problem.fix, "its pins are left as they are"]))
+            left = [] if running.target is not None else ["its pins are left as they are"]
+            fix = "; ".join(filter(None, [problem.fix, *left]))
             self.reports.problem((vm.uuid, "cputune"), Problem(problem.subject, what, fix, warning=True))
         if not running.problems:
             self.reports.settle(vm.uuid, "cputune")

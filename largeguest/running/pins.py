@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping
 
 from .. import properties
 from ..cpuset import CpuSet
+from ..domxml import NAMESPACE, PREFIX
 from ..domxml import parse as parse_xml
 from ..domxml import read as read_xml
+from ..domxml import write as write_xml
 from ..host.topology import Host
-from ..placement import check_guest
+from ..placement import check_guest, pinning
 from ..placement.place import resolve_pins
 from ..problem import Problem, Refused, join
 from ..record import Record
-from ..values import Pins
+from ..values import Layout, Pins
 from ..wording import name_ids, quote, quote_name, shorten
 from . import connection
 
@@ -39,7 +41,9 @@ class Running(Record):
     owned: CpuSet
     """The CPUs of the host that this VM has exclusively, by a CPU pinning policy of the engine."""
     problems: tuple[Problem, ...] = ()
-    """Why the property cannot be applied."""
+    """Why the property cannot be applied or, if it has a target, warnings."""
+    unrecorded: Layout | None = None
+    """The target, if its metadata does not have it yet."""
 
     @property
     def moved(self) -> Pins:
@@ -68,13 +72,16 @@ def read(document: bytes, host: Host) -> Running:
         if guest.cpu_policy in _POLICIES_WITH_SIBLINGS:
             owned |= CpuSet.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
         return Running(name, None, guest.pins, owned, (*problems, *check_guest.check_cpu_policy(request, guest)))
-    pins = None
-    if request.cputune is not None:
-        try:
-            pins = resolve_pins(request.cputune, guest, host)
-        except Refused as refused:
-            problems = refused.problems
-    return Running(name, pins, guest.pins, CpuSet(), problems)
+    if request.cputune is None:
+        return Running(name, None, guest.pins, CpuSet(), problems)
+    layout = read_xml.layout(tree)
+    held = pinning.of_numbers(layout.cputune) if layout is not None and layout.boot == host.boot else None
+    try:
+        target, warnings = resolve_pins(request.cputune, guest, host, held or Pins())
+    except Refused as refused:
+        return Running(name, None, guest.pins, CpuSet(), refused.problems)
+    new = None if host.boot is None else Layout(host.boot, target.numbers())
+    return Running(name, target, guest.pins, CpuSet(), warnings, None if new == layout else new)
 
 
 def check_shared(held: Running, exclusive: Running) -> Problem | None:
@@ -140,6 +147,14 @@ def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:
     return refused
 
 
+def record(domain: Any, layout: Layout) -> None:
+    """Record in the metadata of a running VM what its cputune was resolved to; raises libvirtError."""
+    import libvirt
+
+    kind, live = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_LIVE
+    domain.setMetadata(kind, write_xml.layout_text(layout), PREFIX, NAMESPACE, live)
+
+
 def _cpumap(where: CpuSet, cpus: int) -> tuple[bool, ...]:
     """Whether each CPU of the host is in the set, as libvirt's binding needs it."""
     allowed = [False] * max(cpus, where.last + 1)
@@ -173,7 +188,9 @@ def put_back_once(uuid: str, host: Host) -> tuple[Pins, dict[str, str]]:
     with contextlib.closing(connection.open_to_change(connection.SYSTEM)) as opened:
         domain = opened.lookupByUUIDString(uuid)
         running = read(domain.XMLDesc().encode(), host)
-        if running.problems:
+        if running.target is None and running.problems:
             raise Refused(running.problems)
+        if running.unrecorded is not None:
+            record(domain, running.unrecorded)
         refused = put_back(domain, running.moved, opened.getCPUMap()[0])
         return running.moved.without(refused), refused

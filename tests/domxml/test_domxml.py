@@ -8,18 +8,19 @@ from lxml import etree
 
 from largeguest import PROPERTIES, VERSION
 from largeguest.cpuset import CpuSet
-from largeguest.domxml import parse, read
+from largeguest.domxml import LAYOUT, parse, read
 from largeguest.problem import Refused
+from largeguest.record import replace
 from largeguest.rewrite import rewrite
 from largeguest.values import Cell, Guest, HugePage, MemoryDevice, Pins, Policy, Topology
 from tests import DATA, hosts
 
-HOST = hosts.build(memory=32 * hosts.GIB)
+HOST = replace(hosts.build(memory=32 * hosts.GIB), boot="5f0c4e2a-8f0b-4f4e-9d0e-0a6f2d3c4b5a")
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 
 # What the properties own, by XPath: everything else must come out as it went in.
 OWNED = {
-    "cputune": ["cputune/vcpupin", "cputune/emulatorpin", "cputune/iothreadpin"],
+    "cputune": ["cputune/vcpupin", "cputune/emulatorpin", "cputune/iothreadpin", f"metadata/{LAYOUT}"],
     "numatune": ["numatune/memory", "numatune/memnode"],
     "guestnuma": ["cpu/numa/cell", "numatune/memnode"],
 }

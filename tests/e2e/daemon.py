@@ -11,6 +11,7 @@ import contextlib
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ for name in run lib cache log; do
 done
 mkdir -p /etc/libvirt
 mount --bind "$1/etc" /etc/libvirt
+mount --bind "$1/boot_id" /proc/sys/kernel/random/boot_id
 mkdir -p /run/vdsm-largeguest-keeper
 mount --bind "$1/keeper" /run/vdsm-largeguest-keeper
 if [ -d "$1/keys" ]; then
@@ -86,6 +88,7 @@ def system(folder: Path, number: int, host: Host, nodes: str = "", sasl: bool = 
     conf = LIBVIRTD_CONF.format(number=number, auth="sasl" if sasl else "none")
     for name, text in (("libvirtd.conf", conf), ("qemu.conf", QEMU_CONF)):
         (folder / "etc" / name).write_text(text)
+    (folder / "boot_id").write_text(f"{uuid.uuid4()}\n", encoding="ascii")
     (folder / "home").mkdir()
     (folder / "keeper").mkdir()
     os.chown(folder / "keeper", NOBODY, NOBODY)

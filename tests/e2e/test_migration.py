@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from largeguest.domxml import read
 from largeguest.host.topology import Host as Topology
 from largeguest.record import replace
+from largeguest.values import Layout
 from tests import DATA, hosts
 from tests.vdsm import HookError
 
@@ -72,6 +74,10 @@ def vcpu_pins(where: Daemon, name: str) -> dict[str, str]:
     return {pin.get("vcpu", ""): pin.get("cpuset", "") for pin in found}
 
 
+def recorded(where: Daemon, name: str) -> Layout | None:
+    return read.layout(where.libvirt.live(name).getroottree())
+
+
 def started(typed: dict[str, str]) -> str:
     """What the engine sends: the properties are also in the metadata."""
     custom = "".join(f"<ovirt-vm:{name}>{value}</ovirt-vm:{name}>" for name, value in typed.items())
@@ -82,6 +88,7 @@ def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None
     domxml, _ = source.host.run_hooks("before_vm_start", started(TYPED), TYPED)
     with source.libvirt.running(domxml.encode()) as name:
         source.libvirt.seen_by_guest()
+        assert recorded(source, name) == Layout((source.folder / "boot_id").read_text().strip(), "0#0,1#1")
 
         with pytest.raises(HookError) as caught:
             migrate(name, source, without_node_0)
@@ -98,6 +105,7 @@ def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None
             environ = {"cputune": TYPED["cputune"], "vmId": UUID}
             assert same.host.run_hooks("after_vm_migrate_destination", "", environ)[1] == ""
             assert vcpu_pins(same, name) == {"0": "0", "1": "1"}
+            assert recorded(same, name) == Layout((same.folder / "boot_id").read_text().strip(), "0#0,1#1")
             cells = [cell.get("cpus") for cell in same.libvirt.live(name).iterfind("cpu/numa/cell")]
             assert cells == ["0-1", "2-3"]
             with pytest.raises(RuntimeError):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from largeguest.cpuset import CpuSet
 from largeguest.domxml import parse, read
 from largeguest.host.topology import Host
-from largeguest.placement import place
+from largeguest.placement import pinning, place
 from largeguest.problem import Refused
 from largeguest.properties import cputune
 from largeguest.rewrite import rewrite
@@ -46,7 +46,7 @@ def cpus_near(nodes: CpuSet, host: Host) -> set[int]:
 
 
 def resolve(text: str, guest: Guest, host: Host) -> Pins:
-    return place.resolve_pins(cputune.parse(text), guest, host)
+    return place.resolve_pins(cputune.parse(text), guest, host, Pins())[0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -135,3 +135,13 @@ def outcome(text: str, guest: Guest, host: Host) -> object:
     except Refused as refused:
         return str(refused)
     return [(name, {place_of[cpu] for cpu in cpus}) for name, cpus in pins.by_name()]
+
+
+def test_pins_as_numbers() -> None:
+    pins = Pins(
+        {0: CpuSet([1]), 1: CpuSet([1]), 2: CpuSet([0, 1, 5]), 4: CpuSet([0, 1, 5])},
+        {1: CpuSet([3]), 12: CpuSet([0])},
+        CpuSet([2, 3]),
+    )
+    assert pins.numbers() == "0-1#1,2#0-1,5,4#0-1,5,emulator#2-3,iothread1#3,iothread12#0"
+    assert pinning.of_numbers(pins.numbers()) == pins

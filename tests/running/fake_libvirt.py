@@ -13,6 +13,7 @@ import heapq
 import importlib
 import itertools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ CONSTANTS = {
     "VIR_DOMAIN_EVENT_STOPPED": 5,
     "VIR_DOMAIN_EVENT_SUSPENDED": 3,
     "VIR_DOMAIN_JOB_NONE": 0,
+    "VIR_DOMAIN_METADATA_ELEMENT": 2,
     "VIR_DOMAIN_JOB_UNBOUNDED": 2,
     "VIR_DOMAIN_JOB_OPERATION_BACKUP": 9,
     "VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT": 5,
@@ -85,6 +87,9 @@ class Domain:
     calls: list[tuple[float, str, str]] = field(default_factory=list)
     """The pins made through libvirt: moment, thread and CPUs."""
     tried: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    """Namespace to our own element there."""
+    unwritable: libvirtError | None = None
     looked: int = 0
 
     def name(self) -> str:
@@ -127,8 +132,15 @@ class Domain:
             f"<domain id='1'><name>{self.called}</name><memory>1048576</memory><vcpu>{self.vcpus}</vcpu>"
             f"<iothreads>1</iothreads><cputune>{pins}</cputune><metadata><o:vm xmlns:o='http://ovirt.org/vm/1.0'>"
             f"<o:custom><o:cputune>{self.cputune}</o:cputune></o:custom><o:cpuPolicy>{self.policy}</o:cpuPolicy>"
-            "</o:vm></metadata></domain>"
+            f"</o:vm>{''.join(self.metadata.values())}</metadata></domain>"
         )
+
+    def setMetadata(self, kind: int, text: str, key: str, uri: str, _flags: int) -> None:
+        """libvirt adds the namespace, and replaces the element that has it."""
+        assert kind == CONSTANTS["VIR_DOMAIN_METADATA_ELEMENT"]
+        if self.unwritable is not None:
+            raise self.unwritable
+        self.metadata[uri] = re.sub("<([a-z]+) ", rf"<{key}:\1 xmlns:{key}='{uri}' ", text)
 
     def move(self, thread: str, cpus: str) -> None:
         """Something else pins."""

@@ -424,6 +424,7 @@ def test_what_cannot_be_applied_is_reported_again_if_it_could_in_between(
 
     def change(cputune: str) -> None:
         domain.cputune = cputune
+        domain.metadata.clear()  # or the record would hold
         domain.move("vcpu1", "0-15")
 
     for at, cputune in ((1, "0#99"), (2, "0#1"), (3, "0#99"), (4, "0#99")):
