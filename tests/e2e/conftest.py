@@ -2,24 +2,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import ROOT
+from tests import ROOT, programs
 
 from . import guest, host
 
-# program that a test needs -> Debian package that has it
 PROGRAMS = {
-    "autoreconf": "autoconf automake",
-    "make": "make",
-    "rpmbuild": "rpm",
+    **programs.RPM,
     "unshare": "util-linux",
-    "git": "git",
     "virsh": "libvirt-clients",
     "libvirtd": "libvirt-daemon-system",
     "qemu-system-x86_64": "qemu-system-x86",
@@ -32,8 +27,7 @@ PROGRAMS = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folder = Path(__file__).parent
-    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
-    reasons = [f"apt-get install {' '.join(missing)}"] if missing else []
+    reasons = list(filter(None, [programs.install_line(PROGRAMS)]))
     if not guest.KERNEL.exists():
         reasons.append(".ci/install (for the guest's kernel)")
     if not (ROOT / ".git").exists():
