@@ -9,27 +9,45 @@ from pathlib import Path
 import pytest
 
 from largeguest.host import sysfs
+from tests import ROOT, programs
 from tests.e2e.guest import BUSYBOX, KERNEL, Libvirt
 from tests.e2e.host import HOOKS, Host
+from tests.numahost import inside, replay
 
 NODES = [number for number, node in sysfs.from_sys().nodes.items() if node.memory and node.cpus]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reasons = []
-    if len(NODES) < 2:
-        reasons.append("needs two NUMA nodes or more")
-    elif os.getuid() != 0:
-        reasons.append("run as root")
-    elif not (Path("/") / HOOKS / "before_vm_start/50_largeguest").exists():
-        reasons.append("install vdsm-hook-largeguest first: make rpm")
-    elif not KERNEL.exists() or not BUSYBOX.exists():
-        reasons.append(".ci/install (for the guest's kernel)")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where there is one node, the tests run in tests/numahost."""
+    folder = Path(__file__).parent
+    several = len(NODES) > 1
+    if not several:
+        config.pluginmanager.register(replay.Replay(folder, inside.run_tests))
+    reasons = list(filter(None, _missing_here() if several else _missing_for_numahost()))
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if folder in item.path.parents:
             item.add_marker(pytest.mark.numa)
             if reasons:
                 item.add_marker(pytest.mark.skip(reason="; ".join(reasons)))
+
+
+def _missing_here() -> Iterator[str]:
+    if os.getuid() != 0:
+        yield "run as root"
+    if not (Path("/") / HOOKS / "before_vm_start/50_largeguest").exists():
+        yield "install vdsm-hook-largeguest first: make rpm"
+    if not KERNEL.exists() or not BUSYBOX.exists():
+        yield ".ci/install (for the guest's kernel)"
+
+
+def _missing_for_numahost() -> Iterator[str]:
+    yield programs.install_line(inside.PROGRAMS)
+    if os.getuid() != 0:
+        yield "run as root"
+    if not KERNEL.exists():
+        yield ".ci/install (for the guest's kernel)"
+    if not (ROOT / ".git").exists():
+        yield "run in a git checkout"
 
 
 @pytest.fixture(scope="session")
@@ -46,4 +64,4 @@ def nodes() -> tuple[int, int]:
 @pytest.fixture(scope="session")
 def libvirt() -> Iterator[Libvirt]:
     with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
-        yield Libvirt(Path(home), "qemu:///system", boot_seconds=300)  # the host may be emulated itself
+        yield Libvirt(Path(home), "qemu:///system", boot_seconds=900)  # the host may be emulated itself
