@@ -44,17 +44,23 @@ def bash() -> str:
 
 
 def fish() -> str:
-    """A line for each command and each of its arguments, with the help."""
+    """A line for each command and each of its arguments, with the help.
+
+    -f is given where no file fits: before fish 3.4, -F does not bring back for arguments what -f has taken from all.
+    """
     commands, start = _commands(), "-n 'test (count (commandline -opc)) = 1'"
-    lines = ["-f", f"{start} -l help"]
+    lines = [f"{start} -f", f"{start} -l help"]
     for choice in commands._choices_actions:
         lines.append(f"{start} -a {choice.dest} -d {quote(choice.help or '')}")
-        for action in commands.choices[choice.dest]._actions:
+        command, here = commands.choices[choice.dest], f"-n 'contains -- {choice.dest} (commandline -opc)[2]'"
+        if not any(_values(action)[1] for action in command._get_positional_actions()):
+            lines.append(f"{here} -f")
+        for action in command._actions:
             values, files = _values(action)
             option = "".join(f" -l {name[2:]}" for name in action.option_strings[-1:])
             value = "" if action.nargs == 0 else f" -r -a '{values}' {'-F' if files else '-f'}"
             text = quote((action.help or "") % vars(action))
-            lines.append(f"-n 'contains -- {choice.dest} (commandline -opc)[2]'{option}{value} -d {text}")
+            lines.append(f"{here}{option}{value} -d {text}")
     return "".join(f"complete -c largeguest {line}\n" for line in lines)
 
 

@@ -35,15 +35,16 @@ ZSH = """
     second=$(eval $_comps[largeguest])
     [[ $first == $second ]] && print -r -- $first
 """
+# fish also offers what has the letters elsewhere
 FISH = """
     source {folder}/fish
-    complete -C {line} | string replace -r '\\t.*' ''
+    complete --do-complete={line} | string match -- {prefix}'*' | string replace -r '\\t.*' ''
     true
 """
 COMMANDS = {
     "bash": ["bash", "-uc", BASH],
     "zsh": ["zsh", "-fc", ZSH],
-    "fish": ["fish", "--no-config", "-c", FISH],
+    "fish": ["fish", "-c", FISH],
 }
 
 
@@ -63,7 +64,9 @@ def offers(shell: str, scripts: Path, words: list[str]) -> set[str]:
         pytest.skip(f"apt-get install {shell}")
     *command, script = COMMANDS[shell]
     quoted = " ".join(map(shlex.quote, words))
-    script = script.format(folder=scripts, words=quoted, line=shlex.quote(" ".join(words)))
+    script = script.format(
+        folder=scripts, words=quoted, line=shlex.quote(" ".join(words)), prefix=shlex.quote(words[-1])
+    )
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(scripts), "LC_ALL": "C.UTF-8"}
     ended = subprocess.run([*command, script], cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
     assert ended.stderr == ""
