@@ -95,7 +95,10 @@ def test_the_result_is_valid_by_libvirts_schema(name: str) -> None:
     source, values = REWRITES[name]
     schema = etree.RelaxNG(etree.parse(str(SCHEMA)))
     schema.assertValid(parse.domain((DATA / f"{source}.xml").read_bytes()))
-    schema.assertValid(parse.domain(rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)[0]))
+    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)
+    if "restrictive" not in SCHEMA.with_name("domaincommon.rng").read_text(encoding="utf-8"):  # before 7.3
+        new = new.replace(b"restrictive", b"strict")
+    schema.assertValid(parse.domain(new))
 
 
 @pytest.mark.parametrize("source", ["plain", "vnuma"])
