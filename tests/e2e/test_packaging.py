@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from tests import ROOT
 
 from . import host
 
-SITELIB = "/usr/lib/python3/dist-packages"
 HOOKS = "/usr/libexec/vdsm/hooks"
 POINTS = (
     "after_vm_migrate_destination",
@@ -54,6 +54,19 @@ def make(folder: Path, *arguments: str) -> str:
     return result.stdout
 
 
+def sitelib() -> str:
+    """The hosts' folder for Python packages: what rpm knows, or Debian's, whose rpm does not know it."""
+    command = ["rpm", "--eval", "%{?python3_sitelib}"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return known or "/usr/lib/python3/dist-packages"
+
+
+def plain(names: Iterable[str]) -> list[str]:
+    """Names of files without what depends on the rpm: compressed man pages, a version in the folder of documents."""
+    version = f"vdsm-hook-largeguest-{spec_version()}/"
+    return [name.removesuffix(".gz").replace(version, "vdsm-hook-largeguest/") for name in names]
+
+
 def spec_version() -> str:
     found = re.search(r"^Version: *(\S+)$", (ROOT / "vdsm-hook-largeguest.spec").read_text(), re.MULTILINE)
     assert found
@@ -70,19 +83,19 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
-    version = spec_version()
     listed = query(rpm, "--queryformat", "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]")
-    modes = {line.split()[2]: line.split()[:2] for line in listed if "__pycache__" not in line and line[0] != "d"}
+    files = [line.split() for line in plain(listed) if "__pycache__" not in line and line[0] != "d"]
+    modes = {name: (mode, owner) for mode, owner, name in files}
     assert set(modes) == {
         *SCRIPTS,
-        *(f"/usr/share/doc/vdsm-hook-largeguest-{version}/{name}" for name in DOCS),
-        f"/usr/share/licenses/vdsm-hook-largeguest-{version}/COPYING",
+        *(f"/usr/share/doc/vdsm-hook-largeguest/{name}" for name in DOCS),
+        "/usr/share/licenses/vdsm-hook-largeguest/COPYING",
         *(f"/usr/share/{path}" for path in COMPLETIONS),
         *(f"/usr/share/man/{page}" for page in MAN_PAGES),
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
-        *modules_below(SITELIB),
-        *(f"{SITELIB}/vdsm_hook_largeguest-{version}.dist-info/{name}" for name in DIST_INFO),
+        *modules_below(sitelib()),
+        *(f"{sitelib()}/vdsm_hook_largeguest-{spec_version()}.dist-info/{name}" for name in DIST_INFO),
     }
     executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
     assert executable == SCRIPTS
@@ -102,11 +115,11 @@ def test_rpm_header(rpm: Path) -> None:
     ]
     requires = set(query(rpm, "--requires"))
     assert {"vdsm >= 4.50.7", "python3-lxml", "python3-libvirt"} <= requires
-    assert query(rpm, "--docfiles") == [
-        *(f"/usr/share/doc/vdsm-hook-largeguest-{spec_version()}/{name}" for name in DOCS),
+    assert plain(query(rpm, "--docfiles")) == [
+        *(f"/usr/share/doc/vdsm-hook-largeguest/{name}" for name in DOCS),
         *(f"/usr/share/man/{page}" for page in MAN_PAGES),
     ]
-    assert query(rpm, "--licensefiles") == [f"/usr/share/licenses/vdsm-hook-largeguest-{spec_version()}/COPYING"]
+    assert plain(query(rpm, "--licensefiles")) == ["/usr/share/licenses/vdsm-hook-largeguest/COPYING"]
 
 
 def test_no_macro_stays_as_text_in_the_rpm(rpm: Path) -> None:
