@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lxml import etree
 
@@ -23,7 +24,7 @@ from largeguest.cpuset import CpuSet
 from tests import ROOT
 
 KERNEL = ROOT / ".cache" / "vmlinuz"
-BUSYBOX = Path("/bin/busybox")
+BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
 NOBODY = 65534
 
 # loglevel: the kernel's own messages would break up the guest's lines. The second line saves half of an emulated boot,
@@ -33,8 +34,8 @@ CMDLINE = (
     "lpj=4000000 cryptomgr.notests init_on_alloc=0 ipv6.disable=1"
 )
 
-# The first process of the guest: brings online what is plugged in, prints its nodes whenever they change, and counts on
-# the console if its command line says so.
+# The first process of the guest: prints which CPUs its kernel can ever have, brings online what is plugged in, prints
+# its nodes whenever they change, and counts on the console if its command line says so.
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -42,6 +43,7 @@ mkdir -p /dev /proc /sys
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+echo "GUEST-POSSIBLE $(cat /sys/devices/system/cpu/possible)"
 echo online_movable >/sys/devices/system/memory/auto_online_blocks
 if grep -q count /proc/cmdline; then
     (count=0; while :; do count=$((count + 1)); echo "GUEST-COUNT $count"; sleep 0.2; done) &
@@ -124,11 +126,21 @@ class Libvirt:
 
     def threads(self, name: str) -> dict[int, Thread]:
         """vCPU to its thread."""
-        answer = json.loads(self.virsh("qemu-monitor-command", name, '{"execute": "query-cpus-fast"}'))
         return {
             cpu["cpu-index"]: Thread(cpu["thread-id"], _status(cpu["thread-id"], "Cpus_allowed_list"))
-            for cpu in answer["return"]
+            for cpu in self._cpus(name)
         }
+
+    def cells(self, name: str) -> dict[int, str]:
+        """The plugged-in CPUs of each cell, as QEMU has them."""
+        found: dict[int, set[int]] = {}
+        for cpu in self._cpus(name):
+            found.setdefault(cpu["props"]["node-id"], set()).add(cpu["cpu-index"])
+        return {cell: str(CpuSet(cpus)) for cell, cpus in found.items()}
+
+    def _cpus(self, name: str) -> list[dict[str, Any]]:
+        answer = json.loads(self.virsh("qemu-monitor-command", name, '{"execute": "query-cpus-fast"}'))
+        return list(answer["return"])
 
     def ram(self, name: str) -> list[Ram]:
         """The mappings that hold the guest's RAM, from `/proc/<pid>/numa_maps`."""
@@ -230,8 +242,9 @@ def session() -> Iterator[Libvirt]:
         try:
             yield libvirt
         finally:
-            with contextlib.suppress(FileNotFoundError):  # it ends on its own when unused for a while
-                end_process(int((Path(home) / "libvirt/libvirtd.pid").read_text()))
+            for daemon in (Path(home) / "libvirt").glob("*d.pid"):  # libvirtd, or virtqemud and others
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends when unused for a while
+                    end_process(int(daemon.read_text()))
 
 
 def end_process(pid: int) -> None:
