@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs that tests need: each with the Debian packages that have it."""
+"""Programs that tests need: each, or several of which one will do, with the Debian packages that have it."""
+
+from __future__ import annotations
 
 import os
 import shutil
@@ -13,5 +15,9 @@ SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 def install_line(programs: Mapping[str, str]) -> str:
     """The command that installs what this machine lacks; empty if there is everything."""
-    missing = sorted({package for program, package in programs.items() if shutil.which(program, path=SBIN) is None})
-    return f"apt-get install {' '.join(missing)}" if missing else ""
+    missing = {package for names, package in programs.items() if not any(map(_find, names.split()))}
+    return f"apt-get install {' '.join(sorted(missing))}" if missing else ""
+
+
+def _find(program: str) -> str | None:
+    return shutil.which(program, path=SBIN)

@@ -17,7 +17,7 @@ PROGRAMS = {
     "unshare": "util-linux",
     "virsh": "libvirt-clients",
     "libvirtd": "libvirt-daemon-system",
-    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-system-x86_64 /usr/libexec/qemu-kvm": "qemu-system-x86",
     "cpio": "cpio",
     "busybox": "busybox-static",
     "systemd-analyze": "systemd",
