@@ -117,7 +117,7 @@ class Libvirt:
             check=False,
         )
         if result.returncode:
-            raise RuntimeError(f"virsh {arguments[0]}: {result.stderr.strip()}")
+            raise RuntimeError(f"virsh {arguments[0]}: {result.stderr.strip() or result.returncode}")
         return result.stdout
 
     def live(self, name: str) -> etree._Element:
