@@ -8,6 +8,7 @@ file cannot be used.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = "output" if error.filename is None else error.filename
         print(f"largeguest: {quote(name, 200)}: {error.strerror}", file=sys.stderr)
+        if error.filename is None:  # or Python tries again to write it when it ends, and ends with 120
+            with contextlib.suppress(OSError):
+                sys.stdout.close()
         return 2
 
 
