@@ -9,7 +9,7 @@ from types import MappingProxyType
 from .cpuset import CpuSet, range_text
 from .problem import Problem
 from .record import Record, replace
-from .wording import name_ids, plural
+from .wording import exactly, name_ids, plural
 
 MODES = ("strict", "preferred", "interleave", "restrictive")
 """The memory modes, as libvirt knows them."""
@@ -269,5 +269,6 @@ class Placement(Record):
             memory = sum(cell.memory for cell in self.cells)
             nodes = CpuSet.union(cell.nodes for cell in self.cells if cell.nodes is not None)
             where = f" on host {name_ids('node', nodes)}" if nodes else ""
-            parts.append(f"guestnuma: {plural(len(self.cells), 'cell')}{where}, {plural(vcpus, 'vCPU')}, {memory} KiB")
+            counts = f"{plural(len(self.cells), 'cell')}{where}, {plural(vcpus, 'vCPU')}"
+            parts.append(f"guestnuma: {counts}, {exactly(memory)}")
         return "; ".join(parts) or "nothing requested"

@@ -63,8 +63,16 @@ def verb(ids: Sized, one: str = "does", several: str = "do") -> str:
     return one if len(ids) == 1 else several
 
 
+def exactly(kib: int) -> str:
+    """KiB in the largest unit up to GiB without a remainder: `384 GiB`, `1536 MiB`, `20971521 KiB`."""
+    for unit, size in (("GiB", 2**20), ("MiB", 2**10)):
+        if kib and kib % size == 0:
+            return f"{kib // size} {unit}"
+    return f"{kib} KiB"
+
+
 def amount(kib: int | None) -> str:
-    """KiB in the unit that keeps the number short: `31.2 GiB`; `?` if unknown."""
+    """KiB in the unit that keeps the number short, rounded: `31.2 GiB`; `?` if unknown."""
     if kib is None:
         return "?"
     value, units = float(kib), ["KiB", "MiB", "GiB", "TiB"]

@@ -63,7 +63,7 @@ def run_hook(four_nodes: str) -> Hook:
     [
         (
             {"cputune": "0-3#=0-3", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"},
-            "cputune: 4 vCPUs pinned; numatune: memory strict on host node 0; guestnuma: 2 cells, 4 vCPUs, 524288 KiB; "
+            "cputune: 4 vCPUs pinned; numatune: memory strict on host node 0; guestnuma: 2 cells, 4 vCPUs, 512 MiB; "
             "4 of 4 vCPUs on the nodes of their cells",
         ),
         ({"cputune": "0-3#0-3", "numatune": "", "guestnuma": "  "}, "cputune: 4 vCPUs pinned"),
@@ -271,7 +271,7 @@ def test_1024_vcpus_on_2048_cpus_fit_what_the_engine_stores(run_hook: Hook, domx
     assert (result.returncode, result.stderr) == (
         0,
         f"largeguest {VERSION}: cputune: 1024 vCPUs, the emulator pinned; numatune: memory strict on host nodes 0-31; "
-        "guestnuma: 32 cells on host nodes 0-31, 1024 vCPUs, 33554432 KiB; "
+        "guestnuma: 32 cells on host nodes 0-31, 1024 vCPUs, 32 GiB; "
         "1024 of 1024 vCPUs on the nodes of their cells\n",
     )
     written = domxml.read_bytes()
@@ -387,7 +387,7 @@ def test_a_warning_does_not_stop_the_vm(run_hook: Hook, domxml: Path) -> None:
     result = run_hook(domxml, {"guestnuma": "0#262144,1-3#262144"})
     assert (result.returncode, result.stderr) == (
         0,
-        f"largeguest {VERSION}: guestnuma: 2 cells, 4 vCPUs, 524288 KiB; largeguest: warning: guestnuma: guest socket 0 is cut by "
+        f"largeguest {VERSION}: guestnuma: 2 cells, 4 vCPUs, 512 MiB; largeguest: warning: guestnuma: guest socket 0 is cut by "
         "a cell boundary (a socket has 2 vCPUs): give each cell whole sockets, or change the VM's sockets\n",
     )
 
@@ -464,7 +464,7 @@ NO_NODE_4 = "largeguest: numatune: node 4 is not on this host, which has nodes 0
             {"cputune": "0#0"},
             "<cpu><numa><cell id='0' cpus='0-3' memory='5242880'/></numa></cpu>"
             "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>",
-            "largeguest: domain XML: the engine's NUMA pinning: 5242880 KiB are bound to node 1, where only 4194304 KiB fit: "
+            "largeguest: domain XML: the engine's NUMA pinning: 5 GiB is bound to node 1, where only 4 GiB fits: "
             "choose another host, or change it in the engine\n",
         ),
         (

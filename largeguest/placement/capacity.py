@@ -10,7 +10,7 @@ from ..host.topology import NO_HUGE_PAGE, Host
 from ..problem import Problem
 from ..record import Record, replace
 from ..values import Guest, Placement
-from ..wording import name_ids, plural
+from ..wording import exactly, name_ids, plural
 
 LIMITING_MODES = ("strict", "restrictive")
 """The modes under which memory cannot come from other nodes."""
@@ -105,7 +105,7 @@ class _Flow:
 def _too_much(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
     name, what = _bound_to(parts, size, full)
     if size == NO_HUGE_PAGE:
-        return Problem(name, f"{what} only {room} KiB fit", "name more nodes, or write interleave# or preferred#")
+        return Problem(name, f"{what} only {exactly(room)} fits", "name more nodes, or write interleave# or preferred#")
     return Problem(name, f"{what} the pool has only {room // size}", "reserve more on these nodes, or name others")
 
 
@@ -113,7 +113,7 @@ def _too_much_now(parts: list[Bound], size: int, full: CpuSet, room: int) -> Pro
     name, what = _bound_to(parts, size, full)
     if size == NO_HUGE_PAGE:
         fix = "free memory there, or the VM may be killed when it uses all of its memory"
-        return Problem(name, f"{what} only {room} KiB are free now", fix, warning=True)
+        return Problem(name, f"{what} only {exactly(room)} is free now", fix, warning=True)
     fix = "free more there, or the VM will not start"
     return Problem(name, f"{what} only {room // size} are free now", fix, warning=True)
 
@@ -124,8 +124,8 @@ def _bound_to(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
     name = next((part.name for part in inside if part.nodeset == full), inside[0].name)
     need = sum(part.memory for part in inside)
     pages = 0 if size == NO_HUGE_PAGE else -(-need // size)
-    amount = f"{plural(pages, 'huge page')} of {size} KiB" if pages else f"{need} KiB"
-    return name, f"{amount} {'is' if pages == 1 else 'are'} bound to {name_ids('node', full)}, where"
+    amount = f"{plural(pages, 'huge page')} of {exactly(size)}" if pages else exactly(need)
+    return name, f"{amount} {'are' if pages > 1 else 'is'} bound to {name_ids('node', full)}, where"
 
 
 def _bound_memory(placement: Placement, guest: Guest) -> Iterator[Bound]:

@@ -15,10 +15,10 @@ from ..problem import Problem
 from ..properties import Properties
 from ..properties.cpulist import Span
 from ..properties.cputune import All, Cputune, Emulator, Iothread, Vcpus
-from ..properties.guestnuma import Guestnuma
+from ..properties.guestnuma import Guestnuma, memory_text
 from ..properties.numatune import Numatune
 from ..values import Cell, Guest, Placement, Policy
-from ..wording import ids_are, name_ids, plural, shorten, verb
+from ..wording import exactly, ids_are, name_ids, plural, shorten, verb
 from . import deal
 from .capacity import LIMITING_MODES
 
@@ -174,9 +174,16 @@ def _check_memory_of_cells(guestnuma: Guestnuma, guest: Guest, cells: tuple[Cell
         memory = [cell.memory or deal.memory_step(guest, n) for n, cell in enumerate(guestnuma.cells)]
     yield from _check_steps(memory, shares, guest)
     if not shares and total != guest.memory:
-        fix = f"remove {total - guest.memory} KiB" if total > guest.memory else f"add {guest.memory - total} KiB"
-        what = f"the cells have {total} KiB, but the VM has {guest.memory} KiB{devices}"
-        yield Problem("guestnuma", what, f"{fix}, or write * for one cell's memory")
+        what = f"the cells have {exactly(total)}, but the VM has {exactly(guest.memory)}{devices}"
+        yield Problem("guestnuma", what, _right_sum(total, guestnuma, guest))
+
+
+def _right_sum(total: int, guestnuma: Guestnuma, guest: Guest) -> str:
+    """The fix for cells that sum up to `total`; a number without a unit may be meant as MiB."""
+    if total * 1024 == guest.memory:
+        return f"did you mean {guestnuma.cells[0].memory}M?"
+    change = "remove" if total > guest.memory else "add"
+    return f"{change} {exactly(abs(total - guest.memory))}, or write * for one cell's memory"
 
 
 def _nothing_left(shares: list[int], left: int, guest: Guest) -> Problem:
@@ -185,12 +192,13 @@ def _nothing_left(shares: list[int], left: int, guest: Guest) -> Problem:
         what = "nothing is left for *: the VM has no memory besides its memory devices"
         return Problem("guestnuma", what, "give the VM more memory")
     if left <= 0:
-        what = f"nothing is left for *: the other cells have {guest.memory - left} KiB of the VM's {guest.memory} KiB"
+        others, whole = exactly(guest.memory - left), exactly(guest.memory)
+        what = f"nothing is left for *: the other cells have {others} of the VM's {whole}"
         return Problem("guestnuma", what, "give the other cells less")
     step = deal.memory_step(guest, shares[0])
     page = guest.page_of(shares[0])
     piece = "huge page" if page is not None and page.size == step else "piece"
-    what = f"{len(shares)} cells share {left} KiB, only {plural(left // step, piece)} of {step} KiB"
+    what = f"{len(shares)} cells share {exactly(left)}, only {plural(left // step, piece)} of {exactly(step)}"
     return Problem("guestnuma", what, "write fewer cells, or give the VM more memory")
 
 
@@ -203,15 +211,17 @@ def _check_steps(memory: list[int], shares: list[int], guest: Guest) -> Iterator
     for (amount, step, shared), numbers in wrong.items():
         cells = name_ids("cell", CpuSet(numbers))
         below = amount // step * step
-        nearest = f"write {below} or {below + step}" if below else f"write at least {step}"
+        above = memory_text(below + step)
+        nearest = f"write {memory_text(below)} or {above}" if below else f"write at least {above}"
         has = verb(numbers, "has", "have")
         if amount == 0:
             yield Problem("guestnuma", f"{cells} {has} 0 KiB", nearest)
         elif shared:
-            what = f"{cells} would have {amount} KiB for *, which is not a multiple of {step} KiB"
+            what = f"{cells} would have {exactly(amount)} for *, which is not a multiple of {exactly(step)}"
             yield Problem("guestnuma", what, "change the VM's memory, or write the amounts out")
         else:
-            yield Problem("guestnuma", f"{cells} {has} {amount} KiB, which is not a multiple of {step} KiB", nearest)
+            what = f"{cells} {has} {exactly(amount)}, which is not a multiple of {exactly(step)}"
+            yield Problem("guestnuma", what, nearest)
 
 
 def _check_nodes_of_cells(guestnuma: Guestnuma, numatune: Numatune | None, guest: Guest) -> Iterator[Problem]:

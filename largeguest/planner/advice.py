@@ -10,7 +10,7 @@ from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import Refused
 from ..record import replace
-from ..wording import plural
+from ..wording import exactly, plural
 from .candidates import Candidate, candidates
 from .choice import MAX_SOCKETS, Choice, best_choice
 from .need import Need, Request, refused, resolve
@@ -68,13 +68,13 @@ def _shortage(candidate: Candidate) -> str:
     unusable = (("reserved", need.reserved), ("excluded", need.excluded))
     without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
     without = without and f" ({without})"
-    kind = f"huge pages of {need.page} KiB" if need.page else "memory"
+    kind = f"huge pages of {exactly(need.page)}" if need.page else "memory"
     nodes, both = len(need.host.local_nodes), len(candidate.capacities)
     with_both = f", {plural(both, 'node')} with both" if both < nodes else ""
     return (
-        f"{plural(need.vcpus, 'vCPU')} and {need.memory} KiB do not fit{limit}: "
+        f"{plural(need.vcpus, 'vCPU')} and {exactly(need.memory)} do not fit{limit}: "
         f"the host has {plural(nodes, 'node')} with {plural(cpus, 'CPU')}{cores}{without} "
-        f"and {memory} KiB of free {kind}{with_both}{_obstacle(candidate)}"
+        f"and {exactly(memory)} of free {kind}{with_both}{_obstacle(candidate)}"
     )
 
 
@@ -130,7 +130,7 @@ def _smaller_guests(candidate: Candidate, also: str) -> Iterator[str]:
         guest = replace(need.guest, plugged=CpuSet.span(0, vcpus - 1), memory=memory)
         choice = _try(replace(need.request, nodes=None, guest=guest), need.host)
         if choice:
-            size = f"{plural(vcpus, 'vCPU')} and {memory + need.device_memory} KiB{also}"
+            size = f"{plural(vcpus, 'vCPU')} and {exactly(memory + need.device_memory)}{also}"
             yield f"the nearest that fits is {size}, on {plural(len(choice.nodes), 'node')}"
 
 

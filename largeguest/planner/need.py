@@ -17,7 +17,7 @@ from ..problem import Problem, Refused
 from ..properties.cpulist import CpuList
 from ..record import Record
 from ..values import Guest
-from ..wording import ids_are, name_ids, shorten
+from ..wording import exactly, ids_are, name_ids, shorten
 
 MODES = ("strict", "preferred", "interleave")
 """The memory modes that a plan can have."""
@@ -170,8 +170,9 @@ def _check_guest(guest: Guest) -> None:
 def _check_memory(memory: int, step: int) -> None:
     if memory <= 0 or memory % step:
         below = memory // step * step
-        what = f"{memory} KiB of memory is not a multiple of {step} KiB"
-        raise refused(what, f"give the VM {below} or {below + step}" if below > 0 else "give the VM more")
+        what = f"{exactly(memory)} of memory is not a multiple of {exactly(step)}"
+        nearest = f"give the VM {exactly(below)} or {exactly(below + step)}"
+        raise refused(what, nearest if below > 0 else "give the VM more")
 
 
 def _page_size(guest: Guest, host: Host) -> int:

@@ -46,7 +46,7 @@ class CellSpec(Record):
 
     def __str__(self) -> str:
         nodes = "" if self.nodes is None else "@" + str(self.nodes).replace(",", "+")
-        return f"{self.vcpus}#{_memory_text(self.memory)}{nodes}"
+        return f"{self.vcpus}#{memory_text(self.memory)}{nodes}"
 
 
 class Guestnuma(Record):
@@ -119,8 +119,8 @@ def _parse_memory(text: str, start: int, end: int) -> int | None:
     return int(digits) * unit
 
 
-def _memory_text(kib: int | None) -> str:
-    """In the largest unit without a remainder: values are short because the engine stores 4,000 characters."""
+def memory_text(kib: int | None) -> str:
+    """As it is typed, in the largest unit without a remainder: the engine stores only 4,000 characters."""
     if kib is None:
         return "*"
     unit = max((unit for unit in UNITS if kib and kib % UNITS[unit] == 0), key=lambda unit: UNITS[unit], default="")

@@ -129,7 +129,7 @@ def test_check_finds_what_the_hook_refuses(
         (
             ["--numatune", "strict#1", "--guestnuma", "0-7#3145728"],
             0,
-            "largeguest: warning: numatune: 3145728 KiB are bound to node 1, where only 2097152 KiB are free now: "
+            "largeguest: warning: numatune: 3 GiB is bound to node 1, where only 2 GiB is free now: "
             "free memory there, or the VM may be killed when it uses all of its memory\n"
             "largeguest: warning: guestnuma: the memory of cell 0 is on node 1, but its vCPUs may run anywhere: "
             "write cputune=all#cell\n"
@@ -224,7 +224,7 @@ def test_a_plan_for_power_has_its_steps(
     (tmp_path / "vm.xml").write_bytes(document)
     assert cli.main(["check", "--host", where, *options(values), str(tmp_path / "vm.xml")]) == 0
     assert cli.main(["check", "--host", where, "--guestnuma", "0-3#100M,4-6#*"]) == 1
-    assert "not a multiple of 262144 KiB" in capsys.readouterr().out
+    assert "not a multiple of 256 MiB" in capsys.readouterr().out
     assert cli.main(["check", "--host", where, "--guestnuma", "0-3#256M,4-6#*,7#*"]) == 0
 
 
@@ -463,8 +463,8 @@ def test_no_plan_is_one_line_and_code_1(four_nodes: str, capsys: pytest.CaptureF
     assert cli.main(["plan", "--vcpus", "17", "--memory", "1G", "--host", four_nodes]) == 1
     assert capsys.readouterr() == (
         "",
-        "largeguest: plan: 17 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of "
-        "free memory: the nearest that fits is 16 vCPUs and 1048576 KiB, on 4 nodes\n",
+        "largeguest: plan: 17 vCPUs and 1 GiB do not fit: the host has 4 nodes with 16 CPUs and 8 GiB of "
+        "free memory: the nearest that fits is 16 vCPUs and 1 GiB, on 4 nodes\n",
     )
 
 

@@ -19,7 +19,7 @@ TYPED = {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,
 
 def main() -> int:
     domxml = (DATA / "plain.xml").read_text(encoding="utf-8")
-    print("The domain XML is tests/data/plain.xml: 4 vCPUs, 524288 KiB. The administrator typed:")
+    print("The domain XML is tests/data/plain.xml: 4 vCPUs, 512 MiB. The administrator typed:")
     for name, value in TYPED.items():
         print(f"    {name:10} {value}")
     with tempfile.TemporaryDirectory(prefix="largeguest-") as name:

@@ -20,7 +20,7 @@ def test_the_vm_starts_with_the_layout_that_was_typed(ovirt_host: Host, libvirt:
     domxml, said = ovirt_host.run_hooks("before_vm_start", PLAIN.replace(">none<", ">manual<"), typed)
     assert said == (
         f"largeguest {VERSION}: cputune: 2 vCPUs pinned; numatune: memory strict on host node 0; "
-        "guestnuma: 2 cells, 4 vCPUs, 524288 KiB; 4 of 4 vCPUs on the nodes of their cells; "
+        "guestnuma: 2 cells, 4 vCPUs, 512 MiB; 4 of 4 vCPUs on the nodes of their cells; "
         "largeguest: warning: cputune: vCPUs 2-3 are not pinned, and may run on the CPUs of the others: pin all vCPUs, "
         "as in all#=cell\n"
     )

@@ -45,7 +45,7 @@ def assert_cpus(libvirt: Libvirt, name: str, cells: dict[int, str]) -> None:
 
 def test_a_plugged_socket_is_whole_in_a_cell(ovirt_host: Host, libvirt: Libvirt) -> None:
     domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG, TYPED)
-    assert said == f"largeguest {VERSION}: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell\n"
+    assert said == f"largeguest {VERSION}: guestnuma: 2 cells, 8 vCPUs, 512 MiB; replaced 1 cell\n"
     with libvirt.running(domxml.encode()) as name:
         assert_cpus(libvirt, name, {0: "0-1", 1: "2-3"})
         libvirt.virsh("setvcpus", name, "6", "--live")
@@ -58,7 +58,7 @@ def test_the_next_start_with_more_cpus_has_the_same_cells(ovirt_host: Host, libv
     """As after a CPU hot-plug and a crash: the engine sends the new number, but the property is the old one."""
     domxml, said = ovirt_host.run_hooks("before_vm_start", HOTPLUG.replace('current="4"', 'current="6"'), TYPED)
     assert said == (
-        f"largeguest {VERSION}: guestnuma: 2 cells, 8 vCPUs, 524288 KiB; replaced 1 cell; "
+        f"largeguest {VERSION}: guestnuma: 2 cells, 8 vCPUs, 512 MiB; replaced 1 cell; "
         "largeguest: warning: guestnuma: vCPUs 4-5 are plugged in but not named, and distributed over the cells by "
         "guest socket: name them if they should be elsewhere\n"
     )

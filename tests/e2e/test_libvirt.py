@@ -22,14 +22,14 @@ HOTPLUG = (DATA / "hotplug.xml").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     ("typed", "why"),
     [
-        ({"guestnuma": "0-1#262144,2-3#327680"}, "the cells have 589824 KiB, but the VM has 524288 KiB"),
-        ({"guestnuma": "0-1#262144,2-3#131072"}, "the cells have 393216 KiB, but the VM has 524288 KiB"),
+        ({"guestnuma": "0-1#262144,2-3#327680"}, "the cells have 576 MiB, but the VM has 512 MiB"),
+        ({"guestnuma": "0-1#262144,2-3#131072"}, "the cells have 384 MiB, but the VM has 512 MiB"),
         ({"cputune": "0#0,9#0"}, "vCPU 9 does not exist"),
         ({"guestnuma": "0#262144,2-3#262144"}, "vCPU 1 is in no cell"),
         ({"cputune": "0#4711"}, "CPU 4711 is not online on this host"),
         ({"numatune": "strict#77"}, "node 77 is not on this host"),
         ({"numatune": "preferred#0-1"}, "preferred names nodes 0-1"),
-        ({"guestnuma": "0-1#262656,2-3#261632"}, "cell 0 has 262656 KiB, which is not a multiple of 1024 KiB"),
+        ({"guestnuma": "0-1#262656,2-3#261632"}, "cell 0 has 262656 KiB, which is not a multiple of 1 MiB"),
         ({"guestnuma": "0-1#524288,2-3#0"}, "cell 1 has 0 KiB"),
         ({"cputune": "iothread9#0"}, "iothread 9 does not exist"),
         ({"guestnuma": "0-1#*@0,2-3#*@0", "numatune": "auto"}, "@ cannot be combined with numatune's auto"),

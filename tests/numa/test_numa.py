@@ -147,7 +147,7 @@ def test_huge_pages_count_where_they_are(this_host: Host, libvirt: Libvirt, node
         with pytest.raises(HookError) as caught:
             this_host.run_hooks("before_vm_start", document, {"numatune": f"strict#{empty}"})
         assert str(caught.value) == (
-            f"largeguest: numatune: {2 * HALF // HUGE} huge pages of {HUGE} KiB are bound to node {empty}, "
+            f"largeguest: numatune: {2 * HALF // HUGE} huge pages of 2 MiB are bound to node {empty}, "
             "where the pool has only 0: reserve more on these nodes, or name others\n"
         )
         domxml, _ = this_host.run_hooks("before_vm_start", document, {"numatune": f"strict#{full}"})

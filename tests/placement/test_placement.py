@@ -42,11 +42,11 @@ def parse(**values: str) -> Properties:
         ({"numatune": "strict#0"}, "numatune: memory strict on host node 0"),
         ({"numatune": "preferred#7"}, "numatune: memory preferred on host node 7"),
         ({"numatune": "interleave#0,2"}, "numatune: memory interleave on host nodes 0,2"),
-        ({"guestnuma": "0-3#4096"}, "guestnuma: 1 cell, 4 vCPUs, 4096 KiB"),
-        ({"guestnuma": "0,2#1024,1,3#3072"}, "guestnuma: 2 cells, 4 vCPUs, 4096 KiB"),
+        ({"guestnuma": "0-3#4096"}, "guestnuma: 1 cell, 4 vCPUs, 4 MiB"),
+        ({"guestnuma": "0,2#1024,1,3#3072"}, "guestnuma: 2 cells, 4 vCPUs, 4 MiB"),
         (
             {"guestnuma": "0-3#4096", "cputune": "0#0", "numatune": "strict#0"},
-            "cputune: 1 vCPU pinned; numatune: memory strict on host node 0; guestnuma: 1 cell, 4 vCPUs, 4096 KiB",
+            "cputune: 1 vCPU pinned; numatune: memory strict on host node 0; guestnuma: 1 cell, 4 vCPUs, 4 MiB",
         ),
     ],
 )
@@ -83,26 +83,26 @@ def test_what_is_not_requested_is_none() -> None:
         ({"guestnuma": "0,3#4096"}, "guestnuma: vCPUs 1-2 are in no cell: name all of 0-3"),
         (
             {"guestnuma": "0-1#0,2-3#4096"},
-            "guestnuma: cell 0 has 0 KiB: write at least 1024",
+            "guestnuma: cell 0 has 0 KiB: write at least 1M",
         ),
         (
             {"guestnuma": "0-1#3073,2-3#1023"},
-            "guestnuma: cell 0 has 3073 KiB, which is not a multiple of 1024 KiB: write 3072 or 4096; largeguest: "
-            "guestnuma: cell 1 has 1023 KiB, which is not a multiple of 1024 KiB: write at least 1024",
+            "guestnuma: cell 0 has 3073 KiB, which is not a multiple of 1 MiB: write 3M or 4M; largeguest: "
+            "guestnuma: cell 1 has 1023 KiB, which is not a multiple of 1 MiB: write at least 1M",
         ),
         (
             {"guestnuma": "0#1,1#1,2#2,3#4092"},
-            "guestnuma: cells 0-1 have 1 KiB, which is not a multiple of 1024 KiB: write at least 1024; largeguest: "
-            "guestnuma: cell 2 has 2 KiB, which is not a multiple of 1024 KiB: write at least 1024; largeguest: "
-            "guestnuma: cell 3 has 4092 KiB, which is not a multiple of 1024 KiB: write 3072 or 4096",
+            "guestnuma: cells 0-1 have 1 KiB, which is not a multiple of 1 MiB: write at least 1M; largeguest: "
+            "guestnuma: cell 2 has 2 KiB, which is not a multiple of 1 MiB: write at least 1M; largeguest: "
+            "guestnuma: cell 3 has 4092 KiB, which is not a multiple of 1 MiB: write 3M or 4M",
         ),
         (
             {"guestnuma": "0-3#5120"},
-            "guestnuma: the cells have 5120 KiB, but the VM has 4096 KiB: remove 1024 KiB, or write * for one cell's memory",
+            "guestnuma: the cells have 5 MiB, but the VM has 4 MiB: remove 1 MiB, or write * for one cell's memory",
         ),
         (
             {"guestnuma": "0-3#3072"},
-            "guestnuma: the cells have 3072 KiB, but the VM has 4096 KiB: add 1024 KiB, or write * for one cell's memory",
+            "guestnuma: the cells have 3 MiB, but the VM has 4 MiB: add 1 MiB, or write * for one cell's memory",
         ),
         (
             {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "1,3#4096"},
@@ -556,23 +556,23 @@ REFUSED_ON_GUEST = [
     (
         {"guestnuma": "0-3#1049600"},
         Guest(max_vcpus=4, memory=1049600, arch="ppc64le"),
-        "guestnuma: cell 0 has 1049600 KiB, which is not a multiple of 262144 KiB: write 1048576 or 1310720",
+        "guestnuma: cell 0 has 1025 MiB, which is not a multiple of 256 MiB: write 1G or 1280M",
     ),
     (
         {"guestnuma": "0-1#1572864,2-3#524288"},
         Guest(max_vcpus=4, memory=2 * GIB, pages=(HugePage(GIB, None),)),
-        "guestnuma: cell 0 has 1572864 KiB, which is not a multiple of 1048576 KiB: write 1048576 or 2097152; largeguest: "
-        "guestnuma: cell 1 has 524288 KiB, which is not a multiple of 1048576 KiB: write at least 1048576",
+        "guestnuma: cell 0 has 1536 MiB, which is not a multiple of 1 GiB: write 1G or 2G; largeguest: "
+        "guestnuma: cell 1 has 512 MiB, which is not a multiple of 1 GiB: write at least 1G",
     ),
     (
         {"guestnuma": "0-1#1572864,2-3#524288"},
         Guest(max_vcpus=4, memory=2 * GIB, pages=(HugePage(2048, None), HugePage(GIB, CpuSet([1])))),
-        "guestnuma: cell 1 has 524288 KiB, which is not a multiple of 1048576 KiB: write at least 1048576",
+        "guestnuma: cell 1 has 512 MiB, which is not a multiple of 1 GiB: write at least 1G",
     ),
     (
         {"guestnuma": "0-3#4096"},
         Guest(max_vcpus=4, memory=3072, devices=(DIMM,)),
-        "guestnuma: the cells have 4096 KiB, but the VM has 3072 KiB without its memory devices: remove 1024 KiB, "
+        "guestnuma: the cells have 4 MiB, but the VM has 3 MiB without its memory devices: remove 1 MiB, "
         "or write * for one cell's memory; largeguest: guestnuma: the VM has a memory device in guest node 2, but only cell 0 exists: "
         "write more cells, or unplug the device",
     ),
@@ -638,8 +638,7 @@ REFUSED_ON_GUEST += [
     (
         {"guestnuma": "0-3#8G,4-7#*"},
         EIGHT,
-        "guestnuma: nothing is left for *: the other cells have 8388608 KiB of the VM's 8388608 KiB: "
-        "give the other cells less",
+        "guestnuma: nothing is left for *: the other cells have 8 GiB of the VM's 8 GiB: give the other cells less",
     ),
     (
         {"guestnuma": "0-3#*,4-7#*"},
@@ -649,20 +648,19 @@ REFUSED_ON_GUEST += [
     (
         {"guestnuma": "0-1#*,2-3#*,4-5#*,6-7#*"},
         record.replace(EIGHT, memory=3 * GIB, pages=(HugePage(GIB, None),)),
-        "guestnuma: 4 cells share 3145728 KiB, only 3 huge pages of 1048576 KiB: "
-        "write fewer cells, or give the VM more memory",
+        "guestnuma: 4 cells share 3 GiB, only 3 huge pages of 1 GiB: write fewer cells, or give the VM more memory",
     ),
     (
         {"guestnuma": "0-3#1536,4-5#*,6-7#*"},
         record.replace(EIGHT, memory=2560),
-        "guestnuma: 2 cells share 1024 KiB, only 1 piece of 1024 KiB: "
+        "guestnuma: 2 cells share 1 MiB, only 1 piece of 1 MiB: "
         "write fewer cells, or give the VM more memory; largeguest: "
-        "guestnuma: cell 0 has 1536 KiB, which is not a multiple of 1024 KiB: write 1024 or 2048",
+        "guestnuma: cell 0 has 1536 KiB, which is not a multiple of 1 MiB: write 1M or 2M",
     ),
     (
         {"guestnuma": "0-3#*,4-7#1G"},
         record.replace(EIGHT, memory=GIB + 512),
-        "guestnuma: cell 0 would have 512 KiB for *, which is not a multiple of 1024 KiB: "
+        "guestnuma: cell 0 would have 512 KiB for *, which is not a multiple of 1 MiB: "
         "change the VM's memory, or write the amounts out",
     ),
     (
@@ -760,35 +758,35 @@ REFUSED_ON_HOST = [
         {"numatune": "strict#1"},
         BIG,
         FOUR_NODES,
-        "numatune: 6291456 KiB are bound to node 1, where only 4194304 KiB fit: "
+        "numatune: 6 GiB is bound to node 1, where only 4 GiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"numatune": "strict#0-1"},
         BIG,
         with_pages(0, 2048, 1536, 1536),
-        "numatune: 6291456 KiB are bound to nodes 0-1, where only 5242880 KiB fit: "
+        "numatune: 6 GiB is bound to nodes 0-1, where only 5 GiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"numatune": "strict#3"},
         BIG,
         with_pages(3, 2048, 4096, 0),
-        "numatune: 6291456 KiB are bound to node 3, where only 0 KiB fit: "
+        "numatune: 6 GiB is bound to node 3, where only 0 KiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"numatune": "strict#2"},
         huge(2048),
         with_pages(3, 2048, 1024, 1024),
-        "numatune: 1024 huge pages of 2048 KiB are bound to node 2, where the pool has only 0: "
+        "numatune: 1024 huge pages of 2 MiB are bound to node 2, where the pool has only 0: "
         "reserve more on these nodes, or name others",
     ),
     (
         {"numatune": "strict#2-3"},
         huge(GIB, 3 * GIB),
         with_pages(3, GIB, 2, 2),
-        "numatune: 3 huge pages of 1048576 KiB are bound to nodes 2-3, where the pool has only 2: "
+        "numatune: 3 huge pages of 1 GiB are bound to nodes 2-3, where the pool has only 2: "
         "reserve more on these nodes, or name others",
     ),
     (
@@ -797,7 +795,7 @@ REFUSED_ON_HOST = [
         FOUR_NODES,
         "cputune: vCPU 4 does not exist, the VM has vCPUs 0-3: remove its pin; largeguest: "
         "cputune: CPU 70 is not online on this host, which has 0-15: pin to CPUs that are online; largeguest: "
-        "numatune: 2 huge pages of 1048576 KiB are bound to node 3, where the pool has only 0: "
+        "numatune: 2 huge pages of 1 GiB are bound to node 3, where the pool has only 0: "
         "reserve more on these nodes, or name others",
     ),
 ]
@@ -876,7 +874,7 @@ REFUSED_ON_HOST += [
         {"guestnuma": "0-3#5G@0,4-7#3G@1"},
         EIGHT,
         FOUR_NODES,
-        "guestnuma: 5242880 KiB are bound to node 0, where only 4194304 KiB fit: "
+        "guestnuma: 5 GiB is bound to node 0, where only 4 GiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
@@ -890,28 +888,28 @@ REFUSED_ON_HOST += [
         {"guestnuma": "0-1#7G@0+1,2-5#7G@1+2,6-7#1G@3"},
         record.replace(EIGHT, memory=15 * GIB),
         FOUR_NODES,
-        "guestnuma: 14680064 KiB are bound to nodes 0-2, where only 12582912 KiB fit: "
+        "guestnuma: 14 GiB is bound to nodes 0-2, where only 12 GiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#3G@0+1"},
         record.replace(EIGHT, memory=9 * GIB),
         FOUR_NODES,
-        "guestnuma: 9437184 KiB are bound to nodes 0-1, where only 8388608 KiB fit: "
+        "guestnuma: 9 GiB is bound to nodes 0-1, where only 8 GiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-1#3G@0,2-3#3G@1,4-7#*", "numatune": "strict#0-1"},
         record.replace(EIGHT, memory=9 * GIB),
         FOUR_NODES,
-        "numatune: 9437184 KiB are bound to nodes 0-1, where only 8388608 KiB fit: "
+        "numatune: 9 GiB is bound to nodes 0-1, where only 8 GiB fits: "
         "name more nodes, or write interleave# or preferred#",
     ),
     (
         {"guestnuma": "0-3#*@2,4-7#*@3"},
         record.replace(huge(2048), max_vcpus=8),
         with_pages(3, 2048, 1024, 1024),
-        "guestnuma: 512 huge pages of 2048 KiB are bound to node 2, where the pool has only 0: "
+        "guestnuma: 512 huge pages of 2 MiB are bound to node 2, where the pool has only 0: "
         "reserve more on these nodes, or name others",
     ),
 ]
@@ -934,7 +932,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, host: Host, m
             BIG,
             FOUR_NODES,
             [
-                "numatune: 6291456 KiB are bound to nodes 0-1, where only 4194304 KiB are free now: "
+                "numatune: 6 GiB is bound to nodes 0-1, where only 4 GiB is free now: "
                 "free memory there, or the VM may be killed when it uses all of its memory"
             ],
         ),
@@ -947,7 +945,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, host: Host, m
             huge(2048),
             with_pages(3, 2048, 1024, 1000),
             [
-                "numatune: 1024 huge pages of 2048 KiB are bound to node 3, where only 1000 are free now: "
+                "numatune: 1024 huge pages of 2 MiB are bound to node 3, where only 1000 are free now: "
                 "free more there, or the VM will not start"
             ],
         ),
@@ -975,7 +973,7 @@ def test_refused_on_the_host(values: dict[str, str], guest: Guest, host: Host, m
             record.replace(EIGHT, memory=7 * GIB),
             with_node(1, record.replace(FOUR_NODES.nodes[1], free=4 * GIB)),
             [
-                "guestnuma: 3145728 KiB are bound to node 0, where only 2097152 KiB are free now: "
+                "guestnuma: 3 GiB is bound to node 0, where only 2 GiB is free now: "
                 "free memory there, or the VM may be killed when it uses all of its memory"
             ],
         ),
@@ -1023,13 +1021,13 @@ def test_every_node_that_is_too_small_is_reported() -> None:
     guest = record.replace(EIGHT, memory=14 * GIB)
     with pytest.raises(Refused) as caught:
         place.place(parse(guestnuma="0-1#5G@0,2-3#5G@1,4-5#3G@2,6-7#1G@3"), guest, FOUR_NODES)
-    assert [problem.what[:-4] for problem in caught.value.problems] == [
-        f"5242880 KiB are bound to node {node}, where only 4194304 KiB" for node in (0, 1)
+    assert [problem.what[:-5] for problem in caught.value.problems] == [
+        f"5 GiB is bound to node {node}, where only 4 GiB" for node in (0, 1)
     ]
     three = "0-1#3G@0,2-3#1G@1,4-7#3G@3"
     placement = place.place(parse(guestnuma=three), record.replace(EIGHT, memory=7 * GIB), FOUR_NODES)
     assert [problem.what for problem in placement.warnings] == [
-        f"3145728 KiB are bound to node {node}, where only 2097152 KiB are free now" for node in (0, 3)
+        f"3 GiB is bound to node {node}, where only 2 GiB is free now" for node in (0, 3)
     ]
 
 
@@ -1043,5 +1041,13 @@ def test_the_memory_of_a_vm_that_has_run_is_what_it_has_now() -> None:
         policy=Policy("strict", CpuSet([0])),
         devices=(MemoryDevice("dimm", 4 * GIB, 0),),
     )
-    with pytest.raises(Refused, match="5242880 KiB are bound to node 0, where only 4194304 KiB fit"):
+    with pytest.raises(Refused, match="5 GiB is bound to node 0, where only 4 GiB fits"):
         place.place_again(properties_then, now, FOUR_NODES)
+
+
+def test_a_number_without_a_unit_may_be_meant_as_mib() -> None:
+    with pytest.raises(Refused) as caught:
+        place.place(parse(guestnuma="0-1#32768,2-3#32768"), record.replace(GUEST, memory=64 * GIB), None)
+    assert str(caught.value) == (
+        "largeguest: guestnuma: the cells have 64 MiB, but the VM has 64 GiB: did you mean 32768M?"
+    )

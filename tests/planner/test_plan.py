@@ -20,6 +20,7 @@ from largeguest.planner import MODES, Plan, Request, plan
 from largeguest.problem import Refused
 from largeguest.properties import cpulist
 from largeguest.properties.cpulist import Place
+from largeguest.properties.guestnuma import UNITS
 from largeguest.record import replace
 from largeguest.values import Guest, HugePage, MemoryDevice, Placement, Topology
 from tests import hosts
@@ -251,44 +252,44 @@ def test_a_device_draws_the_guest_to_its_node() -> None:
 NO_PLAN = [
     (
         Request(guest(17, GIB)),
-        "17 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory: "
-        "the nearest that fits is 16 vCPUs and 1048576 KiB, on 4 nodes",
+        "17 vCPUs and 1 GiB do not fit: the host has 4 nodes with 16 CPUs and 8 GiB of free memory: "
+        "the nearest that fits is 16 vCPUs and 1 GiB, on 4 nodes",
     ),
     (
         Request(guest(16, 9 * GIB)),
-        "16 vCPUs and 9437184 KiB do not fit: the host has 4 nodes with 16 CPUs and "
-        "8388608 KiB of free memory: the nearest that fits is 16 vCPUs and 8388608 KiB, on 4 nodes",
+        "16 vCPUs and 9 GiB do not fit: the host has 4 nodes with 16 CPUs and "
+        "8 GiB of free memory: the nearest that fits is 16 vCPUs and 8 GiB, on 4 nodes",
     ),
     (
         Request(guest(8, GIB), nodes=1),
-        "8 vCPUs and 1048576 KiB do not fit on 1 node: the host has 4 nodes with 16 CPUs "
-        "and 8388608 KiB of free memory: it fits on 2 nodes",
+        "8 vCPUs and 1 GiB do not fit on 1 node: the host has 4 nodes with 16 CPUs "
+        "and 8 GiB of free memory: it fits on 2 nodes",
     ),
     (
         Request(guest(4, GIB), nodes=3, threads=2),
-        "4 vCPUs and 1048576 KiB do not fit on 3 nodes: the host has 4 nodes with 16 CPUs in whole cores of 2 "
-        "threads and 8388608 KiB of free memory: it fits on 2 nodes",
+        "4 vCPUs and 1 GiB do not fit on 3 nodes: the host has 4 nodes with 16 CPUs in whole cores of 2 "
+        "threads and 8 GiB of free memory: it fits on 2 nodes",
     ),
     (
         Request(guest(16, GIB), reserve=cpus("0")),
-        "16 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 15 CPUs "
-        "(1 reserved) and 8388608 KiB of free memory: "
-        "the nearest that fits is 15 vCPUs and 1048576 KiB, on 4 nodes",
+        "16 vCPUs and 1 GiB do not fit: the host has 4 nodes with 15 CPUs "
+        "(1 reserved) and 8 GiB of free memory: "
+        "the nearest that fits is 15 vCPUs and 1 GiB, on 4 nodes",
     ),
     (
         Request(guest(14, GIB), threads=2, reserve=cpus("0,2")),
-        "14 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 12 CPUs in whole cores of 2 threads "
-        "(2 reserved) and 8388608 KiB of free memory, 3 nodes with both: it fits with --threads 1",
+        "14 vCPUs and 1 GiB do not fit: the host has 4 nodes with 12 CPUs in whole cores of 2 threads "
+        "(2 reserved) and 8 GiB of free memory, 3 nodes with both: it fits with --threads 1",
     ),
     (
         Request(guest(4, GIB), reserve=cpus("node0,node1,node2,node3")),
-        "4 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 0 CPUs "
-        "(16 reserved) and 8388608 KiB of free memory, 0 nodes with both: choose another host",
+        "4 vCPUs and 1 GiB do not fit: the host has 4 nodes with 0 CPUs "
+        "(16 reserved) and 8 GiB of free memory, 0 nodes with both: choose another host",
     ),
     (
         Request(guest(4, 2 * GIB, pages=(HugePage(2048, None),))),
-        "4 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs "
-        "and 0 KiB of free huge pages of 2048 KiB, 0 nodes with both: it fits if they are reserved on the "
+        "4 vCPUs and 2 GiB do not fit: the host has 4 nodes with 16 CPUs "
+        "and 0 KiB of free huge pages of 2 MiB, 0 nodes with both: it fits if they are reserved on the "
         "nodes, or without huge pages",
     ),
     (
@@ -313,18 +314,18 @@ NO_PLAN = [
     ),
     (
         Request(guest(16, GIB), reserve=cpus("0"), exclude=cpus("2-3")),
-        "16 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 13 CPUs (1 reserved, 2 excluded) and 8388608 "
-        "KiB of free memory: the nearest that fits is 13 vCPUs and 1048576 KiB, on 4 nodes",
+        "16 vCPUs and 1 GiB do not fit: the host has 4 nodes with 13 CPUs (1 reserved, 2 excluded) and 8 GiB "
+        "of free memory: the nearest that fits is 13 vCPUs and 1 GiB, on 4 nodes",
     ),
     (
         Request(guest(64, GIB), threads=64),
-        "64 vCPUs and 1048576 KiB do not fit: the host has 4 nodes with 0 CPUs in whole cores of 64 threads and "
-        "8388608 KiB of free memory, 0 nodes with both: the nearest that fits is 16 vCPUs and 1048576 KiB and "
+        "64 vCPUs and 1 GiB do not fit: the host has 4 nodes with 0 CPUs in whole cores of 64 threads and "
+        "8 GiB of free memory, 0 nodes with both: the nearest that fits is 16 vCPUs and 1 GiB and "
         "--threads 1, on 4 nodes",
     ),
     (
         Request(guest(8, 2 * GIB, devices=(MemoryDevice("dimm", GIB, 5),))),
-        "8 vCPUs and 2097152 KiB do not fit: the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory, but a "
+        "8 vCPUs and 2 GiB do not fit: the host has 4 nodes with 16 CPUs and 8 GiB of free memory, but a "
         "memory device in guest node 5 needs 6 nodes: choose another host",
     ),
     (
@@ -338,9 +339,9 @@ NO_PLAN = [
     ),
     (
         Request(guest(4, GIB + 1)),
-        "1048577 KiB of memory is not a multiple of 1024 KiB: give the VM 1048576 or 1049600",
+        "1048577 KiB of memory is not a multiple of 1 MiB: give the VM 1 GiB or 1025 MiB",
     ),
-    (Request(guest(4, 1)), "1 KiB of memory is not a multiple of 1024 KiB: give the VM more"),
+    (Request(guest(4, 1)), "1 KiB of memory is not a multiple of 1 MiB: give the VM more"),
     (Request(guest(5, GIB), threads=2), "5 vCPUs cannot be divided into cores of 2 threads: change one of them"),
     (
         Request(guest(4, GIB, pages=(HugePage(2048, CpuSet([0])),))),
@@ -419,7 +420,7 @@ def test_no_node_with_both_cpus_and_memory() -> None:
 
 def test_memory_of_gpus_is_not_counted() -> None:
     gpu = Node(CpuSet(), 96 * GIB, 90 * GIB, {}, dict.fromkeys(range(5), 80))
-    with pytest.raises(Refused, match="the host has 4 nodes with 16 CPUs and 8388608 KiB of free memory"):
+    with pytest.raises(Refused, match="the host has 4 nodes with 16 CPUs and 8 GiB of free memory"):
         plan(Request(guest(4, 20 * GIB)), replace(FOUR_NODES, nodes={**FOUR_NODES.nodes, 4: gpu}))
 
 
@@ -428,14 +429,14 @@ def test_memory_of_gpus_is_not_counted() -> None:
     [
         (
             Request(guest(1, 3 * GIB)),
-            "free memory, but each node used needs 1 vCPU or more: the nearest that fits is 1 vCPU and 2097152 "
-            "KiB, on 1 node",
+            "free memory, but each node used needs 1 vCPU or more: the nearest that fits is 1 vCPU and 2 GiB, "
+            "on 1 node",
         ),
-        (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4194304 KiB, on 2 nodes"),
+        (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4 GiB, on 2 nodes"),
         # memory backed by files is neither counted nor an obstacle
         (
             Request(guest(4, 20 * GIB, devices=(MemoryDevice("nvdimm", 9 * GIB, 0),))),
-            "4 vCPUs and 11534336 KiB do not fit: .*: the nearest that fits is 4 vCPUs and 8388608 KiB, on 4 nodes",
+            "4 vCPUs and 11 GiB do not fit: .*: the nearest that fits is 4 vCPUs and 8 GiB, on 4 nodes",
         ),
         (Request(guest(4, GIB, arch="s390x")), "a guest on s390x has no NUMA: pin its vCPUs by hand"),
     ],
@@ -697,8 +698,8 @@ def check_nearest(message: str, request_: Request, host: Host) -> None:
         assert len(plan(replace(request_, nodes=int(match[1])), host).nodes) == int(match[1])
     elif message.endswith("it fits with --threads 1"):
         plan(replace(request_, threads=1), host)
-    elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) KiB", message):
-        smaller = guest(int(match[1]), int(match[2]))
+    elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) ([KMG])iB", message):
+        smaller = guest(int(match[1]), int(match[2]) * UNITS[match[3]])
         threads = 1 if "and --threads 1, on" in message else request_.threads
         assert (smaller, threads) != (request_.guest, request_.threads)
         plan(replace(request_, nodes=None, guest=smaller, threads=threads), host)
