@@ -2,20 +2,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from largeguest import cpuset
+from largeguest import VERSION, cpuset
 from largeguest.cpuset import CpuSet
 from largeguest.host import capabilities, sysfs
 from tests import DATA
 from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
+from tests.e2e.keeping import wait_until
 from tests.vdsm import HookError
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
@@ -62,14 +65,16 @@ def test_each_vcpu_on_its_own_cpu_and_each_cell_on_its_node(
         .replace('<topology cores="1" threads="2" sockets="2">', '<topology cores="2" threads="2" sockets="2">')
         .replace('<emulatorpin cpuset="0,1"></emulatorpin>', "")
     )
-    domxml, _ = this_host.run_hooks(
+    domxml, said = this_host.run_hooks(
         "before_vm_start",
         document,
         {
-            "cputune": f"0-3#=node{one},4-7#=node{two}",
+            "cputune": "all#=cell,emulator#cell",
             "guestnuma": f"0-3#*@{one},4-7#*@{two}",
         },
     )
+    assert said.startswith(f"largeguest {VERSION}: cputune: 8 vCPUs, the emulator pinned; ")
+    assert "; 8 of 8 vCPUs on the nodes of their cells" in said
     with libvirt.running(domxml.encode()) as name:
         seen = libvirt.seen_by_guest()
         allowed = {vcpu: int(thread.cpus_allowed) for vcpu, thread in libvirt.threads(name).items()}
@@ -158,15 +163,61 @@ def test_huge_pages_count_where_they_are(this_host: Host, libvirt: Libvirt, node
 
 def test_a_pin_to_a_cpu_that_is_switched_off_is_refused(this_host: Host, nodes: tuple[int, int]) -> None:
     cpu = sysfs.from_sys().nodes[nodes[1]].cpus.last
-    switch = Path(f"/sys/devices/system/cpu/cpu{cpu}/online")
     assert "1 vCPU pinned" in this_host.run_hooks("before_vm_start", PLAIN, {"cputune": f"0#{cpu}"})[1]
-    switch.write_text("0")
-    try:
-        with pytest.raises(HookError) as caught:
-            this_host.run_hooks("before_vm_start", PLAIN, {"cputune": f"0#{cpu}"})
-    finally:
-        switch.write_text("1")
+    with switched_off([cpu]), pytest.raises(HookError) as caught:
+        this_host.run_hooks("before_vm_start", PLAIN, {"cputune": f"0#{cpu}"})
     assert f"largeguest: cputune: CPU {cpu} is not online on this host" in str(caught.value)
+
+
+def test_a_vm_keeps_its_cpus_while_others_go_offline(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]) -> None:
+    """With the first core off, the place that cputune names is gone; keepers come and go, and the VM is saved."""
+    topology = sysfs.from_sys()
+    first, second = itertools.islice(topology.cores(topology.nodes[nodes[0]].cpus), 2)
+    cputune = f"all#node{nodes[0]}.core1"
+    document = PLAIN.replace("<ovirt-vm:custom>", f"<ovirt-vm:custom><ovirt-vm:cputune>{cputune}</ovirt-vm:cputune>")
+    domxml, _ = this_host.run_hooks("before_vm_start", document, {"cputune": cputune})
+    home = str(CpuSet(second))
+
+    def pins(name: str) -> set[str]:
+        return {pin.get("cpuset", "") for pin in libvirt.live(name).iterfind("cputune/vcpupin")}
+
+    def move_and_wait(name: str) -> None:
+        with keeper() as said:
+            wait_until(lambda: "connected" in said.read_text(), said.read_text)
+            libvirt.virsh("vcpupin", name, "0", "0-7", "--live")
+            wait_until(lambda: pins(name) == {home}, said.read_text)
+
+    with libvirt.running(domxml.encode(), "--paused") as name:
+        move_and_wait(name)
+        with switched_off(first):
+            move_and_wait(name)
+            saved = libvirt.file("saved", b"")
+            libvirt.virsh("save", name, saved)
+            libvirt.virsh("restore", saved, "--running")  # one that is paused seems to be arriving
+            move_and_wait(name)
+
+
+@contextlib.contextmanager
+def keeper() -> Iterator[Path]:
+    """A keeper that runs; gives the file with what it says."""
+    command = ["/usr/bin/largeguest", "keeper"]
+    with tempfile.NamedTemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
+        try:
+            yield Path(said.name)
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def switched_off(cpus: list[int]) -> Iterator[None]:
+    switches = [Path(f"/sys/devices/system/cpu/cpu{cpu}/online") for cpu in cpus]
+    try:
+        for switch in switches:
+            switch.write_text("0")
+        yield
+    finally:
+        for switch in switches:
+            switch.write_text("1")
 
 
 def test_libvirt_sees_the_same_host() -> None:

@@ -26,7 +26,7 @@ UNUSED_DAYS = 14
 """When the next one is built, those that nothing has used for so long are removed."""
 
 PACKAGES = (
-    *("python3", "python3-lxml", "python3-libvirt", "python3-pytest", "rpm"),
+    *("python3", "python3-lxml", "python3-libvirt", "python3-pytest", "python3-hypothesis", "rpm"),
     *("libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86"),
     *("numactl", "hwloc-nox", "iproute2", "procps", "busybox-static", "kmod", "cpio"),
     "linux-image-cloud-amd64",
