@@ -213,8 +213,19 @@ class Home(Record):
     """The host nodes that hold its memory; None: any node may, or numad chooses."""
     near: CpuSet
     """The vCPUs that can run only on CPUs of these nodes."""
+    far: CpuSet
+    """The CPUs of other nodes on which those of the rest that are pinned may run."""
     elsewhere: CpuSet
-    """The other nodes on which those of the rest that are pinned may run."""
+    """The nodes of these CPUs."""
+    by_numad: bool = False
+    """Whether numad chooses the nodes when the VM starts."""
+
+    def __str__(self) -> str:
+        """`memory on nodes 0-1, 8 of 8 vCPUs there`."""
+        if self.nodes is not None:
+            there = f"{len(self.near)} of {plural(len(self.vcpus), 'vCPU')} there"
+            return f"memory on {name_ids('node', self.nodes)}, {there}"
+        return "memory on the nodes that numad advises" if self.by_numad else "memory on any node: it is not bound"
 
 
 class Locality(Record):
@@ -223,13 +234,22 @@ class Locality(Record):
     homes: tuple[Home, ...]
     of_cells: bool
 
+    @property
+    def vcpus(self) -> int:
+        """How many vCPUs have memory that is bound to nodes."""
+        return sum(len(home.vcpus) for home in self.homes if home.nodes is not None)
+
+    @property
+    def near(self) -> int:
+        """How many of these are near it."""
+        return sum(len(home.near) for home in self.homes)
+
     def __str__(self) -> str:
         """`112 of 112 vCPUs on the nodes of their cells`; empty if the memory is not bound to nodes."""
-        bound = [home for home in self.homes if home.nodes is not None]
-        if not bound:
+        if all(home.nodes is None for home in self.homes):
             return ""
-        near, total = sum(len(home.near) for home in bound), sum(len(home.vcpus) for home in bound)
-        return f"{near} of {plural(total, 'vCPU')} on the nodes of their {'cells' if self.of_cells else 'memory'}"
+        where = f"on the nodes of their {'cells' if self.of_cells else 'memory'}"
+        return f"{self.near} of {plural(self.vcpus, 'vCPU')} {where}"
 
 
 class Placement(Record):

@@ -9,6 +9,7 @@ from lxml import etree
 
 from largeguest.cpuset import CpuSet
 from largeguest.host.topology import Cpu, Host, Node, Pages
+from largeguest.record import replace
 
 GIB = 2**20
 
@@ -43,6 +44,11 @@ def build(
 
 
 FOUR_NODES = build()
+
+HIGH = replace(
+    FOUR_NODES, nodes={**FOUR_NODES.nodes, 4: Node(CpuSet(), 8 * GIB, 8 * GIB, {}, {0: 30, 1: 14, 2: 30, 3: 30})}
+)
+"""Node 4 is memory without CPUs, nearest to node 1."""
 
 
 def save(host: Host, root: Path) -> str:

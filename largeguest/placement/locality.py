@@ -30,12 +30,13 @@ def _home(cell: Cell, whole: Placement, pins: Pins, guest: Guest, host: Host) ->
     vcpus = cell.vcpus & guest.plugged_vcpus
     nodes = (cell.nodes or (whole.policy and whole.policy.nodeset) or CpuSet()) & CpuSet(host.nodes)
     if not nodes:
-        return Home(vcpus, None, CpuSet(), CpuSet())
+        by_numad = whole.policy is not None and whole.policy.nodeset is None
+        return Home(vcpus, None, CpuSet(), CpuSet(), CpuSet(), by_numad)
     cpus = host.cpus_near(nodes)
     near = CpuSet(vcpu for vcpu in vcpus if not pins.vcpus.get(vcpu, host.online) - cpus)
     far = CpuSet.union(pins.vcpus[vcpu] for vcpu in vcpus - near if vcpu in pins.vcpus) - cpus
     elsewhere = CpuSet(number for number, node in host.nodes.items() if node.cpus & far) if far else far
-    return Home(vcpus, nodes, near, elsewhere)
+    return Home(vcpus, nodes, near, far, elsewhere)
 
 
 def check(locality: Locality, whole: Placement, guest: Guest, host: Host, properties: Properties) -> Iterator[Problem]:

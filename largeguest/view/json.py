@@ -33,9 +33,10 @@ def host_json(host: Host) -> str:
 
 
 def plan_json(plan: Plan, host: Host) -> str:
-    """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `length` and `notes`.
+    """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `locality`, `length` and `notes`.
 
     `properties` are all custom properties to set, because the engine replaces the list of a VM as a whole.
+    `locality` counts the `vcpus` whose memory is bound to nodes, and those `near` it.
     """
     pins = {} if plan.placement.pins is None else plan.placement.pins.vcpus
     cells = plan.placement.cells or ()
@@ -50,7 +51,7 @@ def plan_json(plan: Plan, host: Host) -> str:
         }
         for place, (number, vcpus) in enumerate(zip(plan.nodes, plan.vcpus))
     ]
-    topology = plan.topology
+    topology, locality = plan.topology, plan.placement.locality
     return json.dumps(
         {
             "properties": plan.custom_properties,
@@ -61,6 +62,7 @@ def plan_json(plan: Plan, host: Host) -> str:
                 "threads": topology.threads,
             },
             "nodes": nodes,
+            "locality": None if locality is None else {"near": locality.near, "vcpus": locality.vcpus},
             "length": plan.length,
             "notes": plan.notes,
         },

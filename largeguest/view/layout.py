@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
+from ..placement import locality
 from ..record import Record, replace
-from ..values import Cell, Guest, Pins, Placement
+from ..values import Cell, Guest, Home, Pins, Placement
 
 
 class Seat(Record):
@@ -23,6 +24,8 @@ class Seat(Record):
     """Whether it has exactly one vCPU, which has no other CPU."""
     others: tuple[str, ...]
     """Other threads that are pinned to it, by libvirt's names: emulator, iothread1."""
+    far: CpuSet = CpuSet()
+    """The vCPUs whose memory is on other nodes."""
 
 
 class Core(Record):
@@ -49,6 +52,8 @@ class Layout(Record):
     """KiB of the guest; None: it is unknown, or the picture is of the host alone."""
     shares: CpuSet = CpuSet()
     """The cells whose share of the memory is unknown."""
+    homes: tuple[Home, ...] = ()
+    """Those of the cells, or one of a guest without cells; none: the picture is of the host alone."""
 
     def memory_of(self, cell: int) -> int | None:
         """KiB of a cell; None if that is unknown."""
@@ -69,17 +74,21 @@ def lay_out(
     Without a placement or a guest: the host alone. `shares` are cells whose memory, like the guest's, is unknown.
     """
     if placement is None or guest is None:
-        return Layout(host, _cores(host, Pins(), ()), (), CpuSet(), CpuSet(), None)
+        return Layout(host, _cores(host, Pins(), (), ()), (), CpuSet(), CpuSet(), None)
     whole = placement.completed(guest)
     cells, pins = whole.cells or (), whole.pins or Pins()
     pins = replace(pins, vcpus={vcpu: pins.vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in pins.vcpus})
     unpinned = guest.plugged_vcpus - CpuSet(pins.vcpus)
     memory = None if shares else guest.total_memory
-    return Layout(host, _cores(host, pins, cells), cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares))
+    # a placement without properties has none: the whole layout is that of the XML
+    homes = (placement.locality or locality.measure(whole, guest, host)).homes
+    cores = _cores(host, pins, cells, homes)
+    return Layout(host, cores, cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares), homes)
 
 
-def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...]) -> dict[int, tuple[Core, ...]]:
+def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...], homes: tuple[Home, ...]) -> dict[int, tuple[Core, ...]]:
     cell_of = {vcpu: number for number, cell in enumerate(cells) for vcpu in cell.vcpus}
+    far_of = {vcpu: home.far for home in homes for vcpu in home.vcpus}
     vcpus: dict[int, list[int]] = {}
     for vcpu, cpus in pins.vcpus.items():
         for cpu in cpus:
@@ -94,6 +103,7 @@ def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...]) -> dict[int, tuple[C
             CpuSet(cell_of[vcpu] for vcpu in here if vcpu in cell_of),
             len(here) == 1 and len(pins.vcpus[here[0]]) == 1,
             tuple(name for name, cpus in others if cpu in cpus),
+            CpuSet(vcpu for vcpu in here if cpu in far_of.get(vcpu, ())),
         )
 
     def core(node: int, threads: list[int]) -> Core:

@@ -198,7 +198,8 @@ def _seat(seat: Seat, x: float, y: float) -> Iterator[Item]:
     fill, ink = _colours(seat.cells) if seat.vcpus else _EMPTY
     stroke, dash = (_INK, "3 2") if seat.vcpus and not seat.alone else (_LINE, "")
     vcpus = [_vcpus(seat.vcpus)] if seat.vcpus else []
-    tooltip = ", ".join([f"CPU {seat.cpu}", *vcpus, *seat.others])
+    far = [f"far from the memory of {_vcpus(seat.far)}"] if seat.far else []
+    tooltip = ", ".join([f"CPU {seat.cpu}", *vcpus, *seat.others, *far])
     yield Box(x + 1, y, _SEAT_WIDTH - 2, _SEAT_HEIGHT, fill, stroke, 2, dash, tooltip)
     yield Text(x + 4, y + 10, str(seat.cpu), 8, ink)
     if seat.others:
@@ -208,6 +209,8 @@ def _seat(seat: Seat, x: float, y: float) -> Iterator[Item]:
         label = str(seat.vcpus) if len(str(seat.vcpus)) <= 5 else f"{len(seat.vcpus)} v"
         size = {5: 9, 6: 8}.get(len(label), 11)
         yield Text(x + _SEAT_WIDTH / 2, y + 24, label, size, ink, "bold", "middle")
+    if seat.far:
+        yield Box(x + 5, y + _SEAT_HEIGHT - 5, _SEAT_WIDTH - 10, 3, ink, "none")
 
 
 def _legend(layout: Layout, top: float, right: float) -> _Section:
@@ -231,11 +234,10 @@ def _legend(layout: Layout, top: float, right: float) -> _Section:
 
 def _entries(layout: Layout, seats: Sequence[Seat]) -> Iterator[tuple[str, str]]:
     """Each colour and its meaning."""
-    for number, cell in enumerate(layout.cells):
-        nodes = "" if cell.nodes is None else f", {verb(cell.nodes, 'node', 'nodes')} {cell.nodes}"
-        vcpus = cell.vcpus & layout.vcpus
+    for number, home in enumerate(layout.homes if layout.cells else ()):
+        where = f", {verb(home.nodes, 'node', 'nodes')} {home.nodes}" if home.nodes else ""
         fill, _ = _colours(CpuSet([number]))
-        yield fill, f"cell {number}: {_vcpus(vcpus)}, {amount(layout.memory_of(number))}{nodes}"
+        yield fill, f"cell {number}: {_vcpus(home.vcpus)}, {amount(layout.memory_of(number))}{where}"
     if any(seat.vcpus and len(seat.cells) != 1 for seat in seats):
         yield _SEVERAL[0], "vCPUs of several cells, or of none"
     yield _EMPTY[0], "no thread of the guest"
@@ -251,12 +253,17 @@ def _hints(layout: Layout, seats: Sequence[Seat]) -> Iterator[str]:
     yield f"Each square is a CPU (a thread of its core): its number is small{vcpu}"
     if any(seat.vcpus and not seat.alone for seat in seats):
         yield "Dashed: the vCPUs float over several CPUs"
+    if any(seat.far for seat in seats):
+        yield "Bar under a vCPU: its memory is on other nodes"
     others = {other[0] for seat in seats for other in seat.others}
     marks = {"e": "e: the emulator may run here", "i": "i: iothreads may run here"}
     if others:
         yield "; ".join(marks[mark] for mark in sorted(others))
     if layout.unpinned:
         yield f"Not pinned: {name_ids('vCPU', layout.unpinned)}"
+    if not layout.cells:
+        for home in layout.homes:
+            yield str(home)[:1].upper() + str(home)[1:]
 
 
 def _distances(nodes: Mapping[int, Node], top: float) -> _Section:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..properties import MAX_LENGTH
+from ..values import Home
 from ..wording import amount, plural, printable
 from .layout import Core, Layout, cores_by_socket
 
@@ -79,8 +80,10 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
             rows.append([*name, "-", "-", "-", "-", "-", ""])
             cells.append(None)
     lines = [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), cells)]
-    if layout.unpinned:
-        lines += ["", f"vCPUs not pinned: {layout.unpinned}"]
+    notes = [f"vCPUs not pinned: {layout.unpinned}"] if layout.unpinned else []
+    notes += [] if layout.cells else map(str, layout.homes)
+    if notes:
+        lines += ["", *notes]
     if layout.cells:
         lines += ["", *_cell_lines(layout, colour)]
     return "\n".join(lines)
@@ -109,13 +112,14 @@ def _core_groups(cores: Iterable[Core], fold: bool) -> Iterator[list[Core]]:
 def _core_row(cores: list[Core]) -> list[str]:
     seats = [seat for core in cores for seat in core.seats]
     vcpus = CpuSet(vcpu for seat in seats for vcpu in seat.vcpus)
-    floating = " floating" if vcpus and not all(seat.alone or not seat.vcpus for seat in seats) else ""
+    marks = " floating" if vcpus and not all(seat.alone or not seat.vcpus for seat in seats) else ""
+    marks += " far" if any(seat.far for seat in seats) else ""
     return [
         str(cores[0].socket),
         str(CpuSet(core.number for core in cores)),
         str(CpuSet(seat.cpu for seat in seats)),
         str(CpuSet(cell for seat in seats for cell in seat.cells)) or "-",
-        str(vcpus) + floating or "-",
+        str(vcpus) + marks or "-",
         " ".join(dict.fromkeys(other for seat in seats for other in seat.others)),
     ]
 
@@ -123,14 +127,20 @@ def _core_row(cores: list[Core]) -> list[str]:
 def _cell_lines(layout: Layout, colour: bool) -> list[str]:
     with_distances = any(cell.distances for cell in layout.cells)
     heads = ["distance to " + _ids(range(len(layout.cells)))] if with_distances else []
-    rows = [["cell", "vCPUs", "memory", "on nodes", *heads]]
-    for number, cell in enumerate(layout.cells):
-        plugged = cell.vcpus & layout.vcpus
-        nodes = "by numatune" if cell.nodes is None else str(cell.nodes)
+    rows = [["cell", "vCPUs", "memory", "on nodes", "vCPUs there", *heads]]
+    for number, (cell, home) in enumerate(zip(layout.cells, layout.homes)):
         distances = [" ".join(map(str, cell.distances.values()))] if with_distances else []
-        rows.append([str(number), str(plugged) or "-", amount(layout.memory_of(number)), nodes, *distances])
+        row = [str(number), str(home.vcpus) or "-", amount(layout.memory_of(number)), *_nodes(home)]
+        rows.append([*row, *distances])
     numbers: list[int | None] = [None, *range(len(layout.cells))]
     return [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), numbers)]
+
+
+def _nodes(home: Home) -> list[str]:
+    """Where its memory is, and how many of its vCPUs are there."""
+    if home.nodes is None:
+        return ["by numad" if home.by_numad else "any", "-"]
+    return [str(home.nodes), f"{len(home.near)} of {len(home.vcpus)}"]
 
 
 def _coloured(line: str, cell: int | None) -> str:

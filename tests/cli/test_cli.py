@@ -337,6 +337,7 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
             }
             for node in (0, 1)
         ],
+        "locality": {"near": 8, "vcpus": 8},
         "length": 77,
         "notes": [],
     }

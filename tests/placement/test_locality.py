@@ -9,12 +9,12 @@ import pytest
 
 from largeguest import properties
 from largeguest.cpuset import CpuSet
-from largeguest.host.topology import Cpu, Host, Node
+from largeguest.host.topology import Cpu, Host
 from largeguest.placement.place import place
 from largeguest.record import replace
 from largeguest.values import Cell, Guest, Pins, Placement, Policy, Topology
 from tests import hosts
-from tests.hosts import FOUR_NODES, GIB
+from tests.hosts import FOUR_NODES, GIB, HIGH
 
 GUEST = Guest(max_vcpus=8, memory=2 * GIB, topology=Topology(2, 1, 2, 2), iothreads=CpuSet([1]))
 """Two sockets of two cores of two threads."""
@@ -29,11 +29,6 @@ PIN = "write cputune=all#cell"
 ALL = "pin all vCPUs, as in all#=cell"
 OF_CELLS, OF_MEMORY = "on the nodes of their cells", "on the nodes of their memory"
 PLACE = "write a place after #=, as in all#=cell"
-
-HIGH = replace(
-    FOUR_NODES, nodes={**FOUR_NODES.nodes, 4: Node(CpuSet(), 8 * GIB, 8 * GIB, {}, {0: 30, 1: 14, 2: 30, 3: 30})}
-)
-"""Node 4 is memory without CPUs, nearest to node 1."""
 
 
 def lay_out(values: dict[str, str], guest: Guest = GUEST, host: Host = FOUR_NODES) -> Placement:

@@ -14,8 +14,10 @@ from largeguest.view.layout import lay_out
 from largeguest.view.scene import Box, Item, Text
 
 from .. import hosts
-from ..hosts import FOUR_NODES, GIB
+from ..hosts import FOUR_NODES, GIB, HIGH
 from .layouts import LARGE, by_hand, by_plan
+
+BAR = "Bar under a vCPU: its memory is on other nodes"
 
 PICTURES = {
     "host": lay_out(FOUR_NODES),
@@ -25,6 +27,12 @@ PICTURES = {
         Guest(max_vcpus=1200, memory=GIB),
         cputune="0-1199#0-7,emulator#0",
         guestnuma="0-599#*,600-1199#*",
+    ),
+    "far": by_hand(
+        FOUR_NODES,
+        Guest(max_vcpus=1200, memory=GIB),
+        cputune="0-599#0-7,600-1198#8-10,1199#11,emulator#0",
+        guestnuma="0-599#*@0,600-1199#*@3",
     ),
     "large": by_plan(LARGE, 1024, 1024 * GIB),
     "one node": lay_out(replace(FOUR_NODES, nodes={0: FOUR_NODES.nodes[0]})),
@@ -112,3 +120,32 @@ def test_only_vcpus_that_float_are_dashed() -> None:
         "CPU 2, vCPU 2",
         "CPU 3, vCPU 2",
     }
+
+
+def test_a_bar_is_in_the_square_of_each_cpu_that_is_far_from_the_memory() -> None:
+    layout = by_hand(
+        HIGH,
+        Guest(max_vcpus=5, memory=GIB),
+        cputune="0#2-4,1#4,2#=6,3-4#=8-9,emulator#9",
+        guestnuma="0-1#*@0,2-4#*@4",
+    )
+    items = scene.of(layout).items
+    squares = [Frame(item) for item in items if isinstance(item, Box) and item.tooltip]
+    bars = [Frame(item) for item in items if isinstance(item, Box) and item.height == 3]
+    marked = [square.item.tooltip for square in squares for bar in bars if square.holds(bar)]  # type: ignore[union-attr]
+    assert marked == [
+        "CPU 4, vCPUs 0-1, far from the memory of vCPUs 0-1",
+        "CPU 8, vCPU 3, far from the memory of vCPU 3",
+        "CPU 9, vCPU 4, emulator, far from the memory of vCPU 4",
+    ]
+    assert len(bars) == 3
+    assert BAR in {item.text for item in items if isinstance(item, Text)}
+
+
+def test_without_far_cpus_the_legend_has_no_bar() -> None:
+    assert BAR not in {item.text for item in scene.of(PICTURES["plan"]).items if isinstance(item, Text)}
+
+
+def test_the_legend_says_where_the_memory_of_a_guest_without_cells_is() -> None:
+    items = scene.of(by_hand(FOUR_NODES, Guest(max_vcpus=8, memory=GIB), numatune="0", cputune="0-7#=0-7")).items
+    assert "Memory on node 0, 4 of 8 vCPUs there" in {item.text for item in items if isinstance(item, Text)}

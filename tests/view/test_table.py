@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from largeguest.values import Guest
 from largeguest.view import table
+from largeguest.view.layout import Layout
 
-from ..hosts import FOUR_NODES, GIB
+from ..hosts import FOUR_NODES, GIB, HIGH
 from .layouts import LARGE, by_hand, by_plan
 
 
@@ -26,9 +29,9 @@ node  free   socket  cores  CPUs   cell  vCPUs  also here
 3     2 GiB  1       2      12-13  -     -
              1       3      14-15  -     -
 
-cell  vCPUs  memory  on nodes  distance to 0 1
-0     0-3    1 GiB   0         10 12
-1     4-7    1 GiB   1         12 10"""
+cell  vCPUs  memory  on nodes  vCPUs there  distance to 0 1
+0     0-3    1 GiB   0         4 of 4       10 12
+1     4-7    1 GiB   1         4 of 4       12 10"""
     )
 
 
@@ -42,22 +45,76 @@ def test_a_table_of_pins_typed_by_hand() -> None:
     assert (
         table.layout_table(layout)
         == """\
-node  free   socket  cores  CPUs   cell  vCPUs         also here
-0     2 GiB  0       0      0-1    0-1   0-3 floating
-             0       1      2-3    0-1   0-3 floating
+node  free   socket  cores  CPUs   cell  vCPUs             also here
+0     2 GiB  0       0      0-1    0-1   0-3 floating far
+             0       1      2-3    0-1   0-3 floating far
 1     2 GiB  0       2      4-5    -     -
              0       3      6-7    -     -
 2     2 GiB  1       0      8-9    1     4
              1       1      10-11  -     -
 3     2 GiB  1       2      12-13  -     -
-             1       3      14-15  -     -             emulator
+             1       3      14-15  -     -                 emulator
 
 vCPUs not pinned: 5
 
-cell  vCPUs  memory   on nodes
-0     0-1    512 MiB  by numatune
-1     2-5    512 MiB  2"""
+cell  vCPUs  memory   on nodes  vCPUs there
+0     0-1    512 MiB  any       -
+1     2-5    512 MiB  2         1 of 4"""
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"cputune": "0-7#=0-7", "numatune": "strict#0-1"}, "memory on nodes 0-1, 8 of 8 vCPUs there"),
+        ({"cputune": "0-7#=0-7", "numatune": "strict#0"}, "memory on node 0, 4 of 8 vCPUs there"),
+        ({"cputune": "0-7#=4-11", "numatune": "strict#4"}, "memory on node 4, 4 of 8 vCPUs there"),  # node 1 is nearest
+        ({"cputune": "0-7#=0-7"}, "memory on any node: it is not bound"),
+        ({"numatune": "auto"}, "memory on the nodes that numad advises"),
+    ],
+)
+def test_without_cells_a_line_says_where_the_memory_is(values: dict[str, str], line: str) -> None:
+    assert table.layout_table(by_hand(HIGH, Guest(max_vcpus=8, memory=GIB), **values)).splitlines()[-1] == line
+
+
+@pytest.mark.parametrize(
+    ("numatune", "lines"),
+    [
+        ("strict#0-1", ["0     0-1    512 MiB  0-1       2 of 2", "1     2-3    512 MiB  0-1       0 of 2"]),
+        ("auto", ["0     0-1    512 MiB  by numad  -", "1     2-3    512 MiB  by numad  -"]),
+    ],
+)
+def test_cells_without_nodes_have_those_of_the_policy(numatune: str, lines: list[str]) -> None:
+    values = {"cputune": "0-1#=node1,2-3#=node2", "guestnuma": "0-1#*,2-3#*", "numatune": numatune}
+    layout = by_hand(FOUR_NODES, Guest(max_vcpus=4, memory=GIB), **values)
+    assert table.layout_table(layout).splitlines()[-2:] == lines
+
+
+def test_far_cpus_are_marked_and_near_ones_are_not() -> None:
+    layout = by_hand(
+        HIGH, Guest(max_vcpus=6, memory=GIB), cputune="0-1#0-5,2#=6,3#=7,4-5#=8-9", guestnuma="0-1#*@0,2-5#*@4"
+    )
+    assert rows_with_cells(layout) == [
+        ("0-1", "0-1 floating"),
+        ("2-3", "0-1 floating"),
+        ("4-5", "0-1 floating far"),
+        ("6-7", "2-3"),
+        ("8-9", "4-5 far"),
+    ]
+
+
+def test_a_folded_line_is_far_as_its_cores_are() -> None:
+    guest = Guest(max_vcpus=32, memory=GIB)
+    assert rows_with_cells(by_hand(LARGE, guest, cputune="0-31#=8-39", guestnuma="0-31#*@0")) == [
+        ("8-15,1032-1039", "0-7"),
+        ("16-31,1040-1055", "8-23 far"),
+        ("32-39,1056-1063", "24-31 far"),
+    ]
+
+
+def rows_with_cells(layout: Layout) -> list[tuple[str, str]]:
+    """CPUs and vCPUs of the rows of cores with a cell."""
+    return re.findall(r"(?m)  (\d+-\S+) +\d  +(\d\S*(?: \w+)*)$", table.layout_table(layout))
 
 
 def test_a_large_host_is_folded() -> None:
