@@ -50,6 +50,7 @@ def workplace(host_of_readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, there in (
         ("sys", host_of_readme / "sys"),
         ("caps.xml", host_of_readme / "caps.xml"),
+        ("caps2.xml", host_of_readme / "caps.xml"),
         ("vm.xml", DATA / "plain.xml"),
     ):
         (tmp_path / name).symlink_to(there)

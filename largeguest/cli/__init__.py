@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `largeguest` command.
 
-Exit code 0: done. 1: the hook would refuse, there is no plan, or pins differ from cputune. 2: wrong command line, or a
-file cannot be used.
+Exit code 0: done. 1: the hook would refuse (with check --strict: or warn), there is no plan, or pins differ from
+cputune. 2: wrong command line, or a file cannot be used.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if sys.stdout is None:
             raise Refused([Problem("", "standard output is closed", "leave it open", kind=USAGE)])
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # the names of VMs and files may have any character
         code = int(options.run(options))
         sys.stdout.flush()
         return code

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read the documents, hosts and domains that the command line names, and write pictures."""
+"""Read the documents and hosts that the command line names, and write pictures."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Iterable
 
 from .. import MAX_DOCUMENT
-from ..domxml import parse, read
 from ..host import capabilities, sysfs
 from ..host.topology import Host
-from ..problem import USAGE, Problem, Refused, also
-from ..values import Guest
+from ..problem import USAGE, Problem, Refused
 from ..view import layout, scene, svg
 
 
@@ -48,17 +44,12 @@ def host(option: str) -> Host | None:
     return sysfs.from_sys(inside if os.path.isdir(inside) else option)
 
 
-def require_host(options: argparse.Namespace) -> Host:
+def require_host(option: str) -> Host:
     """The host that --host names, where there must be one. Raises Refused."""
-    found = host(options.host)
+    found = host(option)
     if found is None:
         raise unusable("no host is given", "write --host local, DIR or CAPS.xml")
     return found
-
-
-def guest(path: str, problems: Iterable[Problem] = ()) -> Guest:
-    """The VM of a domain XML; if that cannot be read, Refused also has the `problems` of the properties."""
-    return also(problems, lambda: read.guest(parse.domain(document(path))))
 
 
 def draw(path: str, picture: layout.Layout) -> None:

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    host = files.require_host(arguments)
+    host = files.require_host(arguments.host)
     if arguments.svg is not None:
         files.draw(arguments.svg, layout.lay_out(host))
     print(json.host_json(host) if arguments.json else table.host_table(host))

@@ -48,6 +48,16 @@ def add_host(parser: argparse.ArgumentParser, none: bool = False) -> None:
     )
 
 
+def add_hosts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host",
+        action="append",
+        metavar="local|none|DIR|CAPS.xml",
+        help="the host: this one (the default), none, a saved /sys, or the output of `virsh capabilities`; repeat it "
+        "for a line about each of several hosts",
+    )
+
+
 def add_svg(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--svg", type=picture, metavar="FILE", help="also write a picture to FILE")
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import itertools
 import re
 import signal
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +42,6 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     libvirt = import_libvirt()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a VM's name may have any character
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just exited
     try:
         with contextlib.closing(connection.open_read_only(arguments.connect)) as opened:

@@ -76,7 +76,7 @@ def _add_vm(plan: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     guest, pci = _guest_to_plan_for(arguments)
-    host = files.require_host(arguments)
+    host = files.require_host(arguments.host)
     guest = replace(guest, arch=guest.arch or host.arch)
     plan = planner.plan(
         planner.Request(
@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
     picture = layout.lay_out(host, plan.placement, guest)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
-    print(json.plan_json(plan, host) if arguments.json else table.plan_text(plan, picture, _in_colour()))
+    print(json.plan_json(plan, host) if arguments.json else table.plan_text(plan, picture, in_colour()))
     return 0
 
 
@@ -116,6 +116,6 @@ def _guest_to_plan_for(arguments: argparse.Namespace) -> tuple[Guest, tuple[str,
     return Guest(max_vcpus=arguments.vcpus, memory=arguments.memory, pages=pages), ()
 
 
-def _in_colour() -> bool:
+def in_colour() -> bool:
     """Only on a terminal, and unless the user asked for none (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -113,7 +113,11 @@ def test_check_finds_what_the_hook_refuses(
             "largeguest: cputune: CPU 16 is not online on this host, which has 0-15: pin to CPUs that are online\n"
             "3 errors, 0 warnings\n",
         ),
-        (["--cputune", "all#=cell", "--guestnuma", "0-3#*@0,4-7#*@1"], 0, "0 errors, 0 warnings\n"),
+        (
+            ["--cputune", "all#=cell", "--guestnuma", "0-3#*@0,4-7#*@1"],
+            0,
+            "8 of 8 vCPUs on the nodes of their cells\n0 errors, 0 warnings\n",
+        ),
         (
             ["--cputune", "all#=cell,emulator#cell", "--guestnuma", "0-4#*@0,5-7#*@1"],
             1,
@@ -133,6 +137,7 @@ def test_check_finds_what_the_hook_refuses(
             "free memory there, or the VM may be killed when it uses all of its memory\n"
             "largeguest: warning: guestnuma: the memory of cell 0 is on node 1, but its vCPUs may run anywhere: "
             "write cputune=all#cell\n"
+            "0 of 8 vCPUs on the nodes of their cells\n"
             "0 errors, 2 warnings\n",
         ),
     ],
@@ -141,7 +146,170 @@ def test_check_without_a_vm(
     arguments: list[str], code: int, out: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["check", "--host", four_nodes, *arguments]) == code
-    assert capsys.readouterr().out == out
+    before, _, found = capsys.readouterr().out.rpartition("\n\n")
+    assert found == out
+    assert before.startswith("node  free ") == (code == 0 and arguments != [])
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> str:
+    """The XML of a VM with properties in its metadata."""
+    path = tmp_path / "started.xml"
+    path.write_bytes(PLAIN.read_bytes().replace(b"<ovirt-vm:custom>", b"<ovirt-vm:custom>" + METADATA))
+    return str(path)
+
+
+METADATA = (
+    b"<ovirt-vm:cputune>all#=cell</ovirt-vm:cputune>"
+    b"<ovirt-vm:guestnuma>0-1#*@0,2-3#*@1</ovirt-vm:guestnuma><ovirt-vm:numatune> </ovirt-vm:numatune>"
+)
+CHECKED = """\
+node  free   socket  cores  CPUs   cell  vCPUs  also here
+0     2 GiB  0       0      0-1    0     0-1    emulator iothread1
+             0       1      2-3    -     -
+1     2 GiB  0       2      4-5    1     2-3
+             0       3      6-7    -     -
+2     2 GiB  1       0      8-9    -     -
+             1       1      10-11  -     -
+3     2 GiB  1       2      12-13  -     -
+             1       3      14-15  -     -
+
+cell  vCPUs  memory   on nodes  vCPUs there  distance to 0 1
+0     0-1    256 MiB  0         2 of 2       10 12
+1     2-3    256 MiB  1         2 of 2       12 10
+
+4 of 4 vCPUs on the nodes of their cells
+0 errors, 0 warnings
+"""
+
+
+def test_check_takes_the_properties_from_the_metadata(
+    started: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--host", four_nodes, started]) == 0
+    assert capsys.readouterr().out == f"cputune    all#=cell\nguestnuma  0-1#*@0,2-3#*@1\n\n{CHECKED}"
+
+
+def test_properties_of_the_command_line_are_the_only_ones(
+    started: str, four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not one from here, another from the metadata: then it would not be what a VM can have."""
+    assert cli.main(["check", "--host", four_nodes, "--cputune", "all#=cell", started]) == 1
+    assert capsys.readouterr().out == (
+        "largeguest: cputune: cell has no nodes for vCPUs 0-3: write @ or numatune\n1 error, 0 warnings\n"
+    )
+    typed = ["--cputune", "all#=cell", "--guestnuma", "0-1#*@0,2-3#*@1"]
+    assert cli.main(["check", "--host", four_nodes, *typed, started]) == 0
+    assert capsys.readouterr().out == CHECKED
+
+
+@pytest.mark.parametrize(
+    ("domain", "where"),
+    [
+        ([], "none on the command line"),
+        (["vm.xml"], "neither on the command line nor in the metadata of vm.xml"),
+        (["-"], "neither on the command line nor in the metadata of standard input"),
+    ],
+)
+def test_check_says_that_there_are_no_properties(
+    domain: list[str],
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PLAIN, "vm.xml")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PLAIN.read_bytes())))
+    assert cli.main(["check", "--host", "none", *domain]) == 0
+    assert capsys.readouterr().out == f"no properties: {where}\n\n0 errors, 0 warnings\n"
+
+
+def test_a_syntax_error_in_the_metadata(started: str, capsys: pytest.CaptureFixture[str]) -> None:
+    document = Path(started).read_text().replace("all#=cell", "all#=\u03bb\u202ecell")
+    Path(started).write_text(document)
+    assert cli.main(["check", "--host", "none", started]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cputune    all#=\u03bb\\u202ecell"
+    assert lines[-2].startswith("largeguest: cputune: ")
+    assert lines[-1] == "1 error, 0 warnings"
+
+
+FAR = ["--cputune", "0-3#=node2", "--numatune", "strict#0"]
+FAR_LINE = "cputune: the memory is on node 0, but 4 of its 4 vCPUs run on node 2: write cell, as in all#=cell"
+
+
+@pytest.mark.parametrize(
+    ("strict", "code", "line", "counts"),
+    [
+        ([], 0, f"largeguest: warning: {FAR_LINE}", "0 errors, 1 warning"),
+        (["--strict"], 1, f"largeguest: {FAR_LINE}", "1 error, 0 warnings"),
+    ],
+)
+def test_strict_makes_a_warning_an_error(
+    strict: list[str],
+    code: int,
+    line: str,
+    counts: str,
+    four_nodes: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    picture = tmp_path / "picture.svg"
+    assert cli.main(["check", *strict, *FAR, "--host", four_nodes, "--svg", str(picture), str(PLAIN)]) == code
+    out, err = capsys.readouterr()
+    assert out.startswith("node ")
+    assert out.splitlines()[-3:] == [line, "0 of 4 vCPUs on the nodes of their memory", counts]
+    assert (err, picture.exists()) == ("", True)
+    assert cli.main(["check", *strict, *FAR, "--host", four_nodes, "--host", four_nodes, str(PLAIN)]) == code
+    each = f"{four_nodes}: {counts}: {line}; 0 of 4 vCPUs on the nodes of their memory\n"
+    assert capsys.readouterr().out == 2 * each
+
+
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize(
+    ("hosts_given", "code"),
+    [("large.xml local", 0), ("large.xml small.xml local", 1), ("small.xml none.xml bad.xml large.xml", 2)],
+)
+def test_check_has_a_line_for_each_of_several_hosts(
+    hosts_given: str,
+    code: int,
+    four_nodes: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sysfs, "SYS", four_nodes)
+    Path("large.xml").write_bytes(hosts.capabilities(hosts.build(sockets=4)))
+    Path("small.xml").write_bytes(hosts.capabilities(hosts.build(sockets=1, nodes_per_socket=1)))
+    Path("bad.xml").write_text("<a/>")
+    near = "0 errors, 0 warnings: 4 of 4 vCPUs on the nodes of their cells"
+    lines = {
+        "large.xml": near,
+        "local": near,
+        "small.xml": "2 errors, 0 warnings: largeguest: cputune: cell is on node 1, which is not on this host: ",
+        "none.xml": "largeguest: host: No such file or directory",
+        "bad.xml": "largeguest: host: the root element is not <capabilities>",
+    }
+    given = hosts_given.split()
+    assert cli.main(["check", *(word for name in given for word in ("--host", name)), "started.xml"]) == code
+    values, printed = capsys.readouterr().out.split("\n\n")
+    assert values.startswith("cputune    all#=cell\n")
+    for name, line in zip(given, printed.splitlines()):
+        assert line.startswith(f"{name}: {lines[name]}"), line
+    assert len(printed.splitlines()) == len(given)
+
+
+@pytest.mark.parametrize("typed", [["--svg", "a.svg"], ["--host", "none"]])
+def test_what_cannot_be_combined_with_several_hosts(
+    typed: list[str], four_nodes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--host", four_nodes, "--host", four_nodes, *typed]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"largeguest: {typed[0]}")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
