@@ -277,6 +277,11 @@ class Placement(Record):
             cells if self.cells is None else self.cells,
         )
 
+    def nodes_of(self, cell: Cell) -> CpuSet:
+        """The host nodes that back a cell of a completed placement; none: it is not bound, or numad binds it."""
+        bound = None if self.policy is None else self.policy.nodeset
+        return cell.nodes or bound or CpuSet()
+
     def __str__(self) -> str:
         """What the placement does, in counts and nodesets: `cputune: 2 vCPUs pinned; numatune: ...`."""
         parts = []

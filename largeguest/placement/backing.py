@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ..cpuset import CpuSet
 from ..record import Record
-from ..values import Cell, Guest, Policy
+from ..values import Cell, Placement
 
 
 class Backing(Record):
@@ -35,17 +35,7 @@ class Backing(Record):
 NO_BACKING = Backing((), CpuSet())
 
 
-def of(guest: Guest, policy: Policy | None, cells: tuple[Cell, ...] | None) -> Backing:
-    """What backs the cells of a guest with the policy and the cells of its properties; None for one that is not set.
-
-    guestnuma replaces the engine's cells, numatune its policy and the nodes of its cells.
-    """
-    if cells is not None:
-        return _of(cells, policy or guest.policy)
-    return _of(guest.cells, guest.policy) if policy is None else _of((), policy)
-
-
-def _of(cells: Iterable[Cell], policy: Policy | None) -> Backing:
-    bound = CpuSet() if policy is None or policy.nodeset is None else policy.nodeset
-    backed = tuple((cell.vcpus, bound if cell.nodes is None else cell.nodes) for cell in cells)
-    return Backing(backed, backed[0][1] if backed else bound)
+def of(whole: Placement) -> Backing:
+    """What backs the cells of a guest, by a placement that leaves nothing open."""
+    cells = tuple((cell.vcpus, whole.nodes_of(cell)) for cell in whole.cells or ())
+    return Backing(cells, cells[0][1] if cells else whole.nodes_of(Cell(CpuSet(), 0)))

@@ -28,7 +28,7 @@ def measure(whole: Placement, guest: Guest, host: Host) -> Locality:
 
 def _home(cell: Cell, whole: Placement, pins: Pins, guest: Guest, host: Host) -> Home:
     vcpus = cell.vcpus & guest.plugged_vcpus
-    nodes = (cell.nodes or (whole.policy and whole.policy.nodeset) or CpuSet()) & CpuSet(host.nodes)
+    nodes = whole.nodes_of(cell) & CpuSet(host.nodes)
     if not nodes:
         by_numad = whole.policy is not None and whole.policy.nodeset is None
         return Home(vcpus, None, CpuSet(), CpuSet(), CpuSet(), by_numad)
@@ -42,6 +42,7 @@ def _home(cell: Cell, whole: Placement, pins: Pins, guest: Guest, host: Host) ->
 def check(locality: Locality, whole: Placement, guest: Guest, host: Host, properties: Properties) -> Iterator[Problem]:
     """What makes a layout slow, as warnings; `whole` and the `locality` are those of this guest on this host."""
     pins, cputune = whole.pins or Pins(), properties.cputune
+    pins = replace(pins, vcpus={vcpu: cpus for vcpu, cpus in pins.vcpus.items() if vcpu in guest.plugged_vcpus})
     subject = "cputune" if cputune is not None else "numatune" if properties.guestnuma is None else "guestnuma"
     yield from _check_homes(locality, pins, host, subject, cputune)
     if cputune is not None:

@@ -33,6 +33,8 @@ def resolve(
     """
     pinning = _Pinning(guest, backing, host, held)
     for pin in cputune.pins:
+        pinning.take_held(pin)
+    for pin in cputune.pins:
         pinning.add(pin)
     return pinning.pins, pinning.problems
 
@@ -63,7 +65,7 @@ class _Pinning:
         self._vcpus: dict[int, CpuSet] = {}
         self._iothreads: dict[int, CpuSet] = {}
         self._emulator: CpuSet | None = None
-        self._taken = {cpus.first for _, cpus in held.by_name() if len(cpus) == 1}
+        self._taken: set[int] = set()
         """The CPUs that a `#=` has taken."""
         self._pinned = CpuSet()
         """The vCPUs that have a pin."""
@@ -71,6 +73,11 @@ class _Pinning:
     @property
     def pins(self) -> Pins:
         return Pins(self._vcpus, self._iothreads, self._emulator)
+
+    def take_held(self, pin: Pin) -> None:
+        """What its threads hold is not free for others."""
+        if pin.each:
+            self._taken.update(cpus.first for cpus in self._held_by(pin).values() if len(cpus) == 1)
 
     def add(self, pin: Pin) -> None:
         if isinstance(pin.threads, (All, Vcpus)):

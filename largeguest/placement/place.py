@@ -78,7 +78,7 @@ def resolve_pins(cputune: Cputune, guest: Guest, host: Host, held: Pins) -> tupl
 
 def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host, held: Pins) -> tuple[Pins, list[Problem]]:
     """The pins of a VM that has started, here or elsewhere, and what this host does not have for them."""
-    pins, unresolved = pinning.resolve(cputune, guest, backing.of(guest, None, None), host, held)
+    pins, unresolved = pinning.resolve(cputune, guest, backing.of(Placement().completed(guest)), host, held)
     return pins, [*unresolved, *check_host.check_cpus(pins, host)]
 
 
@@ -102,7 +102,8 @@ def _resolve(properties: Properties, guest: Guest, host: Host | None) -> tuple[P
     if properties.guestnuma is not None:
         cells = _resolve_cells(properties.guestnuma, properties.numatune, guest, host)
     if properties.cputune is not None:
-        pins, more = pinning.resolve(properties.cputune, guest, backing.of(guest, policy, cells), host)
+        whole = Placement(None, policy, cells).completed(guest)
+        pins, more = pinning.resolve(properties.cputune, guest, backing.of(whole), host)
         problems = [*more, *problems]
     return Placement(pins, policy, cells), problems
 

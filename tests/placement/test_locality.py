@@ -252,6 +252,7 @@ GOOD = [
     ({"cputune": "0-3#=node0,4-7#=node1", "guestnuma": BOTH}, GUEST, FOUR_NODES, f"8 of 8 vCPUs {OF_CELLS}"),
     ({"cputune": "0-7#=node1,node0", "guestnuma": "0-7#*@0+1"}, GUEST, FOUR_NODES, f"8 of 8 vCPUs {OF_CELLS}"),
     ({"cputune": "0-7#socket1", "numatune": "interleave#2-3"}, GUEST, FOUR_NODES, f"8 of 8 vCPUs {OF_MEMORY}"),
+    ({"cputune": "0-7#node0"}, replace(GUEST, plugged=CpuSet.span(0, 3)), FOUR_NODES, ""),
     ({"numatune": "interleave#0-3"}, GUEST, FOUR_NODES, f"8 of 8 vCPUs {OF_MEMORY}"),
     ({"cputune": "0-7#=node2,node3"}, GUEST, FOUR_NODES, ""),
     ({"cputune": "0-7#=node2,node3", "numatune": "auto"}, GUEST, FOUR_NODES, ""),
