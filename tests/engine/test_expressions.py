@@ -113,13 +113,13 @@ def wrong_in_shape(name: str, value: str) -> bool:
     return any(not any(words in problem.what + problem.fix for words in only_in_meaning) for problem in problems)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(PROPERTIES), st.lists(st.sampled_from(TOKENS), max_size=12).map("".join))
 def test_the_regex_refuses_exactly_the_syntax_errors_of_the_parser(name: str, value: str) -> None:
     assert (re.fullmatch(REGEXES[name], value) is None) == wrong_in_shape(name, value)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(values, st.data())
 def test_the_same_for_mutations_of_good_values(named: tuple[str, object], data: st.DataObject) -> None:
     name, value = named[0], str(named[1])[:200].rpartition(",")[0] or str(named[1])[:200]

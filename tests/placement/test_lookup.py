@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from largeguest.cpuset import CpuSet
@@ -63,7 +63,6 @@ def read_one_by_one(cpus: CpuList) -> list[int]:
     return found
 
 
-@settings(deadline=None)
 @given(st.lists(items, min_size=1, max_size=6).map(lambda some: CpuList(tuple(some))))
 def test_a_list_is_read_from_left_to_right(cpus: CpuList) -> None:
     expected = read_one_by_one(cpus)

@@ -49,7 +49,7 @@ def resolve(text: str, guest: Guest, host: Host) -> Pins:
     return place.resolve_pins(cputune.parse(text), guest, host, Pins())[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_all_vcpus_are_near_the_memory_of_their_cells(data: st.DataObject) -> None:
     host = data.draw(any_hosts())
@@ -107,7 +107,7 @@ def places(areas: list[str], threads: int) -> st.SearchStrategy[str]:
     return st.lists(st.tuples(st.sampled_from(areas), part).map("".join), min_size=1, max_size=3).map(",".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_places_mean_the_same_whatever_numbers_the_cpus_have(data: st.DataObject) -> None:
     threads = data.draw(st.sampled_from([1, 2, 4]))

@@ -662,7 +662,7 @@ def cpus_in_order(result: Plan, request_: Request, host: Host) -> list[int]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_plan_fits_a_host_with_other_numbers(data: st.DataObject) -> None:
     """It is valid there, too, and as local: only which cores are the first ones differs."""
