@@ -34,6 +34,7 @@ class Core(Record):
     node: int
     socket: int
     number: int
+    """Of its node, counted from 0, as in the place `node1.core0`."""
     seats: tuple[Seat, ...]
 
 
@@ -106,12 +107,12 @@ def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...], homes: tuple[Home, .
             CpuSet(vcpu for vcpu in here if cpu in far_of.get(vcpu, ())),
         )
 
-    def core(node: int, threads: list[int]) -> Core:
-        first = host.cpus[threads[0]]
-        return Core(node, first.socket, first.core, tuple(map(seat, threads)))
+    def core(node: int, number: int, threads: list[int]) -> Core:
+        return Core(node, host.cpus[threads[0]].socket, number, tuple(map(seat, threads)))
 
     return {
-        number: tuple(core(number, threads) for threads in host.cores(node.cpus)) for number, node in host.nodes.items()
+        node: tuple(core(node, number, threads) for number, threads in enumerate(host.cores(host.nodes[node].cpus)))
+        for node in host.nodes
     }
 
 

@@ -167,12 +167,12 @@ CHECKED = """\
 node  free   socket  cores  CPUs   cell  vCPUs  also here
 0     2 GiB  0       0      0-1    0     0-1    emulator iothread1
              0       1      2-3    -     -
-1     2 GiB  0       2      4-5    1     2-3
-             0       3      6-7    -     -
+1     2 GiB  0       0      4-5    1     2-3
+             0       1      6-7    -     -
 2     2 GiB  1       0      8-9    -     -
              1       1      10-11  -     -
-3     2 GiB  1       2      12-13  -     -
-             1       3      14-15  -     -
+3     2 GiB  1       0      12-13  -     -
+             1       1      14-15  -     -
 
 cell  vCPUs  memory   on nodes  vCPUs there  distance to 0 1
 0     0-1    256 MiB  0         2 of 2       10 12

@@ -99,7 +99,7 @@ def test_a_plan_comes_true(this_host: Host, libvirt: Libvirt, nodes: tuple[int, 
     if min(len(node.cpus) for node in sysfs.from_sys().nodes.values() if node.cpus) < 4:
         pytest.skip("needs four CPUs on each node")
     elsewhere = ",".join(f"node{number}" for number in sysfs.from_sys().nodes if number not in nodes) or "0"
-    command = ["/usr/bin/largeguest", "plan", "--vcpus", "8", "--memory", str(2 * HALF), "--nodes", "2"]
+    command = ["/usr/bin/largeguest", "plan", "--vcpus", "8", "--memory", f"{2 * HALF}K", "--nodes", "2"]
     command += ["--threads", "2", "--reserve", elsewhere]
     printed = this_host.run(*command, environ={})
     assert printed.returncode == 0, printed.stderr
@@ -129,7 +129,7 @@ def test_a_plan_comes_true(this_host: Host, libvirt: Libvirt, nodes: tuple[int, 
         for vcpu, cpu in zip(cpuset.parse(found["vcpus"]), cpuset.parse(found["cpus"]))
     }
     assert allowed == {vcpu: cpu for vcpu, (cpu, _) in pictured.items()}
-    cells = re.findall(r"^(\d+) +([\d-]+) +\S+ \wiB +(\d+) +([\d ]+)$", printed.stdout, re.MULTILINE)
+    cells = re.findall(r"^(\d+) +([\d-]+) +\S+ \wiB +(\d+) +\d+ of \d+ +([\d ]+)$", printed.stdout, re.MULTILINE)
     assert {number: (node.cpus, node.distances) for number, node in seen.items()} == {
         int(number): (vcpus, tuple(map(int, distances.split()))) for number, vcpus, _, distances in cells
     }
