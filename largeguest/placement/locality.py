@@ -57,14 +57,15 @@ def _check_homes(
 ) -> Iterator[Problem]:
     for number, home in enumerate(locality.homes):
         far = home.vcpus - home.near
-        if cputune is not None:
+        if cputune is not None and pins.vcpus:
             far &= CpuSet(pins.vcpus)  # the others are reported as not pinned
         if not far or home.nodes is None:
             continue
         whose = f"the memory of cell {number}" if locality.of_cells else "the memory"
         place = f"{whose} is on {name_ids('node', home.nodes)}"
         if not far & CpuSet(pins.vcpus):
-            yield _warning(subject, f"{place}, but its vCPUs may run anywhere", "write cputune=all#cell")
+            fix = "write cputune=all#cell" if cputune is None else "add all#cell"
+            yield _warning(subject, f"{place}, but its vCPUs may run anywhere", fix)
         else:
             count = f"{len(far)} of its {plural(len(home.vcpus), 'vCPU')}"
             only = all(not pins.vcpus.get(vcpu, host.online) & host.cpus_near(home.nodes) for vcpu in far)

@@ -135,6 +135,13 @@ WRONG = [
         ],
         f"0 of 8 vCPUs {OF_CELLS}",
     ),
+    # a cputune without vCPUs says nothing about them
+    (
+        {"cputune": "emulator#0", "numatune": "strict#0"},
+        GUEST,
+        ["cputune: the memory is on node 0, but its vCPUs may run anywhere: add all#cell"],
+        f"0 of 8 vCPUs {OF_MEMORY}",
+    ),
     # the engine has pinned the vCPUs
     (
         {"numatune": "strict#1"},
