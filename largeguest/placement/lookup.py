@@ -10,7 +10,7 @@ from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..properties.cpulist import CpuList, Item, Place, Span
 from ..record import Record
-from ..wording import plural
+from ..wording import name_ids, plural
 
 NO_NODES = CpuSet()
 
@@ -117,7 +117,7 @@ def _areas(place: Place, host: Host, cell: CpuSet) -> Iterator[Area]:
 
 def _node(number: int, host: Host) -> Area:
     if number not in host.nodes:
-        raise NotThereError(f"node{number} is not on this host, which has nodes {CpuSet(host.nodes)}")
+        raise NotThereError(f"node{number} is not on this host, which has {name_ids('node', CpuSet(host.nodes))}")
     return Area(f"node{number}", host.nodes[number].cpus)
 
 
@@ -138,7 +138,7 @@ def _socket(place: Place, host: Host) -> Area:
     cpus = CpuSet(number for number, cpu in host.cpus.items() if cpu.socket == place.number)
     if not cpus:
         sockets = CpuSet(cpu.socket for cpu in host.cpus.values())
-        raise NotThereError(f"socket{place.number} is not on this host, which has sockets {sockets}")
+        raise NotThereError(f"socket{place.number} is not on this host, which has {name_ids('socket', sockets)}")
     return Area(f"socket{place.number}", cpus)
 
 

@@ -16,6 +16,8 @@ from largeguest.record import replace
 from tests import hosts
 from tests.hosts import FOUR_NODES, GIB
 
+ONE_NODE = hosts.build(sockets=1, nodes_per_socket=1)
+
 CELL = CpuSet([1, 2])
 
 areas = st.one_of(
@@ -128,6 +130,8 @@ def test_what_is_offline_is_not_counted() -> None:
         ("node4", FOUR_NODES, "node4 is not on this host, which has nodes 0-3"),
         ("node4.core0", FOUR_NODES, "node4 is not on this host, which has nodes 0-3"),
         ("socket2", FOUR_NODES, "socket2 is not on this host, which has sockets 0-1"),
+        ("node1", ONE_NODE, "node1 is not on this host, which has node 0"),
+        ("socket1", ONE_NODE, "socket1 is not on this host, which has socket 0"),
         ("node0.core2", FOUR_NODES, "node0 has no core 2, it has 2 cores, counted from 0"),
         ("^node0.core1-7", FOUR_NODES, "node0 has no core 2, it has 2 cores, counted from 0"),
         ("socket1.core9", FOUR_NODES, "socket1 has no core 9, it has 4 cores, counted from 0"),
