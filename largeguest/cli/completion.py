@@ -31,7 +31,7 @@ _ZSH = "#compdef largeguest\nautoload -Uz bashcompinit && bashcompinit\n{}_bash_
 def bash() -> str:
     """A case for what can come after each option, and one for each command."""
     commands = _commands()
-    cases = [f"1:*) values='{' '.join(commands.choices)} --help' ;;"]
+    cases = [f"1:*) values='{' '.join([*commands.choices, *_own_options()])}' ;;"]
     for name, command in commands.choices.items():
         options = {action.option_strings[-1]: action for action in command._get_optional_actions()}
         for option, action in options.items():
@@ -49,7 +49,7 @@ def fish() -> str:
     -f is given where no file fits: before fish 3.4, -F does not bring back for arguments what -f has taken from all.
     """
     commands, start = _commands(), "-n 'test (count (commandline -opc)) = 1'"
-    lines = [f"{start} -f", f"{start} -l help"]
+    lines = [f"{start} -f", *(f"{start} -l {option[2:]}" for option in _own_options())]
     for choice in commands._choices_actions:
         lines.append(f"{start} -a {choice.dest} -d {quote(choice.help or '')}")
         command, here = commands.choices[choice.dest], f"-n 'contains -- {choice.dest} (commandline -opc)[2]'"
@@ -62,6 +62,11 @@ def fish() -> str:
             text = quote((action.help or "") % vars(action))
             lines.append(f"{here}{option}{value} -d {text}")
     return "".join(f"complete -c largeguest {line}\n" for line in lines)
+
+
+def _own_options() -> list[str]:
+    """Those of the command itself, which come before the name of one of its commands."""
+    return [action.option_strings[-1] for action in parser()._get_optional_actions()]
 
 
 def _commands() -> argparse._SubParsersAction[argparse.ArgumentParser]:

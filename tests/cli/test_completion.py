@@ -78,7 +78,7 @@ def offers(shell: str, scripts: Path, words: list[str]) -> set[str]:
     ("words", "offered"),
     [
         (["largeguest", "pl"], {"plan"}),
-        (["largeguest", "--"], {"--help"}),
+        (["largeguest", "--"], {"--help", "--version"}),
         *((["largeguest", name, "--"], long_options(parser)) for name, parser in commands().items()),
         (["largeguest", "plan", "--mode", ""], set(planner.MODES)),
         (["largeguest", "plan", "--vcpus", ""], set()),
@@ -97,4 +97,4 @@ def test_what_fits_is_offered(shell: str, words: list[str], offered: set[str], s
 
 @pytest.mark.parametrize("shell", COMMANDS)
 def test_commands_are_offered(shell: str, scripts: Path) -> None:
-    assert offers(shell, scripts, ["largeguest", ""]) - {"--help"} == set(commands())
+    assert offers(shell, scripts, ["largeguest", ""]) - {"--help", "--version"} == set(commands())
