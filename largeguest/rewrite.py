@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from . import VERSION, properties
 from .domxml import parse, read, write
 from .host.topology import Host
+from .placement import pinning
 from .placement.place import place, place_again
 from .problem import Problem, Refused, also, join
 from .record import replace
-from .values import Layout
+from .values import Layout, Pins
 from .wording import plural
 
 _NO_KEEPER = Problem(
@@ -70,7 +71,9 @@ def check_again(values: Mapping[str, str], document: bytes, host: Host, suspende
     guest = also(problems, read.guest, tree)
     if suspended:
         guest = replace(guest, pins=replace(guest.pins, vcpus={}))
-    also(problems, place_again, request, guest, host)
+    layout = read.layout(tree)
+    before = None if layout is None else pinning.of_numbers(layout.cputune)
+    also(problems, place_again, request, guest, host, before or Pins())
     if problems:
         raise Refused(problems)
 

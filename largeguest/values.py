@@ -132,6 +132,14 @@ class Pins(Record):
             None if "emulator" in names else self.emulator,
         )
 
+    def on(self, online: CpuSet) -> Pins:
+        """Their CPUs that are online; a thread without any is not pinned."""
+        return Pins(
+            {vcpu: cpus & online for vcpu, cpus in self.vcpus.items() if cpus & online},
+            {number: cpus & online for number, cpus in self.iothreads.items() if cpus & online},
+            None if self.emulator is None else self.emulator & online or None,
+        )
+
     def numbers(self) -> str:
         """As a value of cputune that needs no host to be resolved: `0#0,1-3#4-7,emulator#8`."""
         entries: list[tuple[int, int, CpuSet]] = []

@@ -90,7 +90,7 @@ class Longer(argparse.Action):
 
 def memory(text: str) -> int:
     """An amount of memory with a unit, in KiB."""
-    if re.fullmatch("[0-9]+", text, re.ASCII):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{quote(text)} has no unit: {shorten(text)}M or {shorten(text)}K?")
     return _kib(text)
 

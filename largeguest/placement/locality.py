@@ -6,6 +6,7 @@ CPUs and nodes that the host does not have, which the engine may have written, a
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from ..cpuset import CpuSet
@@ -13,7 +14,7 @@ from ..host.topology import Host
 from ..problem import Problem
 from ..properties import Properties
 from ..properties.cpulist import Span
-from ..properties.cputune import Cputune
+from ..properties.cputune import All, Cputune, Vcpus
 from ..record import replace
 from ..values import Cell, Guest, Home, Locality, Pins, Placement
 from ..wording import ids_are, name_ids, plural, verb
@@ -21,7 +22,7 @@ from ..wording import ids_are, name_ids, plural, verb
 
 def measure(whole: Placement, guest: Guest, host: Host) -> Locality:
     """Where the vCPUs of a guest are, by a placement that leaves nothing open."""
-    pins = whole.pins or Pins()
+    pins = (whole.pins or Pins()).on(host.online)
     cells = whole.cells or (Cell(guest.all_vcpus, guest.memory),)
     return Locality(tuple(_home(cell, whole, pins, guest, host) for cell in cells), bool(whole.cells))
 
@@ -41,12 +42,12 @@ def _home(cell: Cell, whole: Placement, pins: Pins, guest: Guest, host: Host) ->
 
 def check(locality: Locality, whole: Placement, guest: Guest, host: Host, properties: Properties) -> Iterator[Problem]:
     """What makes a layout slow, as warnings; `whole` and the `locality` are those of this guest on this host."""
-    pins, cputune = whole.pins or Pins(), properties.cputune
+    pins, cputune = (whole.pins or Pins()).on(host.online), properties.cputune
     pins = replace(pins, vcpus={vcpu: cpus for vcpu, cpus in pins.vcpus.items() if vcpu in guest.plugged_vcpus})
     subject = "cputune" if cputune is not None else "numatune" if properties.guestnuma is None else "guestnuma"
     yield from _check_homes(locality, pins, host, subject, cputune)
     if cputune is not None:
-        yield from _check_unpinned(pins, guest)
+        yield from _check_unpinned(whole.pins or Pins(), guest)
         yield from _check_shared_cpus(pins)
         yield from _check_threads(pins, guest, host)
         yield from _check_others(locality, pins, cputune, host)
@@ -77,7 +78,8 @@ def _check_homes(
 def _write_cell(cputune: Cputune | None) -> str:
     if cputune is None:
         return "write cputune=all#cell"
-    if any(isinstance(item.what, Span) for pin in cputune.pins for item in pin.cpus.items):
+    of_vcpus = [pin for pin in cputune.pins if isinstance(pin.threads, (All, Vcpus))]
+    if any(isinstance(item.what, Span) for pin in of_vcpus for item in pin.cpus.items):
         return "were the CPUs renumbered? write cell instead of numbers"
     return "write cell, as in all#=cell"
 
@@ -95,23 +97,27 @@ def _check_shared_cpus(pins: Pins) -> Iterator[Problem]:
     for vcpu, cpus in pins.vcpus.items():
         sets.setdefault(cpus, []).append(vcpu)
     single = {cpus.first: vcpus for cpus, vcpus in sets.items() if len(cpus) == 1}
-    several = [cpus for cpus in sets if len(cpus) > 1]
+    several = sorted((cpus for cpus in sets if len(cpus) > 1), key=lambda cpus: cpus.first)
+    firsts = [cpus.first for cpus in several]
     reported: list[CpuSet] = []
     for cpus in sorted(sets, key=len):
         if any(not part - cpus for part in reported):
             continue
         inside = [vcpu for cpu in cpus & CpuSet(single) for vcpu in single[cpu]]
-        inside += [vcpu for other in several if not other - cpus for vcpu in sets[other]]
+        candidates = several[bisect_left(firsts, cpus.first) : bisect_right(firsts, cpus.last)]
+        inside += [vcpu for other in candidates if not other - cpus for vcpu in sets[other]]
         if len(inside) > len(cpus):
             reported.append(cpus)
             what = f"{name_ids('vCPU', CpuSet(inside))} share {name_ids('CPU', cpus)}"
-            yield _warning("cputune", what, "name a CPU for each, as in all#=cell")
+            yield _warning(
+                "cputune", what, "name a CPU for each, as in all#=cell" if len(cpus) == 1 else "name more CPUs"
+            )
 
 
 def _check_threads(pins: Pins, guest: Guest, host: Host) -> Iterator[Problem]:
     """The guest's scheduler relies on threads of a core sharing its caches."""
     threads = 1 if guest.topology is None else guest.topology.threads
-    single = {vcpu: cpus.first for vcpu, cpus in pins.vcpus.items() if len(cpus) == 1 and not cpus - host.online}
+    single = {vcpu: cpus.first for vcpu, cpus in pins.vcpus.items() if len(cpus) == 1}
     starts = range(0, guest.max_vcpus - threads + 1, threads) if threads > 1 else ()
     cores = [own for own in (range(start, start + threads) for start in starts) if all(vcpu in single for vcpu in own)]
     split = [own for own in cores if _are_apart({single[vcpu] for vcpu in own}, threads, host)]
@@ -120,7 +126,7 @@ def _check_threads(pins: Pins, guest: Guest, host: Host) -> Iterator[Problem]:
         what = (
             f"the threads of {of_all} are on different host cores, first those of {name_ids('vCPU', CpuSet(split[0]))}"
         )
-        yield _warning("cputune", what, "write a place after #=, as in all#=cell")
+        yield _warning("cputune", what, "write a place after #=, as in all#=cell, or leave out whole cores")
 
 
 def _are_apart(cpus: set[int], threads: int, host: Host) -> bool:

@@ -10,7 +10,7 @@ from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..properties.cpulist import CpuList, Item, Place, Span
 from ..record import Record
-from ..wording import name_ids, plural
+from ..wording import name_ids, plural, verb
 
 NO_NODES = CpuSet()
 
@@ -111,27 +111,20 @@ def _areas(place: Place, host: Host, cell: CpuSet) -> Iterator[Area]:
             raise NotThereError(f"{node.name} has no online CPUs")
         yield node
     else:
-        near = {_nearest_with_cpus(number, host) for number in cell}
-        yield from (_node(number, host) for number in sorted(near))
+        absent = cell - CpuSet(host.nodes)
+        if absent:
+            what = f"cell is on {name_ids('node', absent)}, which {verb(absent, 'is', 'are')} not on this host"
+            raise NotThereError(what, "name nodes of this host")
+        for node in (_node(number, host) for number in host.nodes_near(cell)):
+            if not node.cpus:
+                raise NotThereError(f"{node.name} has no online CPUs, nor has any other node")
+            yield node
 
 
 def _node(number: int, host: Host) -> Area:
     if number not in host.nodes:
         raise NotThereError(f"node{number} is not on this host, which has {name_ids('node', CpuSet(host.nodes))}")
     return Area(f"node{number}", host.nodes[number].cpus)
-
-
-def _nearest_with_cpus(number: int, host: Host) -> int:
-    """The node itself or, if it has no CPUs, the one with the smallest distance, then the lowest number, that has."""
-    if number not in host.nodes:
-        raise NotThereError(f"cell is on node {number}, which is not on this host", "name nodes of this host")
-    if host.nodes[number].cpus:
-        return number
-    distances = host.nodes[number].distances
-    others = [(distances.get(other, 255), other) for other in host.nodes if host.nodes[other].cpus]
-    if not others:
-        raise NotThereError(f"node{number} has no online CPUs, nor has any other node")
-    return min(others)[1]
 
 
 def _socket(place: Place, host: Host) -> Area:

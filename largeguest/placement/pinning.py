@@ -19,19 +19,30 @@ from .lookup import Found, NotThereError
 _ONE = CpuSet([0])
 """The threads of a pin for the emulator or an iothread."""
 
+MAX_NUMBERS = 2**16
+"""Characters of a record: 1,024 vCPUs have 10,000. What is longer is not ours."""
+
 NO_PINS = Pins()
 _NO_GUEST = Guest(max_vcpus=1, memory=0)
 
 
 def resolve(
-    cputune: Cputune, guest: Guest, backing: Backing, host: Host | None, held: Pins = NO_PINS
+    cputune: Cputune,
+    guest: Guest,
+    backing: Backing,
+    host: Host | None,
+    held: Pins = NO_PINS,
+    before: Pins = NO_PINS,
 ) -> tuple[Pins, list[Problem]]:
     """The pins, and the problems with what could not be resolved.
 
     Threads that are `held` keep their CPUs. A vCPU that is plugged in beside them takes the next free CPU or, if there
-    is none, all of its place, with a warning: the VM cannot be refused any more.
+    is none, floats over its place, with a warning. So does one that already floated on the host it comes from, where
+    the pins were as in `before`.
     """
-    pinning = _Pinning(guest, backing, host, held)
+    late = {vcpu for vcpu in guest.plugged_vcpus if held and vcpu not in held.vcpus}
+    late |= {vcpu for vcpu, cpus in before.vcpus.items() if len(cpus) > 1}
+    pinning = _Pinning(guest, backing, host, held, CpuSet(late))
     for pin in cputune.pins:
         pinning.take_held(pin)
     for pin in cputune.pins:
@@ -41,6 +52,8 @@ def resolve(
 
 def of_numbers(text: str) -> Pins | None:
     """The pins of a value that has numbers only, as Pins.numbers writes it; None for any other text."""
+    if len(text) > MAX_NUMBERS:
+        return None
     try:
         pins, problems = resolve(parse(text), _NO_GUEST, NO_BACKING, None)
     except ParseError:
@@ -59,9 +72,10 @@ class _Group(Record):
 class _Pinning:
     """The pins of a cputune while they are resolved one after the other."""
 
-    def __init__(self, guest: Guest, backing: Backing, host: Host | None, held: Pins) -> None:
+    def __init__(self, guest: Guest, backing: Backing, host: Host | None, held: Pins, late: CpuSet) -> None:
         self.problems: list[Problem] = []
-        self._guest, self._backing, self._host, self._held = guest, backing, host, held
+        self._guest, self._backing, self._host = guest, backing, host
+        self._held, self._late = held, late
         self._vcpus: dict[int, CpuSet] = {}
         self._iothreads: dict[int, CpuSet] = {}
         self._emulator: CpuSet | None = None
@@ -148,8 +162,8 @@ class _Pinning:
                 dealt[thread] = CpuSet.span(cpu, cpu)
         if len(dealt) < len(free):
             for group in groups:
-                if self._held and isinstance(pin.threads, (All, Vcpus)):
-                    dealt.update(self._float(pin, group, group.threads - CpuSet(dealt)))
+                if isinstance(pin.threads, (All, Vcpus)):
+                    dealt.update(self._float(pin, group, group.threads & self._late - CpuSet(dealt)))
                 self._check_enough(pin, group, sum(thread in dealt for thread in group.threads))
         return dealt
 
@@ -157,7 +171,7 @@ class _Pinning:
         if late:
             floats = f"{verb(late, 'it floats', 'they float')} over {name_ids('CPU', group.found.cpus)}"
             what = f"{shorten(str(pin))} has no CPU left for {name_ids('vCPU', late)}, plugged in later: {floats}"
-            fix = "name more CPUs, or the next start will be refused"
+            fix = "name more CPUs, or the next start is refused"
             self.problems.append(Problem("cputune", what, fix, warning=True))
         return dict.fromkeys(late, group.found.cpus)
 
@@ -169,7 +183,7 @@ class _Pinning:
         if dealt < need:
             where = f" on {name_ids('node', group.nodes)}" if pin.cpus.of_cell else ""
             others = " (another #= has taken the others)" if dealt < len(group.found.cpus) else ""
-            available = f"{dealt} {'is' if dealt == 1 else 'are'} available"
+            available = f"{dealt or 'none'} {'are' if dealt > 1 else 'is'} available"
             what = f"{shorten(str(pin))} needs {plural(need, 'CPU')}{where}, only {available}{others}"
             self.problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
 

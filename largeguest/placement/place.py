@@ -33,8 +33,10 @@ def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
     return replace(placement, warnings=(*warnings, *slow), locality=where)
 
 
-def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
+def place_again(properties: Properties, guest: Guest, host: Host, before: Pins) -> Placement:
     """The placement on `host` of a VM that is running or suspended elsewhere; raises Refused.
+
+    `before` are its pins there, as recorded.
 
     What travels is what its XML says: the memory policy, the cells, the pins of emulator and iothreads, and those of
     vCPUs under the CPU pinning policy manual, which is also what VDSM infers if there is none; under others VDSM
@@ -47,8 +49,7 @@ def place_again(properties: Properties, guest: Guest, host: Host) -> Placement:
     cputune = properties.cputune
     held, problems = Pins(), list[Problem]()
     if cputune is not None:
-        held, unresolved = _resolve_to_hold(cputune, guest, host, held)
-        problems = [*check_guest.check_pins(cputune, guest), *unresolved]
+        held, problems = _resolve_arrived(cputune, guest, host, before)
     problems = [problem for problem in problems if not problem.warning]  # the warnings were reported at its start
     travel = guest.pins if guest.cpu_policy in ("manual", None) else replace(guest.pins, vcpus={})
     problems += check_host.check_pins_that_travel(travel, cputune, held, host)
@@ -65,21 +66,31 @@ def _blame(problem: Problem, properties: Properties) -> Problem:
     return replace(problem, subject=DOMAIN_XML, what=f"the engine's NUMA pinning: {problem.what}", fix=fix)
 
 
-def resolve_pins(cputune: Cputune, guest: Guest, host: Host, held: Pins) -> tuple[Pins, tuple[Problem, ...]]:
-    """The pins of a running VM, with the numbers of `host`; raises Refused for what is not there.
+def resolve_pins(
+    cputune: Cputune, guest: Guest, host: Host, held: Pins, before: Pins
+) -> tuple[Pins, tuple[Problem, ...]]:
+    """The pins of a running VM, with the numbers of `host`, and warnings about what was plugged in since its start.
 
-    What is `held` already keeps its CPUs, whatever has become of the places that cputune names. Warnings are about
-    vCPUs that were plugged in since; the others were reported when the VM started.
+    What is `held` already keeps its CPUs, whatever has become of the places that cputune names; nothing else can take
+    that away. If nothing is held, the VM has just arrived with the pins `before`: raises Refused for what is not there.
     """
-    pins, problems = _resolve_to_hold(cputune, guest, host, held)
-    warnings = _refuse_or_warn([*check_guest.check_pins(cputune, guest), *problems])
-    return pins, tuple(problem for problem in warnings if held and problem in problems)
+    if not held:
+        pins, problems = _resolve_arrived(cputune, guest, host, before)
+        _refuse_or_warn(problems)
+        return pins, ()
+    pins, problems = pinning.resolve(cputune, guest, _backing(guest), host, held)
+    return pins, tuple(replace(problem, warning=True) for problem in problems)
 
 
-def _resolve_to_hold(cputune: Cputune, guest: Guest, host: Host, held: Pins) -> tuple[Pins, list[Problem]]:
-    """The pins of a VM that has started, here or elsewhere, and what this host does not have for them."""
-    pins, unresolved = pinning.resolve(cputune, guest, backing.of(Placement().completed(guest)), host, held)
-    return pins, [*unresolved, *check_host.check_cpus(pins, host)]
+def _resolve_arrived(cputune: Cputune, guest: Guest, host: Host, before: Pins) -> tuple[Pins, list[Problem]]:
+    """The pins of a VM that has started elsewhere, and what is wrong with them here."""
+    pins, unresolved = pinning.resolve(cputune, guest, _backing(guest), host, before=before)
+    return pins, [*check_guest.check_pins(cputune, guest), *unresolved, *check_host.check_cpus(pins, host)]
+
+
+def _backing(guest: Guest) -> backing.Backing:
+    """What backs the cells of a VM that has started: its XML says it all."""
+    return backing.of(Placement().completed(guest))
 
 
 def _refuse_or_warn(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -61,9 +61,9 @@ class Holder:
             self._report_unread(vm, domain.name(), error)
             return TROUBLE_SECONDS
         self._report_problems(vm, running)
+        refused = pins.put_back(domain, running.moved, self.cpus)
         if running.unrecorded is not None:
             pins.record(domain, running.unrecorded)
-        refused = pins.put_back(domain, running.moved, self.cpus)
         corrected = running.moved.without(refused)
         if corrected:
             again = " again" if vm.pinned else ""

@@ -18,7 +18,7 @@ from ..placement.place import resolve_pins
 from ..problem import Problem, Refused, join
 from ..record import Record
 from ..values import Layout, Pins
-from ..wording import name_ids, quote, quote_name, shorten
+from ..wording import name_ids, quote, quote_name, shorten, verb
 from . import connection
 
 TYPE_CHECKING = False
@@ -75,13 +75,24 @@ def read(document: bytes, host: Host) -> Running:
     if request.cputune is None:
         return Running(name, None, guest.pins, CpuSet(), problems)
     layout = read_xml.layout(tree)
-    held = pinning.of_numbers(layout.cputune) if layout is not None and layout.boot == host.boot else None
+    before = (layout and pinning.of_numbers(layout.cputune)) or Pins()
+    # of another machine only its topology is known: what its VM has is its record
+    holds = layout is not None and host.boot in (None, layout.boot)
     try:
-        target, warnings = resolve_pins(request.cputune, guest, host, held or Pins())
+        pins, warnings = resolve_pins(request.cputune, guest, host, before if holds else Pins(), before)
     except Refused as refused:
         return Running(name, None, guest.pins, CpuSet(), refused.problems)
-    new = None if host.boot is None else Layout(host.boot, target.numbers())
+    new = None if host.boot is None else Layout(host.boot, pins.numbers())
+    target, warnings = pins.on(host.online), (*warnings, *_check_offline(pins, host))
     return Running(name, target, guest.pins, CpuSet(), warnings, None if new == layout else new)
+
+
+def _check_offline(pins: Pins, host: Host) -> Iterator[Problem]:
+    """Threads of which all CPUs have been switched off; others use those that are left."""
+    for thread, cpus in pins.by_name():
+        if not cpus & host.online:
+            what = f"{thread} is pinned to {name_ids('CPU', cpus)}, which {verb(cpus, 'is', 'are')} not online"
+            yield Problem("cputune", what, "switch them on, or start the VM again", warning=True)
 
 
 def check_shared(held: Running, exclusive: Running) -> Problem | None:
@@ -190,7 +201,7 @@ def put_back_once(uuid: str, host: Host) -> tuple[Pins, dict[str, str]]:
         running = read(domain.XMLDesc().encode(), host)
         if running.target is None and running.problems:
             raise Refused(running.problems)
+        refused = put_back(domain, running.moved, opened.getCPUMap()[0])
         if running.unrecorded is not None:
             record(domain, running.unrecorded)
-        refused = put_back(domain, running.moved, opened.getCPUMap()[0])
         return running.moved.without(refused), refused

@@ -24,11 +24,11 @@ BOTH = "0-3#*@0,4-7#*@1"
 
 CELL = "write cell, as in all#=cell"
 NUMBERS = "were the CPUs renumbered? write cell instead of numbers"
-EACH = "name a CPU for each, as in all#=cell"
+EACH, MORE = "name a CPU for each, as in all#=cell", "name more CPUs"
 PIN = "write cputune=all#cell"
 ALL = "pin all vCPUs, as in all#=cell"
 OF_CELLS, OF_MEMORY = "on the nodes of their cells", "on the nodes of their memory"
-PLACE = "write a place after #=, as in all#=cell"
+PLACE = "write a place after #=, as in all#=cell, or leave out whole cores"
 
 
 def lay_out(values: dict[str, str], guest: Guest = GUEST, host: Host = FOUR_NODES) -> Placement:
@@ -199,14 +199,14 @@ WRONG = [
     (
         {"cputune": "0-7#node0"},
         GUEST,
-        [f"cputune: vCPUs 0-7 share CPUs 0-3: {EACH}"],
+        [f"cputune: vCPUs 0-7 share CPUs 0-3: {MORE}"],
         "",
     ),
     # in one set, together with those in a part of it
     (
         {"cputune": "0-1#0-1,2-3#1-3,4#2,5#0-3,6-7#node1"},
         GUEST,
-        [f"cputune: vCPUs 0-5 share CPUs 0-3: {EACH}"],
+        [f"cputune: vCPUs 0-5 share CPUs 0-3: {MORE}"],
         "",
     ),
     # guest threads on different cores

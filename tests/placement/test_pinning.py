@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from largeguest import properties
 from largeguest.cpuset import CpuSet
 from largeguest.domxml import parse, read
 from largeguest.host.topology import Host
@@ -46,7 +47,7 @@ def cpus_near(nodes: CpuSet, host: Host) -> set[int]:
 
 
 def resolve(text: str, guest: Guest, host: Host) -> Pins:
-    return place.resolve_pins(cputune.parse(text), guest, host, Pins())[0]
+    return place.resolve_pins(cputune.parse(text), guest, host, Pins(), Pins())[0]
 
 
 @settings(max_examples=200)
@@ -145,3 +146,17 @@ def test_pins_as_numbers() -> None:
     )
     assert pins.numbers() == "0-1#1,2#0-1,5,4#0-1,5,emulator#2-3,iothread1#3,iothread12#0"
     assert pinning.of_numbers(pins.numbers()) == pins
+
+
+@pytest.mark.parametrize(("before", "refused"), [(Pins(), True), (Pins({4: CpuSet([0, 1, 2, 3])}), False)])
+def test_a_vcpu_that_floated_where_it_comes_from_may_float_here(before: Pins, refused: bool) -> None:
+    """It was plugged in when no CPU was left, so the VM has to be able to leave, and to be resumed."""
+    guest = Guest(max_vcpus=5, memory=0, policy=Policy("strict", CpuSet([0])))
+    typed = cputune.parse("all#=cell")
+    if refused:
+        with pytest.raises(Refused, match="needs 5 CPUs on node 0, only 4 are available"):
+            place.resolve_pins(typed, guest, hosts.FOUR_NODES, Pins(), before)
+    else:
+        pins, _ = place.resolve_pins(typed, guest, hosts.FOUR_NODES, Pins(), before)
+        assert pins.numbers() == "0#0,1#1,2#2,3#3,4#0-3"
+        place.place_again(properties.Properties(cputune=typed), guest, hosts.FOUR_NODES, before)

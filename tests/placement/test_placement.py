@@ -215,7 +215,7 @@ def test_a_cell_stands_for_the_nodes_behind_it(
     assert who_is_where(pins) == expected
     if "," not in cputune and not others:
         assert who_is_where(
-            place.resolve_pins(parse(cputune=cputune).cputune or Cputune(()), guest, FOUR_NODES, Pins())[0]
+            place.resolve_pins(parse(cputune=cputune).cputune or Cputune(()), guest, FOUR_NODES, Pins(), Pins())[0]
         ) == (expected)
 
 
@@ -1042,7 +1042,7 @@ def test_the_memory_of_a_vm_that_has_run_is_what_it_has_now() -> None:
         devices=(MemoryDevice("dimm", 4 * GIB, 0),),
     )
     with pytest.raises(Refused, match="5 GiB is bound to node 0, where only 4 GiB fits"):
-        place.place_again(properties_then, now, FOUR_NODES)
+        place.place_again(properties_then, now, FOUR_NODES, Pins())
 
 
 def test_a_number_without_a_unit_may_be_meant_as_mib() -> None:

@@ -147,3 +147,46 @@ def test_the_record_is_written_when_libvirt_can(world: World, keeper: ModuleType
     keeper.keep("qemu:///system")
     assert domain.pins == OF_CORES
     assert recorded(domain) == (BOOT, "0#4,1#5,2#6,3#7")
+
+
+def test_a_cpu_that_goes_offline_takes_no_other_pin_away(
+    world: World,  # noqa: F811
+    keeper: ModuleType,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What floats uses the CPUs that are left, what has none is left alone; all is as before when they are back."""
+    domain = vm(world, "0-1#node0,2#4,3#=node1.core1")
+    everything, fewer = sysfs.SYS, without(without(hosts.FOUR_NODES, 3), 4)
+
+    def look_at(sys: str) -> None:
+        monkeypatch.setattr(sysfs, "SYS", sys)
+        for vcpu in range(4):
+            domain.move(f"vcpu{vcpu}", "8-15")
+
+    world.after(1, lambda: look_at(hosts.save(fewer, tmp_path / "fewer")))
+    world.after(2, lambda: seen.append(dict(domain.pins)))
+    world.after(3, lambda: look_at(everything))
+    world.stop_after(4)
+    seen: list[dict[str, str]] = []
+    keeper.keep("qemu:///system")
+    assert seen == [{"vcpu0": "0,1,2", "vcpu1": "0,1,2", "vcpu2": "8-15", "vcpu3": "6"}]
+    assert domain.pins == {"vcpu0": "0,1,2,3", "vcpu1": "0,1,2,3", "vcpu2": "4", "vcpu3": "6"}
+    assert recorded(domain) == (BOOT, "0-1#0-3,2#4,3#6")
+    said = capfd.readouterr().err
+    assert said.count("vcpu2 is pinned to CPU 4, which is not online") == 1
+    assert "left as they are" not in said
+
+
+def test_what_is_wrong_with_one_thread_takes_no_other_pin_away(
+    world: World,  # noqa: F811
+    keeper: ModuleType,  # noqa: F811
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A place that is gone by the time that a vCPU is plugged in."""
+    domain = vm(world, "all#=node1.core7", vcpus=3, metadata=layout(BOOT, "0#14,1#15"))
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    assert domain.pins == {"vcpu0": "14", "vcpu1": "15"}
+    assert 'warning: cputune: VM "db01": node1 has no core 7' in capfd.readouterr().err
