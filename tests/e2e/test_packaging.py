@@ -62,9 +62,13 @@ def sitelib() -> str:
 
 
 def plain(names: Iterable[str]) -> list[str]:
-    """Names of files without what depends on the rpm: compressed man pages, a version in the folder of documents."""
+    """Names of files without what depends on rpm and setuptools.
+
+    Those are compressed man pages, a version in the folder of documents, and since setuptools 77 a folder of licenses.
+    """
     version = f"vdsm-hook-largeguest-{spec_version()}/"
-    return [name.removesuffix(".gz").replace(version, "vdsm-hook-largeguest/") for name in names]
+    names = (name.removesuffix(".gz").replace(version, "vdsm-hook-largeguest/") for name in names)
+    return [name.replace(".dist-info/licenses/", ".dist-info/") for name in names]
 
 
 def spec_version() -> str:
