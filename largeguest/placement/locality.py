@@ -99,11 +99,12 @@ def _check_shared_cpus(pins: Pins) -> Iterator[Problem]:
     single = {cpus.first: vcpus for cpus, vcpus in sets.items() if len(cpus) == 1}
     several = sorted((cpus for cpus in sets if len(cpus) > 1), key=lambda cpus: cpus.first)
     firsts = [cpus.first for cpus in several]
+    of_one = CpuSet(single)
     reported: list[CpuSet] = []
-    for cpus in sorted(sets, key=len):
+    for cpus in sorted((cpus for cpus in sets if len(cpus) > 1 or len(sets[cpus]) > 1), key=len):
         if any(not part - cpus for part in reported):
             continue
-        inside = [vcpu for cpu in cpus & CpuSet(single) for vcpu in single[cpu]]
+        inside = [vcpu for cpu in cpus & of_one for vcpu in single[cpu]]
         candidates = several[bisect_left(firsts, cpus.first) : bisect_right(firsts, cpus.last)]
         inside += [vcpu for other in candidates if not other - cpus for vcpu in sets[other]]
         if len(inside) > len(cpus):
