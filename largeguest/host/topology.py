@@ -106,6 +106,10 @@ class Host(Record):
         """The nodes that have both CPUs and memory; a coherent GPU's own memory is a node without CPUs."""
         return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)
 
+    def nodes_with(self, cpus: CpuSet) -> CpuSet:
+        """The nodes that have any of these CPUs."""
+        return CpuSet(number for number, node in self.nodes.items() if node.cpus & cpus)
+
     def nodes_near(self, nodes: Iterable[int]) -> CpuSet:
         """The nodes; for one without CPUs the nearest that has some, of several equally near the first."""
         return CpuSet(node if self.nodes[node].cpus else self._nearest_with_cpus(node) for node in nodes)

@@ -36,8 +36,8 @@ def _home(cell: Cell, whole: Placement, pins: Pins, guest: Guest, host: Host) ->
     cpus = host.cpus_near(nodes)
     near = CpuSet(vcpu for vcpu in vcpus if not pins.vcpus.get(vcpu, host.online) - cpus)
     far = CpuSet.union(pins.vcpus[vcpu] for vcpu in vcpus - near if vcpu in pins.vcpus) - cpus
-    elsewhere = CpuSet(number for number, node in host.nodes.items() if node.cpus & far) if far else far
-    return Home(vcpus, nodes, near, far, elsewhere)
+    # the other nodes of the host are read only if they are needed
+    return Home(vcpus, nodes, near, far, host.nodes_with(far) if far else far)
 
 
 def check(locality: Locality, whole: Placement, guest: Guest, host: Host, properties: Properties) -> Iterator[Problem]:
@@ -69,7 +69,8 @@ def _check_homes(
             yield _warning(subject, f"{place}, but its vCPUs may run anywhere", fix)
         else:
             count = f"{len(far)} of its {plural(len(home.vcpus), 'vCPU')}"
-            only = all(not pins.vcpus.get(vcpu, host.online) & host.cpus_near(home.nodes) for vcpu in far)
+            there = host.cpus_near(home.nodes)
+            only = all(not pins.vcpus.get(vcpu, host.online) & there for vcpu in far)
             run = verb(far, "runs", "run") if only else "may run"
             what = f"{place}, but {count} {run} on {name_ids('node', home.elsewhere)}"
             yield _warning(subject, what, _write_cell(cputune))
@@ -149,7 +150,7 @@ def _check_others(locality: Locality, pins: Pins, cputune: Cputune, host: Host) 
     typed = {str(pin.threads) for pin in cputune.pins}
     for name, cpus in replace(pins, vcpus={}).by_name():
         if name in typed and not cpus & near:
-            where = name_ids("node", CpuSet(number for number, node in host.nodes.items() if node.cpus & cpus))
+            where = name_ids("node", host.nodes_with(cpus))
             what = f"{name} runs on {where}, but the memory is on {name_ids('node', CpuSet.union(nodes))}"
             yield _warning("cputune", what, f"write {name}#cell")
 
