@@ -169,26 +169,32 @@ class Libvirt:
         self._fit(root)
         self.console.write_text("")
         self.console.chmod(0o666)
-        self.virsh("create", self.file("domain.xml", etree.tostring(root)), *options)
+        domain = self.file("domain.xml", etree.tostring(root))
+        self.virsh("create", domain, *options)
         name = root.findtext("name", "")
         try:
             if not options:
-                self._boot(name)
+                self._boot(name, domain)
             yield name
         finally:
             with contextlib.suppress(RuntimeError):  # it may have migrated
                 self.virsh("destroy", name)
 
-    def _boot(self, name: str, tries: int = 3) -> None:
-        """Wait until the guest is up. An emulated kernel hangs now and then: it is reset, QEMU keeps running."""
+    def _boot(self, name: str, domain: str, tries: int = 3) -> None:
+        """Wait until the guest is up. An emulated kernel now and then hangs, or panics, which ends QEMU: boot again."""
         for left in reversed(range(tries)):
-            try:
-                self.seen_by_guest(seconds=self._boot_seconds)
-                return
-            except TimeoutError:
-                if not left:
-                    raise
-                self.virsh("reset", name)
+            end = time.monotonic() + self._boot_seconds
+            while self._is_running(name) and time.monotonic() < end:
+                with contextlib.suppress(TimeoutError):
+                    self.seen_by_guest(seconds=5)
+                    return
+            if not left:
+                text = self.console.read_text(errors="replace")
+                raise TimeoutError(f"the guest did not boot in {tries} tries, its console ends with {text[-500:]!r}")
+            self.virsh(*(("reset", name) if self._is_running(name) else ("create", domain)))
+
+    def _is_running(self, name: str) -> bool:
+        return name in self.virsh("list", "--name").split()
 
     def file(self, name: str, content: bytes) -> str:
         """Write a file for virsh; gives its path."""
