@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `largeguest` command.
 
-Exit code 0: done. 1: the hook would refuse (with check --strict: or warn), there is no plan, or pins differ from
-cputune. 2: wrong command line, or a file cannot be used.
+Exit code 0: done. 1: the hook would refuse (with check --strict: or warn), there is no plan, or a VM is not as asked.
+2: wrong command line, or a file cannot be used; status could not find it out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from .. import VERSION
 from ..problem import LAYOUT, USAGE, Problem, Refused
 from ..wording import quote
-from . import apply, check, engine_config, host, keeper, pins, plan
+from . import apply, check, engine_config, host, keeper, plan, status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,12 +51,12 @@ def parser() -> argparse.ArgumentParser:
   largeguest plan --vcpus 64 --memory 512G
   largeguest plan --domain vm.xml --host caps.xml --svg plan.svg
   largeguest check --cputune 0-3#=node0 --guestnuma '0-3#*@0' vm.xml
-exit code: 0 done; 1 the hook would refuse, there is no plan, or pins differ from cputune; 2 wrong command line, or a
-file cannot be used""",
+exit code: 0 done; 1 the hook would refuse, there is no plan, or a VM is not as asked; 2 wrong command line, a file
+cannot be used, or it could not be found out""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("--version", action="version", version=f"largeguest {VERSION}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (plan, apply, check, host, engine_config, pins, keeper):
+    for command in (plan, apply, check, host, engine_config, status, keeper):
         command.add(commands)
     return whole

@@ -12,7 +12,7 @@ from .. import PROPERTIES, properties
 from ..cpuset import MAX_ID, CpuSet
 from ..domxml import parse, read
 from ..host.topology import Host
-from ..placement import deal
+from ..placement import deal, figure
 from ..placement.place import place
 from ..problem import Problem, Refused, also, join
 from ..properties import MAX_LENGTH, Properties
@@ -52,6 +52,8 @@ class _Result(Record):
     placement: Placement | None
     """None: the hook refuses."""
     problems: tuple[Problem, ...]
+    locality: str
+    """How many vCPUs are near their memory, and the figure for it; empty if that is not known."""
 
     @property
     def errors(self) -> int:
@@ -60,11 +62,6 @@ class _Result(Record):
     @property
     def counts(self) -> str:
         return f"{plural(self.errors, 'error')}, {plural(len(self.problems) - self.errors, 'warning')}"
-
-    @property
-    def locality(self) -> str:
-        """How many vCPUs are near their memory; empty if that is not known."""
-        return "" if self.placement is None else str(self.placement.locality or "")
 
 
 def add(commands: Commands) -> None:
@@ -174,7 +171,9 @@ def _check(request: _Request, host: Host | None, strict: bool) -> _Result:
         problems = (*request.problems, *refused.problems)
     if strict:
         problems = tuple(replace(problem, warning=False) for problem in problems)
-    return _Result(guest, None if request.problems else placement, problems)
+    if placement is None or request.problems:
+        return _Result(guest, None, problems, "")
+    return _Result(guest, placement, problems, figure.line(placement, guest, host))
 
 
 def _guest_that_fits(request: Properties, arch: str | None) -> Guest:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..running import connection
 from ..wording import quote
 from . import files, options
-from .pins import import_libvirt
+from .status import import_libvirt
 
 if TYPE_CHECKING:
     from .options import Commands

@@ -55,6 +55,11 @@ def name(tree: etree._ElementTree) -> str:
     return root.findtext("name") or root.findtext("uuid") or ""
 
 
+def uuid(tree: etree._ElementTree) -> str:
+    """The domain's UUID, which a file may not have."""
+    return tree.getroot().findtext("uuid") or ""
+
+
 def custom_properties(tree: etree._ElementTree) -> dict[str, str]:
     """The custom properties that the engine has put into the metadata: name to text."""
     custom = tree.getroot().find(f"metadata/{_OVIRT_VM}vm/{_OVIRT_VM}custom")

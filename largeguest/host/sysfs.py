@@ -63,7 +63,7 @@ def from_sys(root: str = SYS) -> Host:
     return Host(
         nodes=_Lazy(tree.nodes, tree.node) if tree.nodes else _Lazy([0], tree.only_node),
         cpus=_Lazy(tree.online, tree.cpu),
-        boot=_read(BOOT_ID) if root == SYS else None,
+        boot=read(BOOT_ID) if root == SYS else None,
         arch=os.uname().machine if root == SYS else None,
         numad=tree.numad(),
         pci_node=tree.pci_node,
@@ -90,17 +90,17 @@ class _Tree:
 
     def node(self, number: int) -> Node:
         folder = os.path.join(self._system, "node", f"node{number}")
-        row = re.findall("[0-9]+", _read(os.path.join(folder, "distance")) or "")
+        row = re.findall("[0-9]+", read(os.path.join(folder, "distance")) or "")
         return _node(
             CpuSet(_list_or_mask(os.path.join(folder, "cpulist"), os.path.join(folder, "cpumap"))) & self.online,
-            _read(os.path.join(folder, "meminfo")) or "",
+            read(os.path.join(folder, "meminfo")) or "",
             os.path.join(folder, "hugepages"),
             dict(zip(self.nodes, map(int, row))),
         )
 
     def only_node(self, number: int) -> Node:
         """The node of a kernel without NUMA."""
-        meminfo = _read(os.path.join(self._root, os.pardir, "proc", "meminfo")) or ""
+        meminfo = read(os.path.join(self._root, os.pardir, "proc", "meminfo")) or ""
         return _node(self.online, meminfo, os.path.join(self._root, "kernel", "mm", "hugepages"), {number: 10})
 
     def cpu(self, number: int) -> Cpu:
@@ -146,7 +146,7 @@ def _online_nodes(folder: str) -> CpuSet:
 
 def _numbered(folder: str, name: str) -> Iterator[int]:
     """The numbers of the entries such as `cpu7` in a folder."""
-    for entry in _entries(folder):
+    for entry in entries(folder):
         found = re.fullmatch(f"{name}([0-9]{{1,5}})", entry)
         if found and int(found[1]) <= MAX_ID:
             yield int(found[1])
@@ -170,14 +170,14 @@ def _node(cpus: CpuSet, meminfo: str, hugepages: str, distances: Mapping[int, in
 
 
 def _pages(folder: str) -> Iterator[tuple[int, Pages]]:
-    for name in _entries(folder):
+    for name in entries(folder):
         size = re.fullmatch("hugepages-([0-9]+)kB", name)
         if size:
             total = _number(f"{folder}/{name}/nr_hugepages")
             yield int(size[1]), Pages(total, 0 if total == 0 else _number(f"{folder}/{name}/free_hugepages"))
 
 
-def _entries(folder: str) -> list[str]:
+def entries(folder: str) -> list[str]:
     """The names in a folder; none if it cannot be read."""
     try:
         return os.listdir(folder)
@@ -185,7 +185,7 @@ def _entries(folder: str) -> list[str]:
         return []
 
 
-def _read(path: str) -> str | None:
+def read(path: str) -> str | None:
     """The text of a file in /sys or /proc, read without Python's I/O layers, which take longer than the kernel."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -205,7 +205,7 @@ def _read(path: str) -> str | None:
 
 def _list(path: str) -> list[int] | None:
     """The ids that the kernel lists in a file, such as `0-3,8`, in order; None if there is no such file."""
-    text = _read(path)
+    text = read(path)
     if not text:
         return None if text is None else []
     ids: list[int] = []
@@ -227,7 +227,7 @@ def _list_or_mask(path: str, mask_path: str) -> list[int]:
     listed = _list(path)
     if listed is not None:
         return listed
-    words = (_read(mask_path) or "").split(",")
+    words = (read(mask_path) or "").split(",")
     try:
         bits = int("".join(f"{int(word, 16):08x}" for word in words), 16)
     except ValueError:
@@ -237,7 +237,7 @@ def _list_or_mask(path: str, mask_path: str) -> list[int]:
 
 def _number(path: str) -> int | None:
     """The number in a file; None if there is none, or the kernel has -1 for "not known"."""
-    text = _read(path) or ""
+    text = read(path) or ""
     return int(text) if text.isdigit() else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..cpuset import CpuSet
 from ..host.topology import NO_HUGE_PAGE, Host
+from ..placement import figure
 from ..properties import Properties
 from ..record import Record
 from ..values import Placement, Topology
@@ -26,6 +27,8 @@ class Plan(Record):
     nodes: tuple[int, ...]
     vcpus: tuple[CpuSet, ...]
     """The vCPUs on each of the nodes."""
+    figure: float | None
+    """Of its locality, see placement.figure; None if the memory is not bound to nodes."""
     notes: tuple[str, ...]
     """What a user of the plan should know, one sentence each."""
     page: int = NO_HUGE_PAGE
@@ -63,4 +66,5 @@ def plan(request: Request, host: Host) -> Plan:
         raise missing(need)
     placement, warnings = choice.carry_out()
     sentences = (*notes(choice), *map(str, warnings))
-    return Plan(choice.properties, placement, choice.topology, choice.nodes, choice.vcpus, sentences, need.page)
+    near = figure.of_layout(placement.completed(need.guest), need.guest, host)
+    return Plan(choice.properties, placement, choice.topology, choice.nodes, choice.vcpus, near, sentences, need.page)

@@ -15,6 +15,7 @@ from ..values import Pins
 from ..wording import quote_name
 from . import fight, pins, report
 from .schedule import BUSY_SECONDS, TROUBLE_SECONDS, Schedule
+from .state import START, Work
 
 
 class Vm:
@@ -27,6 +28,9 @@ class Vm:
         """As it was when it was last checked."""
         self.pinned = False
         """It has had its pins on this host: whatever is corrected from then on has been moved."""
+        self.cause = START
+        """What the first event since the last check was."""
+        self.work = Work()
 
 
 class Holder:
@@ -51,7 +55,7 @@ class Holder:
         if not domain.isActive():
             self.forget(vm.uuid)
             return None
-        if _arrives(domain):
+        if pins.arrives(domain):
             return None  # an event reports its arrival or its end
         if _is_busy(domain):
             return BUSY_SECONDS
@@ -64,8 +68,10 @@ class Holder:
         refused = pins.put_back(domain, running.moved, self.cpus)
         if running.unrecorded is not None:
             pins.record(domain, running.unrecorded)
+        vm.work = vm.work.refused_again(len(refused))
         corrected = running.moved.without(refused)
         if corrected:
+            vm.work = vm.work.corrected(vm.cause, None if moved is None else time.monotonic() - moved)
             again = " again" if vm.pinned else ""
             report.line(f"largeguest: cputune: VM {quote_name(running.name)}: {corrected}{again}", report.INFO)
             self._slow_down(vm, running.name, moved)
@@ -115,11 +121,6 @@ class Holder:
             self.reports.settle(held.uuid, "shared", exclusive.uuid)
         elif self.reports.is_new((held.uuid, "shared", exclusive.uuid), ""):
             report.problem(problem)
-
-
-def _arrives(domain: Any) -> bool:
-    """Whether it is waiting here for its migration to finish."""
-    return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
 
 def _is_busy(domain: Any) -> bool:

@@ -21,36 +21,28 @@ import libvirt
 from ..hooks import KEEPER_FOLDER, describe
 from ..problem import Problem
 from ..wording import plural, quote, quote_name
-from . import report
+from . import report, state
 from .hold import Holder, Vm, is_on_target
 from .link import Link, guarded
 from .schedule import TROUBLE_SECONDS
 
-LOCK_SECONDS = 1.0
-"""How long a hook that checks for a keeper may block one that starts."""
-
 
 def keep(uri: str) -> int:
     """Hold the pins of all VMs on the libvirt at `uri` until SIGTERM or SIGINT; returns the exit code."""
-    with _only_one():
-        return Keeper(uri).run()
+    folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
+    with _only_one(folder):
+        return Keeper(uri, folder).run()
 
 
 @contextlib.contextmanager
-def _only_one() -> Iterator[None]:
+def _only_one(folder: str) -> Iterator[None]:
     """Hold the lock that shows the hook, and a second keeper, that there is one; wait until no other holds it."""
-    folder = os.environ.get("RUNTIME_DIRECTORY", KEEPER_FOLDER)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
-        end = time.monotonic() + LOCK_SECONDS
-        while not _lock(lock, fcntl.LOCK_NB):
-            if time.monotonic() < end:
-                time.sleep(0.05)
-            else:
-                what, fix = "another keeper runs on this host", "this one waits until it ends"
-                report.problem(Problem("keeper", what, fix, warning=True))
-                _lock(lock)
-                break
+        if not _lock(lock, fcntl.LOCK_NB):
+            what, fix = "another keeper runs on this host", "this one waits until it ends"
+            report.problem(Problem("keeper", what, fix, warning=True))
+            _lock(lock)
         yield
 
 
@@ -66,12 +58,14 @@ def _lock(file: IO[str], flags: int = 0) -> bool:
 class Keeper:
     """The VMs of a libvirt, and what is done about their pins."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, folder: str) -> None:
         self.holder = Holder()
-        self._uri = uri
+        self._uri, self._folder = uri, folder
+        self._published: dict[str, state.Work] | None = None
         self._stopped = False
 
     def run(self) -> int:
+        self._publish()
         libvirt.virEventRegisterDefaultImpl()
         self._listen_to_signals()
         self._timer = libvirt.virEventAddTimeout(-1, guarded(lambda *_: self._work()), None)
@@ -103,7 +97,7 @@ class Keeper:
         for uuid in self.holder.vms.keys() - running:
             self.holder.forget(uuid)
         for uuid in sorted(running):
-            self._look_at(uuid)
+            self._look_at(uuid, state.CONNECTED)
         on_it = plural(len(running), "running VM")
         report.line(f"largeguest: keeper: connected to {quote(self._uri, 200)}, {on_it} on this host", report.INFO)
 
@@ -111,16 +105,18 @@ class Keeper:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             self.holder.forget(uuid)
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
-            self._look_at(uuid)
+            self._look_at(uuid, state.START)
 
     def tunable(self, uuid: str, changed: dict[str, Any]) -> None:
         vm = self.holder.vms.get(uuid)
         if vm is None or vm.known is None or not is_on_target(vm.known, changed):
-            self._look_at(uuid)
+            self._look_at(uuid, state.MOVED)
 
-    def _look_at(self, uuid: str) -> None:
+    def _look_at(self, uuid: str, cause: str) -> None:
         """Check a VM when its events pause."""
         vm = self.holder.vms.setdefault(uuid, Vm(uuid))
+        if vm.schedule.first_event is None:
+            vm.cause = cause
         vm.schedule = vm.schedule.after_event(time.monotonic())
         self._set_timer()
 
@@ -141,6 +137,14 @@ class Keeper:
                 self._hold_or_retry(vm)
         finally:
             self._set_timer()
+            self._publish()
+
+    def _publish(self) -> None:
+        """Publish what has been done, if there is more."""
+        work = {vm.uuid: vm.work for vm in self.holder.vms.values() if vm.work != state.Work()}
+        if work != self._published:
+            state.publish(self._folder, work)
+            self._published = work
 
     def _hold_or_retry(self, vm: Vm) -> None:
         """Hold the pins of a VM; an error is reported once, and retried after a while."""

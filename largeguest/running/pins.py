@@ -15,7 +15,7 @@ from ..domxml import write as write_xml
 from ..host.topology import Host
 from ..placement import check_guest, pinning
 from ..placement.place import resolve_pins
-from ..problem import Problem, Refused, join
+from ..problem import Problem, Refused
 from ..record import Record
 from ..values import Layout, Pins
 from ..wording import name_ids, quote, quote_name, shorten, verb
@@ -24,6 +24,8 @@ from . import connection
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from lxml import etree
 
 
 _POLICIES_WITH_SIBLINGS = ("siblings", "isolate-threads")
@@ -63,7 +65,11 @@ class Running(Record):
 
 def read(document: bytes, host: Host) -> Running:
     """Read a running VM from its domain XML; raises Refused for invalid XML."""
-    tree = parse_xml.domain(document)
+    return read_tree(parse_xml.domain(document), host)
+
+
+def read_tree(tree: etree._ElementTree, host: Host) -> Running:
+    """Read a running VM from its domain XML; raises Refused if a number in it is invalid."""
     guest = read_xml.guest(tree)
     name, cputune = read_xml.name(tree), read_xml.custom_properties(tree).get("cputune", "")
     request, problems = properties.parse({"cputune": cputune})
@@ -111,31 +117,11 @@ def check_shared(held: Running, exclusive: Running) -> Problem | None:
     return Problem("cputune", what, fix, warning=True)
 
 
-class Unread(Record):
-    """A VM that was listed as running, but could not be read."""
-
-    name: str
-    why: str
-    has_stopped: bool
-    """In which case nothing is wrong with it."""
-
-
-def read_domain(domain: Any, host: Host) -> Running | Unread:
-    """Read a VM from libvirt's list of running ones; raises libvirtError if the connection is broken."""
+def arrives(domain: Any) -> bool:
+    """Whether it is waiting here for its migration to finish, or was restored and has not run since."""
     import libvirt
 
-    try:
-        document = domain.XMLDesc().encode()
-        if domain.isActive():
-            return read(document, host)
-    except Refused as refused:
-        return Unread(domain.name(), join(refused.problems), has_stopped=False)
-    except libvirt.libvirtError as error:
-        if not domain.connect().isAlive():
-            raise
-        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-            return Unread(domain.name(), f"libvirt: {quote(str(error), 200)}", has_stopped=False)
-    return Unread(domain.name(), "not running", has_stopped=True)
+    return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
 
 
 def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:

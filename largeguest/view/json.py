@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A host, and a plan for a guest on it, as JSON for programs."""
+"""A host, a plan for a guest on it, and the status of running VMs, as JSON for programs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from .. import PROPERTIES
 from ..host.topology import Host
+from ..problem import Problem
 from .layout import cores_by_socket
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..planner import Plan
+    from ..running.state import Work
+    from ..running.status import Status, Unread
+    from ..values import Locality
+
+STATUS_VERSION = 1
+"""Of the JSON of `status`: it changes when a name or a meaning does, not when there is more."""
 
 
 def host_json(host: Host) -> str:
@@ -36,7 +47,7 @@ def plan_json(plan: Plan, host: Host) -> str:
     """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `locality`, `length` and `notes`.
 
     `properties` are all custom properties to set, because the engine replaces the list of a VM as a whole.
-    `locality` counts the `vcpus` whose memory is bound to nodes, and those `near` it.
+    `locality` counts the `vcpus` whose memory is bound to nodes, and those `near` it, and has the `figure` for it.
     """
     pins = {} if plan.placement.pins is None else plan.placement.pins.vcpus
     cells = plan.placement.cells or ()
@@ -62,9 +73,84 @@ def plan_json(plan: Plan, host: Host) -> str:
                 "threads": topology.threads,
             },
             "nodes": nodes,
-            "locality": None if locality is None else {"near": locality.near, "vcpus": locality.vcpus},
+            "locality": None if locality is None else _locality(locality, plan.figure),
             "length": plan.length,
             "notes": plan.notes,
         },
         indent=2,
     )
+
+
+def _locality(where: Locality, figure: float | None) -> dict[str, Any]:
+    return {"figure": None if figure is None else round(figure, 4), "near": where.near, "vcpus": where.vcpus}
+
+
+def status_json(vms: Iterable[Status], unread: Iterable[Unread], shared: Iterable[Problem], keeper: bool | None) -> str:
+    """A JSON object with `version`, `keeper`, `vms`, `unread` and `problems`; memory in KiB, null: not known."""
+    return json.dumps(
+        {
+            "version": STATUS_VERSION,
+            "keeper": keeper,
+            "vms": [_status(vm) for vm in vms],
+            "unread": [{"name": vm.name, "why": vm.why, "is_fine": vm.is_fine} for vm in unread],
+            "problems": [_problem(problem) for problem in shared],
+        },
+        indent=2,
+    )
+
+
+def _status(vm: Status) -> dict[str, Any]:
+    real = dict(vm.pins.real.by_name())
+    target = {} if vm.pins.target is None else dict(vm.pins.target.by_name())
+    return {
+        "name": vm.name,
+        "uuid": vm.uuid,
+        "as_asked": vm.is_as_asked,
+        "properties": {name: vm.values.get(name) for name in PROPERTIES},
+        "locality": _locality(vm.locality, vm.figure),
+        "memory_kib": _by_node(vm.memory.of_vm),
+        "cells": [_cell(vm, number) for number in range(len(vm.locality.homes))],
+        "threads": {
+            name: {
+                "cpus": None if name not in real else str(real[name]),
+                "expected": None if name not in target else str(target[name]),
+            }
+            for name in {**real, **target}
+        },
+        "devices": dict(vm.devices),
+        "keeper": _work(vm.work),
+        "problems": [_problem(problem) for problem in vm.wrong],
+        "unknown": list(vm.unknown),
+        "next_start": {"refused": vm.is_refused_next, "problems": [_problem(problem) for problem in vm.next_start]},
+    }
+
+
+def _cell(vm: Status, number: int) -> dict[str, Any]:
+    """Of a VM without cells there is one, with all its vCPUs."""
+    home = vm.locality.homes[number]
+    return {
+        "vcpus": str(home.vcpus),
+        "near": str(home.near),
+        "nodes": None if home.nodes is None else str(home.nodes),
+        "size_kib": vm.sizes[number],
+        "memory_kib": _by_node(vm.memory.of_cells[number]),
+    }
+
+
+def _by_node(memory: Mapping[int, int] | None) -> dict[str, int] | None:
+    return None if memory is None else {str(node): kib for node, kib in memory.items()}
+
+
+def _work(done: Work | None) -> dict[str, Any] | None:
+    if done is None:
+        return None
+    return {
+        "corrections": dict(done.corrections),
+        "refused": done.refused,
+        "last_seconds": done.last,
+        "longest_seconds": done.longest,
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"subject": problem.subject, "what": problem.what, "fix": problem.fix, "warning": problem.warning}

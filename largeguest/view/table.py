@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A host, a guest on it, a plan and the pins of running VMs, as tables for people."""
+"""A host, a guest on it and a plan, as tables for people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
+from ..placement import figure
 from ..properties import MAX_LENGTH
 from ..values import Home
-from ..wording import amount, plural, printable
+from ..wording import amount, plural
 from .layout import Core, Layout, cores_by_socket
 
 if TYPE_CHECKING:
     from ..planner import Plan
-    from ..running.pins import Running
 
 FOLD_FROM = 64
 """On a host with this many CPUs or more, cores that are used the same way share a line."""
@@ -42,7 +42,7 @@ def host_table(host: Host) -> str:
         threads = "-".join(map(str, sorted({min(map(len, cores)), max(map(len, cores))})))
         lines.append([str(number), str(cpus), str(len(cores)), threads, str(cores[0])])
     head = ", ".join(plural(len(things), noun) for things, noun in counts) + " online"
-    return "\n".join([head, "", *_columns(nodes), "", *_columns(lines)])
+    return "\n".join([head, "", *columns(nodes), "", *columns(lines)])
 
 
 def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
@@ -58,7 +58,9 @@ def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
         ]
     )
     lines = [f"{name:<10} {value}" for name, value in plan.custom_properties.items()]
-    lines += ["", f"{'topology':<10} {shape}", f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
+    near = figure.text(plan.figure) + (f", {plan.placement.locality}" if str(plan.placement.locality or "") else "")
+    lines += ["", f"{'topology':<10} {shape}", f"{'locality':<10} {near}"]
+    lines += [f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
     lines += [f"{'note':<10} {note}" for note in plan.notes]
     return "\n".join([*lines, "", layout_table(layout, colour)])
 
@@ -79,7 +81,7 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
         if not cores:
             rows.append([*name, "-", "-", "-", "-", "-", ""])
             cells.append(None)
-    lines = [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), cells)]
+    lines = [_coloured(line, cell if colour else None) for line, cell in zip(columns(rows), cells)]
     notes = [f"vCPUs not pinned: {layout.unpinned}"] if layout.unpinned else []
     notes += [] if layout.cells else map(str, layout.homes)
     if notes:
@@ -133,7 +135,7 @@ def _cell_lines(layout: Layout, colour: bool) -> list[str]:
         row = [str(number), str(home.vcpus) or "-", amount(layout.memory_of(number)), *_nodes(home)]
         rows.append([*row, *distances])
     numbers: list[int | None] = [None, *range(len(layout.cells))]
-    return [_coloured(line, cell if colour else None) for line, cell in zip(_columns(rows), numbers)]
+    return [_coloured(line, cell if colour else None) for line, cell in zip(columns(rows), numbers)]
 
 
 def _nodes(home: Home) -> list[str]:
@@ -147,17 +149,6 @@ def _coloured(line: str, cell: int | None) -> str:
     return line if cell is None else f"\x1b[38;5;{_COLOURS[cell % len(_COLOURS)]}m{line}\x1b[0m"
 
 
-def pins_table(vms: Sequence[Running]) -> str:
-    """The threads of each VM, the CPUs they should run on, and those they may run on."""
-    rows = [["VM", "thread", "expected", "actual", ""]]
-    for vm in vms:
-        for thread, target, real in vm.rows():
-            is_now = "not pinned" if real is None else str(real)
-            rows.append([printable(vm.name), thread, str(target), is_now, "" if target == real else "moved"])
-    moved = sum(row[-1] == "moved" for row in rows)
-    return "\n".join([*_columns(rows), "", f"moved: {moved} of {len(rows) - 1}"])
-
-
 def _ids(numbers: Iterable[int]) -> str:
     return " ".join(map(str, numbers))
 
@@ -166,6 +157,7 @@ def _known(number: int | None) -> str:
     return "?" if number is None else str(number)
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, each column as wide as it must be."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,7 +115,7 @@ def test_check_finds_what_the_hook_refuses(
         (
             ["--cputune", "all#=cell", "--guestnuma", "0-3#*@0,4-7#*@1"],
             0,
-            "8 of 8 vCPUs on the nodes of their cells\n0 errors, 0 warnings\n",
+            "locality 1.00, 8 of 8 vCPUs on the nodes of their cells\n0 errors, 0 warnings\n",
         ),
         (
             ["--cputune", "all#=cell,emulator#cell", "--guestnuma", "0-4#*@0,5-7#*@1"],
@@ -137,7 +136,7 @@ def test_check_finds_what_the_hook_refuses(
             "free memory there, or the VM may be killed when it uses all of its memory\n"
             "largeguest: warning: guestnuma: the memory of cell 0 is on node 1, but its vCPUs may run anywhere: "
             "write cputune=all#cell\n"
-            "0 of 8 vCPUs on the nodes of their cells\n"
+            "locality 0.69, 0 of 8 vCPUs on the nodes of their cells\n"
             "0 errors, 2 warnings\n",
         ),
     ],
@@ -178,7 +177,7 @@ cell  vCPUs  memory   on nodes  vCPUs there  distance to 0 1
 0     0-1    256 MiB  0         2 of 2       10 12
 1     2-3    256 MiB  1         2 of 2       12 10
 
-4 of 4 vCPUs on the nodes of their cells
+locality 1.00, 4 of 4 vCPUs on the nodes of their cells
 0 errors, 0 warnings
 """
 
@@ -259,10 +258,10 @@ def test_strict_makes_a_warning_an_error(
     assert cli.main(["check", *strict, *FAR, "--host", four_nodes, "--svg", str(picture), str(PLAIN)]) == code
     out, err = capsys.readouterr()
     assert out.startswith("node ")
-    assert out.splitlines()[-3:] == [line, "0 of 4 vCPUs on the nodes of their memory", counts]
+    assert out.splitlines()[-3:] == [line, "locality 0.47, 0 of 4 vCPUs on the nodes of their memory", counts]
     assert (err, picture.exists()) == ("", True)
     assert cli.main(["check", *strict, *FAR, "--host", four_nodes, "--host", four_nodes, str(PLAIN)]) == code
-    each = f"{four_nodes}: {counts}: {line}; 0 of 4 vCPUs on the nodes of their memory\n"
+    each = f"{four_nodes}: {counts}: {line}; locality 0.47, 0 of 4 vCPUs on the nodes of their memory\n"
     assert capsys.readouterr().out == 2 * each
 
 
@@ -284,7 +283,7 @@ def test_check_has_a_line_for_each_of_several_hosts(
     Path("large.xml").write_bytes(hosts.capabilities(hosts.build(sockets=4)))
     Path("small.xml").write_bytes(hosts.capabilities(hosts.build(sockets=1, nodes_per_socket=1)))
     Path("bad.xml").write_text("<a/>")
-    near = "0 errors, 0 warnings: 4 of 4 vCPUs on the nodes of their cells"
+    near = "0 errors, 0 warnings: locality 1.00, 4 of 4 vCPUs on the nodes of their cells"
     lines = {
         "large.xml": near,
         "local": near,
@@ -477,6 +476,7 @@ numatune   strict#0-1
 guestnuma  0-3#*@0,4-7#*@1
 
 topology   2 sockets, 2 cores each, 2 threads each
+locality   1.00, 8 of 8 vCPUs on the nodes of their cells
 length     77 of 4000 characters
 
 node  free   socket  cores  CPUs   cell  vCPUs  also here
@@ -505,7 +505,7 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
             }
             for node in (0, 1)
         ],
-        "locality": {"near": 8, "vcpus": 8},
+        "locality": {"figure": 1.0, "near": 8, "vcpus": 8},
         "length": 77,
         "notes": [],
     }
@@ -733,22 +733,6 @@ def test_a_full_disk_is_one_line(four_nodes: str, unbuffered: str) -> None:
     assert (ended.returncode, ended.stderr.decode()) == (2, 'largeguest: "output": No space left on device\n')
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, four_nodes: str) -> fake_libvirt.World:
-    """Running VMs on a stand-in for libvirt."""
-    world = fake_libvirt.World()
-    monkeypatch.setitem(sys.modules, "libvirt", world.module())
-    host = sysfs.from_sys(four_nodes)
-    monkeypatch.setattr(sysfs, "from_sys", lambda *_: host)
-    for name, cputune, policy, cpus in (
-        ("db01", "0#node1,1#3,emulator#0,iothread1#2", "none", "4-7"),
-        ("db02", "", "none", "4-7"),
-        ("db03", "0#0", "dedicated", "8"),
-    ):
-        world.domains.append(fake_libvirt.Domain(world, name, cputune, policy, pins={"vcpu0": cpus, "iothread1": "1"}))
-    return world
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -789,174 +773,7 @@ def test_closed_streams(arguments: list[str], closed: str, message: str, four_no
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.usefixtures("world")
-@pytest.mark.parametrize(
-    ("arguments", "code", "out"),
-    [
-        (
-            ["db01"],
-            1,
-            "VM    thread     expected  actual\n"
-            "db01  vcpu0      4-7       4-7\n"
-            "db01  vcpu1      3         not pinned  moved\n"
-            "db01  emulator   0         not pinned  moved\n"
-            "db01  iothread1  2         1           moved\n\n"
-            "moved: 3 of 4\n",
-        ),
-        (["db02"], 0, "VM  thread  expected  actual\n\nmoved: 0 of 0\n"),
-        (
-            ["db03"],
-            1,
-            "VM  thread  expected  actual\n\nmoved: 0 of 0\n"
-            '"db03": largeguest: cputune: the VM has the CPU pinning policy dedicated, under which the engine '
-            "sets the layout: choose the policy none or manual, or remove the property\n",
-        ),
-    ],
-)
-def test_pins_of_a_vm(arguments: list[str], code: int, out: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pins", *arguments]) == code
-    assert capsys.readouterr().out == out
-
-
-def test_pins_of_all_vms(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pins"]) == 1
-    assert "moved: 3 of 4" in capsys.readouterr().out
-    del world.domains[2]
-    world.domains[0].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
-    assert cli.main(["pins"]) == 0
-    world.domains[0].UUIDString = lambda: "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"  # type: ignore[method-assign]
-    assert cli.main(["pins", "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a01"]) == 0
-
-
-@pytest.mark.parametrize("arguments", [[], ["db01"], ["db03"]])
-def test_pins_warn_of_cpus_that_another_vm_has_exclusively(
-    arguments: list[str], world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    held, _, exclusive = world.domains
-    held.pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
-    exclusive.cputune, exclusive.pins = "", {"vcpu0": "2", "vcpu1": "3", "vcpu2": "9"}
-    assert cli.main(["pins", *arguments]) == 1
-    moved, *lines = capsys.readouterr().out.partition("\n\n")[2].splitlines()
-    assert moved.startswith("moved: 0 of ")
-    assert lines == [
-        'largeguest: warning: cputune: VM "db01" is pinned to CPUs 2-3, which VM "db03" has exclusively: migrate '
-        'one of them, or name other CPUs in the cputune of "db01" and start it again'
-    ]
-    assert cli.main(["pins", "db02"]) == 0
-
-
-def test_pins_of_the_others_when_some_vms_cannot_be_read(
-    world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(code: str) -> Callable[[], str]:
-        def read() -> str:
-            raise fake_libvirt.libvirtError("no luck", fake_libvirt.CONSTANTS[code])
-
-        return read
-
-    for name, read in (
-        ("stopped", fail("VIR_ERR_NO_DOMAIN")),
-        ("shut off", lambda: "<domain/>"),
-        ("broken", lambda: "<domain id='1'><vcpu>x</vcpu></domain>"),
-        ("failing", fail("VIR_ERR_INTERNAL_ERROR")),
-    ):
-        world.domains.insert(0, fake_libvirt.Domain(world, name))
-        world.domains[0].XMLDesc = read  # type: ignore[method-assign]
-    world.domains[2].status = (fake_libvirt.CONSTANTS["VIR_DOMAIN_SHUTOFF"], 0)
-    del world.domains[-1]  # whose property is refused
-    assert cli.main(["pins"]) == 1
-    out = capsys.readouterr().out
-    assert out.startswith("VM    thread     expected  actual\ndb01  vcpu0      4-7       4-7\n")
-    assert out.splitlines()[6:] == [
-        "moved: 3 of 4",
-        '"failing": libvirt: "no luck"',
-        '"broken": largeguest: domain XML: <vcpu> contains no whole number: use the XML that the engine wrote',
-        '"shut off": not running',
-        '"stopped": not running',
-    ]
-    # a stopped VM has not moved, but one that cannot be read may have
-    world.domains[4].pins = {"vcpu0": "4-7", "vcpu1": "3", "emulator": "0", "iothread1": "2"}
-    assert cli.main(["pins"]) == 1
-    del world.domains[:2]
-    assert cli.main(["pins"]) == 0
-
-
-def test_pins_when_libvirt_ends(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
-    def end() -> str:
-        world.crash()
-        raise fake_libvirt.libvirtError("end of file while reading data")
-
-    world.domains[1].XMLDesc = end  # type: ignore[method-assign]
-    assert cli.main(["pins"]) == 2
-    assert capsys.readouterr() == ("", 'largeguest: libvirt: "end of file while reading data"\n')
-
-
-RAC = "rac-production-frankfurt-database-node-number-"
-
-
-@pytest.mark.parametrize(("encoding", "third"), [("utf-8", "größe"), ("ascii", "gr\\xf6\\xdfe")])
-def test_names_of_vms_are_whole_and_harmless(
-    encoding: str, third: str, world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = [
-        f"{RAC}1",
-        f"{RAC}2",
-        "größe",
-        "a\x9b31mb\u202e",
-    ]  # the first control character allowed in XML is U+0080
-    shown = [f"{RAC}1", f"{RAC}2", third, "a\\x9b31mb\\u202e"]
-    world.domains[:] = [fake_libvirt.Domain(world, name, cputune) for name in names for cputune in ("0#0", "0#x")]
-    output = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding))
-    assert cli.main(["pins"]) == 1
-    lines = output.getvalue().decode(encoding).splitlines()
-    assert [line.partition("  ")[0] for line in lines[1:5]] == shown
-    assert [line.partition(": largeguest: ")[0] for line in lines[7:]] == [f'"{name}"' for name in shown]
-
-
-@pytest.mark.parametrize(
-    ("uri", "node1"),
-    [
-        ("qemu:///system", "4-7"),
-        ("qemu:///session", "4-7"),
-        ("qemu+unix:///system?socket=/run/other/libvirt-sock", "4-7"),
-        ("qemu+ssh://host2/system", "1"),
-        ("qemu+ssh://root@host2:22/system", "1"),
-        ("qemu+tcp://[2001:db8::1]/system", "1"),
-        ("test:///default", "1"),
-        ("an-alias", "1"),
-    ],
-)
-def test_pins_and_keeper_on_the_host_that_the_uri_names(
-    uri: str,
-    node1: str,
-    world: fake_libvirt.World,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    world.capabilities = hosts.capabilities(hosts.build(sockets=4, cores_per_node=1, threads=1)).decode()
-    assert cli.main(["pins", "--connect", uri, "db01"]) == 1
-    (row,) = re.findall("^db01  vcpu0 +([^ ]+)", capsys.readouterr().out, re.MULTILINE)
-    assert row == node1
-    code = 0 if node1 == "4-7" else 2
-    world.stop_after(1)
-    with world.keeper():
-        assert cli.main(["keeper", "--connect", uri]) == code
-    refusal = f'largeguest: "{uri}" is not this host\'s libvirt: write qemu:///system, and run a keeper on each host\n'
-    assert (capsys.readouterr().err == refusal) == bool(code)
-
-
-def test_pins_without_a_vm_or_libvirt(world: fake_libvirt.World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pins", "db99"]) == 2
-    assert capsys.readouterr().err == 'largeguest: libvirt: "Domain not found"\n'
-    world.unreachable = True
-    assert cli.main(["pins"]) == 2
-    assert capsys.readouterr().err == 'largeguest: libvirt: "Failed to connect socket"\n'
-
-
-@pytest.mark.parametrize("command", ["pins", "keeper"])
+@pytest.mark.parametrize("command", ["status", "keeper"])
 def test_without_libvirts_binding(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -965,7 +782,8 @@ def test_without_libvirts_binding(
     assert capsys.readouterr().err == "largeguest: libvirt's Python binding is missing: install python3-libvirt\n"
 
 
-def test_the_keeper_is_started(world: fake_libvirt.World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_keeper_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    world = fake_libvirt.World()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     world.stop_after(1)
     with world.keeper():
@@ -1014,16 +832,20 @@ EXIT_CODES = {
     ("1", "plan"): ["plan", "--vcpus", "17", "--memory", "1G"],
     ("1", "check"): ["check", "--cputune", "0#99"],
     ("1", "apply"): ["apply", "--cputune", "0#99", str(PLAIN)],
-    ("1", "pins"): ["pins"],
+    ("1", "status"): ["status", "db01"],
     ("2", "all"): ["host", "--svg", "/nowhere/picture.svg"],
+    ("2", "status"): ["status", "stopped"],
 }
 
 
-@pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(
     ("code", "command"), re.findall(r"^(\d)\|([a-z-]+)\|", books.section(MANUAL, "EXIT STATUS"), re.MULTILINE)
 )
-def test_the_manual_page_has_the_exit_codes(code: str, command: str) -> None:
+def test_the_manual_page_has_the_exit_codes(code: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = fake_libvirt.World()
+    world.domains[:] = [fake_libvirt.Domain(world, "db01", "0#99"), fake_libvirt.Domain(world, "stopped")]
+    world.domains[1].status = (fake_libvirt.CONSTANTS["VIR_DOMAIN_SHUTOFF"], 0)
+    monkeypatch.setitem(sys.modules, "libvirt", world.module())
     assert cli.main(EXIT_CODES[code, command]) == int(code)
 
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -206,8 +208,8 @@ def test_what_cannot_be_applied_is_reported_once_and_left_alone(
         (line,) = [line for line in keeper.said().splitlines() if message in line]
         assert line.startswith('largeguest: warning: cputune: VM "db01": ')
         assert line.endswith(" its pins are left as they are")
-        listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, environ={})
-        assert (listed.returncode, message in listed.stdout) == (1, True)
+        found = status(here)
+        assert (found.returncode, message in found.stdout) == (1, True)
 
 
 def test_a_pin_on_the_cpu_of_an_exclusive_vm_is_kept_and_reported(here: Daemon) -> None:
@@ -222,25 +224,69 @@ def test_a_pin_on_the_cpu_of_an_exclusive_vm_is_kept_and_reported(here: Daemon) 
         assert keeper.said().count("has exclusively") == 1
 
 
-def test_pins_are_listed(here: Daemon) -> None:
-    with here.libvirt.running(domain("0-1#1,emulator#0", pins="0#1"), "--paused"):
-        listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, "db01", environ={})
-        assert listed.stdout == (
-            "VM    thread    expected  actual\n"
-            "db01  vcpu0     1         1\n"
-            "db01  vcpu1     1         not pinned  moved\n"
-            "db01  emulator  0         0-1         moved\n"
-            "\n"
-            "moved: 2 of 3\n"
-        )
-        assert (listed.returncode, listed.stderr) == (1, "")
+def status(where: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return where.host.run("/usr/bin/largeguest", "status", "--connect", where.uri, *arguments, environ={})
+
+
+def test_status_sees_the_threads_and_what_the_keeper_does(here: Daemon) -> None:
+    with here.libvirt.running(domain("0-1#1,emulator#0", pins="0#1"), "--paused") as name:
+        found = status(here, name)
+        assert (found.returncode, found.stderr) == (1, "")
+        assert [line for line in found.stdout.splitlines() if line.startswith("largeguest: ")] == [
+            "largeguest: cputune: vcpu1 may run on CPUs 0-1, not on CPU 1, and 1 more: "
+            "start the keeper: systemctl enable --now vdsm-largeguest-keeper",
+            "largeguest: keeper: none runs on this host: VDSM will move the pins: "
+            "systemctl enable --now vdsm-largeguest-keeper",
+        ]
         with keeping(here) as keeper:
             keeper.wait_for("emulator pinned")
-            listed = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, environ={})
-            assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "moved: 0 of 3")
-    missing = here.host.run("/usr/bin/largeguest", "pins", "--connect", here.uri, "db01", environ={})
+            here.libvirt.virsh("vcpupin", name, "0", "0", "--live")
+            wait_until(
+                lambda: "corrections" in status(here, "--json").stdout and status(here).returncode == 0, keeper.said
+            )
+            (vm,) = json.loads(status(here, "--json").stdout)["vms"]
+            assert vm["keeper"]["corrections"] == {"connected": 1, "moved": 1}
+            assert 0 < vm["keeper"]["last_seconds"] <= vm["keeper"]["longest_seconds"]
+            threads = {thread: seen["cpus"] for thread, seen in vm["threads"].items()}
+            assert {thread: threads[thread] for thread in ("vcpu0", "vcpu1", "emulator")} == {
+                "vcpu0": "1",
+                "vcpu1": "1",
+                "emulator": "0",
+            }
+            assert threads["vcpu1"] == here.libvirt.threads(name)[1].cpus_allowed
+    missing = status(here, "db01")
     assert missing.returncode == 2
     assert missing.stderr.startswith('largeguest: libvirt: "Domain not found')
+
+
+def test_status_while_vms_come_and_go(here: Daemon) -> None:
+    """Whatever it finds half there: a line for each VM, and never a traceback."""
+    stop = threading.Event()
+    with here.libvirt.running(domain("0-1#0", name="db02"), "--paused"):
+        path = here.libvirt.file("db02.xml", here.libvirt.virsh("dumpxml", "db02", "--migratable").encode())
+
+    def start_and_stop() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(RuntimeError):
+                here.libvirt.virsh("create", path, "--paused")
+            with contextlib.suppress(RuntimeError):
+                here.libvirt.virsh("destroy", "db02")
+
+    seen = set()
+    with here.libvirt.running(domain("0-3#1"), "--paused"), keeping(here) as keeper:
+        wait_until(lambda: len(pins(here)) == 4, keeper.said)
+        other = threading.Thread(target=start_and_stop)
+        other.start()
+        try:
+            for _ in range(30):
+                found = status(here)
+                assert found.stderr == ""
+                assert re.search("^db01  cputune .* warns$", found.stdout, re.MULTILINE), found.stdout
+                seen.add("db02" in found.stdout)
+        finally:
+            stop.set()
+            other.join()
+    assert seen == {True, False}
 
 
 def test_libvirt_is_killed_and_comes_back(here: Daemon) -> None:
@@ -292,8 +338,8 @@ def test_it_has_the_password_of_vdsm(workplace: Path, ovirt_host: Host) -> None:
             wait_until(lambda: set(pins(there).values()) == {"1"}, keeper.said)
             assert "hidden-word" not in keeper.said()
             # reading needs no password
-            listed = there.host.run("/usr/bin/largeguest", "pins", environ={})
-            assert (listed.returncode, listed.stdout.splitlines()[-1]) == (0, "moved: 0 of 4")
+            found = there.host.run("/usr/bin/largeguest", "status", environ={})
+            assert (found.returncode, found.stdout.splitlines()[-1]) == (0, "not as asked: 0 of 1 VM")
 
 
 def test_the_hook_reports_what_holds_the_pins(here: Daemon) -> None:

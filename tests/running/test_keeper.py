@@ -686,10 +686,6 @@ def test_a_second_keeper_waits_for_the_first(
     first = os.open(tmp_path / "run/lock", os.O_RDONLY | os.O_CREAT)
     fcntl.flock(first, fcntl.LOCK_EX)
 
-    def pass_time(seconds: float) -> None:
-        assert world.tries == []
-        world.now += seconds
-
     def note(problem: object) -> None:
         assert world.tries == []
         os.close(first)
@@ -701,7 +697,6 @@ def test_a_second_keeper_waits_for_the_first(
         lines.append("locked")
 
     lines: list[str] = []
-    monkeypatch.setattr(keeper.time, "sleep", pass_time)
     monkeypatch.setattr(report, "problem", note)
     domain = vm(world)
     world.after(2, look)
@@ -736,31 +731,20 @@ def test_a_password_that_cannot_be_read(
     assert (world.credentials, domain.pins) == ([], TARGET)
 
 
-def test_what_migrates_away_is_forgotten(world: World, keeper: ModuleType) -> None:
+def test_what_migrates_away_is_forgotten(world: World, keeper: ModuleType, tmp_path: Path) -> None:
     domain = vm(world)
 
     def go() -> None:
         world.domains.remove(domain)
         world.lifecycle("STOPPED", domain)
 
-    held = keeper.Keeper("qemu:///system")
+    held = keeper.Keeper("qemu:///system", str(tmp_path))
     world.after(1, go)
     world.after(1.001, lambda: seen.append(len(held.holder.vms)))
     world.stop_after(3)
     seen: list[int] = []
     assert held.run() == 0
     assert seen == [0]
-
-
-def test_a_hook_that_checks_for_a_keeper_does_not_block_one_that_starts(
-    world: World, keeper: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "run").mkdir()
-    looking = os.open(tmp_path / "run/lock", os.O_RDONLY | os.O_CREAT)
-    fcntl.flock(looking, fcntl.LOCK_SH)
-    monkeypatch.setattr(keeper.time, "sleep", lambda _: os.close(looking))
-    world.stop_after(1)
-    assert keeper.keep("qemu:///system") == 0
 
 
 def test_sasl_where_vdsm_has_a_password(

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""largeguest status: where the threads and the memory of running VMs are, and what of that is not as asked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import itertools
+import re
+import signal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..hooks import KEEPER_FOLDER, keeper_is_active
+from ..host import capabilities, sysfs
+from ..problem import Problem
+from ..record import Record, replace
+from ..running import connection, pins, state, status
+from ..running.status import Status, Unread, Where
+from ..view import json
+from ..view import status as text
+from ..wording import quote, quote_name
+from . import files, options
+
+if TYPE_CHECKING:
+    from .options import Commands
+
+
+class _Found(Record):
+    """The VMs that were looked at."""
+
+    vms: tuple[Status, ...]
+    unread: tuple[Unread, ...]
+    """Those that cannot be looked at."""
+    shared: tuple[Problem, ...]
+    """CPUs that one of them shares with a VM that has them exclusively."""
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        if self.shared or any(vm.is_as_asked is False for vm in self.vms):
+            return 1
+        return 2 if any(not vm.is_fine for vm in self.unread) or any(vm.is_as_asked is None for vm in self.vms) else 0
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = options.add_command(
+        commands,
+        "status",
+        "print where the vCPUs and the memory of running VMs are",
+        "Print for each running VM how many of its vCPUs and how much of its memory are on the nodes of its cells,\n"
+        "and what is not as its properties ask for; for a VM that is named, by cell. The exit code is 0 if everything\n"
+        "is as asked, 1 if something is not, and 2 if that could not be found out.",
+        "largeguest status",
+        "largeguest status db01   # as root: also by cell, and huge pages",
+        "largeguest status --json",
+    )
+    options.add_connect(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("vm", metavar="VM", nargs="?", help="name or UUID of a VM (default: all)")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    libvirt = import_libvirt()
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # libvirt may write to a daemon that has just exited
+    try:
+        with contextlib.closing(connection.open_read_only(arguments.connect)) as opened:
+            where = _where(opened, arguments.connect)
+            found = _look(opened, libvirt, where, arguments.vm)
+    except libvirt.libvirtError as error:
+        raise files.unusable(f"libvirt: {quote(str(error), 200)}") from None
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    if arguments.json:
+        print(json.status_json(found.vms, found.unread, found.shared, where.keeper))
+        return found.code
+    lines = text.details(found.vms[0], where.host) if arguments.vm and found.vms else text.table(found.vms)
+    for line in (*lines, *map(str, found.shared), *(f"{quote_name(vm.name)}: {vm.why}" for vm in found.unread)):
+        print(line)
+    return found.code
+
+
+ROOT = "/"
+"""The folder with the proc, run and sys of this host."""
+
+
+def _where(opened: Any, uri: str) -> Where:
+    """The host on which the VMs of a connection run: of another one only libvirt can be asked."""
+    if not connection.is_local(uri):
+        return Where(capabilities.from_capabilities(opened.getCapabilities().encode()), root=None)
+    return Where(sysfs.from_sys(sysfs.SYS), ROOT, False, keeper_is_active(), state.published(KEEPER_FOLDER))
+
+
+def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
+    """Look at the running VMs: all, or closely at the one with this name or UUID."""
+    named, others = _running(opened, libvirt, name)
+    where = replace(where, closely=name is not None)
+    looked = [status.look(domain, functools.partial(status.of, where=where)) for domain in named]
+    neighbours = [status.look(domain, functools.partial(pins.read, host=where.host)) for domain in others]
+    vms = tuple(vm for vm in looked if isinstance(vm, Status))
+    unread = tuple(vm for vm in looked if isinstance(vm, Unread))
+    if name is not None and unread:
+        raise files.unusable(f"VM {quote_name(unread[0].name)}: {unread[0].why}")
+    nearby = [vm for vm in neighbours if isinstance(vm, pins.Running)]
+    return _Found(vms, unread, tuple(_check_shared([vm.pins for vm in vms], nearby)))
+
+
+def _check_shared(vms: Sequence[pins.Running], others: Sequence[pins.Running]) -> Iterator[Problem]:
+    """The warnings about CPUs of `vms` that another VM has exclusively, and vice versa."""
+    for vm in vms:
+        pairs = [(vm, other) for other in (*vms, *others)] + [(other, vm) for other in others]
+        yield from filter(None, itertools.starmap(pins.check_shared, pairs))
+
+
+def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], list[Any]]:
+    """The running VMs: all, or the one with this name or UUID; and the others."""
+    active = opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    if name is None:
+        return active, []
+    if re.fullmatch("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", name):
+        named = opened.lookupByUUIDString(name)
+    else:
+        named = opened.lookupByName(name)
+    return [named], [domain for domain in active if domain.UUIDString() != named.UUIDString()]
+
+
+def import_libvirt() -> Any:
+    """libvirt's Python binding, which other commands do not need."""
+    try:
+        import libvirt
+    except ImportError:
+        raise files.unusable("libvirt's Python binding is missing", "install python3-libvirt") from None
+    return libvirt

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a running VM was asked to be, compared with what it is, and with what its next start would find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..cpuset import CpuSet
+from ..host.topology import Host, Pages
+from ..placement.place import place
+from ..problem import DOMAIN_XML, Problem, Refused
+from ..properties import Properties
+from ..record import replace
+from ..values import Cell, Guest, Home, Pins, Policy
+from ..wording import amount, exactly, name_ids, plural, verb
+from .memory import Memory
+from .pins import Running
+
+START_AGAIN = "start the VM again, on a host with the hook"
+START_KEEPER = "systemctl enable --now vdsm-largeguest-keeper"
+
+
+def check_threads(running: Running, online: CpuSet, keeper: bool | None) -> Iterator[Problem]:
+    """The threads that do not run on the CPUs of cputune."""
+    moved = [(thread, cpus, now) for thread, cpus, now in running.rows() if cpus != now]
+    if moved:
+        thread, cpus, now = moved[0]
+        others = f", and {len(moved) - 1} more" if len(moved) > 1 else ""
+        what = f"{thread} may run on {_cpus(now or online)}, not on {_cpus(cpus)}{others}"
+        fix = "look at the journal of the keeper" if keeper else f"start the keeper: {START_KEEPER}"
+        yield Problem("cputune", what, fix)
+
+
+def _cpus(cpus: CpuSet) -> str:
+    return name_ids("CPU", cpus)
+
+
+def check_keeper(properties: Properties, guest: Guest, keeper: bool | None) -> Iterator[Problem]:
+    """VDSM moves the pins of a VM with the CPU pinning policy None; engines before 4.5 have no policies."""
+    if keeper is False and properties.cputune is not None and guest.cpu_policy == "none":
+        yield Problem("keeper", "none runs on this host: VDSM will move the pins", START_KEEPER)
+
+
+def check_layout(properties: Properties, guest: Guest, host: Host) -> Iterator[Problem]:
+    """The cells and the memory policy that the XML has instead of those that the properties ask for."""
+    wanted = replace(properties, cputune=None)
+    if wanted == Properties():
+        return
+    try:
+        asked = place(wanted, guest, host)
+    except Refused:
+        return  # so would the next start be
+    if asked.policy is not None and not _is_same_policy(asked.policy, guest.policy):
+        now = "the memory is not bound" if guest.policy is None else f"the VM has {guest.policy}"
+        yield Problem("numatune", f"it asks for {asked.policy}, but {now}", START_AGAIN)
+    if asked.cells is not None:
+        yield from _check_cells(asked.cells, guest.cells)
+
+
+def _is_same_policy(asked: Policy, has: Policy | None) -> bool:
+    return has is not None and (asked.mode, asked.nodeset) == (has.mode, has.nodeset)
+
+
+def _check_cells(asked: Sequence[Cell], has: Sequence[Cell]) -> Iterator[Problem]:
+    if len(asked) != len(has):
+        what = f"it asks for {plural(len(asked), 'cell')}, but the VM has {len(has) or 'none'}"
+        yield Problem("guestnuma", what, START_AGAIN)
+        return
+    for number, (want, cell) in enumerate(zip(asked, has)):
+        differences = [
+            (f"vCPUs {want.vcpus}", f"vCPUs {cell.vcpus}", want.vcpus == cell.vcpus),
+            (exactly(want.memory), exactly(cell.memory), want.memory == cell.memory),
+            (_binding(want), _binding(cell), (want.nodes, want.mode) == (cell.nodes, cell.mode)),
+        ]
+        for wanted, now, same in differences:
+            if not same:
+                yield Problem("guestnuma", f"cell {number} should have {wanted}, but has {now}", START_AGAIN)
+
+
+def _binding(cell: Cell) -> str:
+    return "no nodes" if cell.nodes is None else f"{cell.mode} memory on {name_ids('node', cell.nodes)}"
+
+
+def check_memory(properties: Properties, homes: Sequence[Home], memory: Memory, pid: int | None) -> Iterator[Problem]:
+    """Memory that is on other nodes than those that it is bound to."""
+    subject = "guestnuma" if properties.guestnuma else "numatune" if properties.numatune else DOMAIN_XML
+    for number, home in enumerate(homes):
+        away = memory.elsewhere(number, home)
+        if away and home.nodes is not None:
+            which = f"cell {number}" if len(homes) > 1 else "the memory"
+            yield _misplaced(subject, which, away, home.nodes, pid)
+    away = memory.elsewhere_of_vm(homes)
+    if away and None in memory.of_cells:
+        nodes = CpuSet.union(home.nodes for home in homes if home.nodes is not None)
+        yield _misplaced(subject, "the memory", away, nodes, pid)
+
+
+def _misplaced(subject: str, which: str, away: dict[int, int], nodes: CpuSet, pid: int | None) -> Problem:
+    what = f"{amount(sum(away.values()))} of {which} {verb(away, 'is', 'are')} on {name_ids('node', CpuSet(away))}"
+    move = f"move it back: migratepages {pid} {CpuSet(away)} {nodes}"
+    return Problem(subject, f"{what}, not on {name_ids('node', nodes)}", START_AGAIN if pid is None else move)
+
+
+def next_start(properties: Properties, guest: Guest, host: Host) -> tuple[Problem, ...]:
+    """What the hook would report if the VM were started again on this host with the same properties.
+
+    Free memory does not count: that of the VM itself will be free then.
+    """
+    if properties == Properties():
+        return ()
+    try:
+        return place(properties, _started_again(guest), _idle(host)).warnings
+    except Refused as refused:
+        return refused.problems
+
+
+def _started_again(guest: Guest) -> Guest:
+    """As the engine starts it the next time: memory that was plugged in is in the cells, and the first vCPUs run."""
+    plugged = [device for device in guest.devices if device.model == "dimm"]
+    more = [sum(device.size for device in plugged if device.cell == cell) for cell in range(len(guest.cells))]
+    return replace(
+        guest,
+        memory=guest.memory + sum(device.size for device in plugged),
+        devices=tuple(device for device in guest.devices if device.model != "dimm"),
+        plugged=CpuSet.span(0, len(guest.plugged_vcpus) - 1),
+        cells=tuple(replace(cell, memory=cell.memory + size) for cell, size in zip(guest.cells, more)),
+        pins=guest.pins if guest.cpu_policy == "manual" else Pins(),
+    )
+
+
+def _idle(host: Host) -> Host:
+    """The host without what is known of its free memory."""
+    return replace(
+        host,
+        nodes={
+            number: replace(
+                node, free=None, pages={size: Pages(pages.total, None) for size, pages in node.pages.items()}
+            )
+            for number, node in host.nodes.items()
+        },
+    )
