@@ -17,7 +17,7 @@ from ..placement import check_guest, pinning
 from ..placement.place import resolve_pins
 from ..problem import Problem, Refused
 from ..record import Record
-from ..values import Layout, Pins
+from ..values import Guest, Layout, Pins
 from ..wording import name_ids, quote, quote_name, shorten, verb
 from . import connection
 
@@ -65,12 +65,12 @@ class Running(Record):
 
 def read(document: bytes, host: Host) -> Running:
     """Read a running VM from its domain XML; raises Refused for invalid XML."""
-    return read_tree(parse_xml.domain(document), host)
+    tree = parse_xml.domain(document)
+    return of(tree, read_xml.guest(tree), host)
 
 
-def read_tree(tree: etree._ElementTree, host: Host) -> Running:
-    """Read a running VM from its domain XML; raises Refused if a number in it is invalid."""
-    guest = read_xml.guest(tree)
+def of(tree: etree._ElementTree, guest: Guest, host: Host) -> Running:
+    """A running VM by its domain XML, and by what was read from that."""
     name, cputune = read_xml.name(tree), read_xml.custom_properties(tree).get("cputune", "")
     request, problems = properties.parse({"cputune": cputune})
     if check_guest.engines_layout(guest) is not None:

@@ -121,7 +121,7 @@ def of(document: bytes, where: Where) -> Status:
     host, root = where.host, where.root
     pid = None if root is None else process.pid_of(name, root)
     threads = guest.pins if pid is None or root is None else process.threads(pid, root).on(host.online)
-    running = replace(pins.read_tree(tree, host), real=threads)
+    running = replace(pins.of(tree, guest, host), real=threads)
     whole = Placement(threads, guest.policy, guest.cells or None)
     seen = locality.measure(whole, guest, host)
     held = _memory(guest, seen.homes, pid, where)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""largeguest status against what other programs see of the same VM: taskset, numactl, numastat; numa_maps read again."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from largeguest import cpuset
+from tests import DATA
+from tests.e2e.guest import Libvirt
+from tests.e2e.host import Host
+
+from .test_numa import keeper
+
+PLAIN = (
+    (DATA / "plain.xml")
+    .read_text(encoding="utf-8")
+    .replace('<vcpu current="4">4</vcpu>', '<vcpu current="8">8</vcpu>')
+    .replace('<topology cores="1" threads="2" sockets="2">', '<topology cores="2" threads="2" sockets="2">')
+    .replace('<emulatorpin cpuset="0,1"></emulatorpin>', "")
+    .replace('<iothreadpin iothread="1" cpuset="0,1"></iothreadpin>', "")
+)
+
+
+def with_properties(values: dict[str, str]) -> str:
+    """What the engine sends: they are in the metadata."""
+    custom = "".join(f"<ovirt-vm:{name}>{value}</ovirt-vm:{name}>" for name, value in values.items())
+    return PLAIN.replace("<ovirt-vm:custom>", f"<ovirt-vm:custom>{custom}")
+
+
+def status(*arguments: str, code: int | None = None) -> str:
+    """As root: what it prints."""
+    result = subprocess.run(["/usr/bin/largeguest", "status", *arguments], capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    assert code in (None, result.returncode), result.stdout
+    return result.stdout
+
+
+def look(name: str) -> dict[str, Any]:
+    (vm,) = json.loads(status("--json", name))["vms"]
+    return dict(vm)
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def distances() -> dict[tuple[int, int], int]:
+    """As numactl prints them."""
+    table = run("numactl", "--hardware").partition("node distances:")[2].splitlines()[2:]
+    rows = [re.findall("[0-9]+", line) for line in table]
+    return {(int(row[0]), other): int(value) for row in rows for other, value in enumerate(row[1:])}
+
+
+def nodes_of_cpus() -> dict[int, int]:
+    lines = re.findall("^node ([0-9]+) cpus: ([0-9 ]+)$", run("numactl", "--hardware"), re.MULTILINE)
+    return {int(cpu): int(node) for node, cpus in lines for cpu in cpus.split()}
+
+
+def pages(pid: int, policy: str) -> dict[int, int]:
+    """Node to pages of the mappings with a memory policy."""
+    found: dict[int, int] = {}
+    for line in Path(f"/proc/{pid}/numa_maps").read_text().splitlines():
+        if line.split()[1] == policy:
+            for node, count in re.findall(r" N([0-9]+)=([0-9]+)", line):
+                found[int(node)] = found.get(int(node), 0) + int(count)
+    return found
+
+
+def figure(cells: list[tuple[list[int], dict[int, int]]]) -> float:
+    """By its definition; `cells` are the threads of their vCPUs, and node to pages."""
+    far, node_of = distances(), nodes_of_cpus()
+    near = []
+    for threads, memory in cells:
+        for thread in threads:
+            cpus = cpuset.parse(run("taskset", "-cp", str(thread)).rpartition(": ")[2].strip())
+            pairs = [10 / far[node_of[cpu], node] * count for cpu in cpus for node, count in memory.items()]
+            near.append(sum(pairs) / len(cpus) / sum(memory.values()))
+    return sum(near) / len(near)
+
+
+@pytest.fixture
+def kept() -> Iterator[None]:
+    with keeper():
+        yield
+
+
+def numastat(pid: int) -> list[float]:
+    """MiB by node."""
+    (total,) = re.findall("^Total +(.*)$", run("numastat", "-p", str(pid)).partition("Per-node")[2], re.MULTILINE)
+    return [float(word) for word in total.split()[:-1]]
+
+
+def test_before_and_after(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int]) -> None:
+    """A VM without properties is measured; the plan for it promises more; and after its restart it has that."""
+    elsewhere = ",".join(f"node{number}" for number in range(nodes[0]))
+    with libvirt.running(PLAIN.encode()) as name:
+        before = look(name)
+        threads = [thread.pid for thread in libvirt.threads(name).values()]
+        pid = libvirt.pid(name)
+        assert (before["as_asked"], before["cells"][0]["nodes"]) == (True, None)
+        memory = {int(node): kib for node, kib in before["memory_kib"].items()}
+        assert before["locality"]["figure"] == pytest.approx(figure([(threads, memory)]), abs=1e-4)
+        # numastat counts QEMU's program, too
+        for node, mib in enumerate(numastat(pid)):
+            assert memory.get(node, 0) / 1024 == pytest.approx(mib, abs=64)
+        document = libvirt.file("vm.xml", libvirt.virsh("dumpxml", name).encode())
+        planned = json.loads(
+            run("largeguest", "plan", "--domain", document, "--nodes", "2", "--reserve", elsewhere, "--json")
+        )
+    assert planned["locality"]["figure"] > before["locality"]["figure"] + 0.1
+    typed = planned["properties"]
+    domxml, _ = this_host.run_hooks("before_vm_start", with_properties(typed), typed)
+    with keeper(), libvirt.running(domxml.encode()) as name:
+        after = look(name)
+        assert (after["as_asked"], after["problems"], after["unknown"]) == (True, [], [])
+        assert after["locality"] == planned["locality"]
+        check_as_asked_and_faults(this_host, libvirt, name, nodes)
+
+
+def check_as_asked_and_faults(this_host: Host, libvirt: Libvirt, name: str, nodes: tuple[int, int]) -> None:
+    """Each fault shows in the line of the VM, by the exit code, and to every user; the figures are others', too."""
+    one, two = nodes
+    pid = libvirt.pid(name)
+    threads = [thread.pid for _, thread in sorted(libvirt.threads(name).items())]
+
+    def measured() -> list[tuple[list[int], dict[int, int]]]:
+        return [(threads[:4], pages(pid, f"bind:{one}")), (threads[4:], pages(pid, f"bind:{two}"))]
+
+    assert look(name)["locality"]["figure"] == pytest.approx(figure(measured()), abs=1e-4) == 1
+    row = r"^db01  all +{} of 8 +(\S+ \S+) of (\S+ \S+) +{} +{} +holds +ok$"
+    found = re.search(row.format(8, "as asked", "1.00"), status(code=0), re.MULTILINE)
+    assert found
+    assert found[1] == found[2]
+    assert this_host.run("/usr/bin/largeguest", "status", environ={}).returncode == 0  # every user
+    cell_0 = re.search(rf"^cell 0: (\S+ \S+) of \1 .*on node {one}, 4 of 4 vCPUs on node {one}$", status(name), re.M)
+    assert cell_0
+
+    # its pages are moved
+    run("migratepages", str(pid), str(one), "0")
+    moved = status(name, code=1)
+    assert f"of cell 0 is on node 0, not on node {one}: move it back: migratepages {pid} 0 {one}" in moved
+    assert look(name)["locality"]["figure"] == pytest.approx(figure(measured()), abs=1e-4)
+    assert look(name)["locality"]["figure"] < 0.9
+    for text in (status(code=1), this_host.run("/usr/bin/largeguest", "status", environ={}).stdout):
+        shown = re.search(row.format(8, "as asked", r"\?"), text, re.MULTILINE)
+        assert shown, text
+        assert shown[1] != shown[2]
+        assert f"of the memory is on node 0, not on nodes {one}-{two}: move it back: migratepages {pid} 0" in text
+    run("migratepages", str(pid), "0", str(one))
+    status(name, code=0)
+
+    # its pins are moved, behind the back of libvirt and so of the keeper
+    run("taskset", "-cp", "0-1", str(threads[0]))
+    assert re.search("^largeguest: cputune: vcpu0 may run on CPUs 0-1, not on CPU ", status(name, code=1), re.M)
+    assert re.search(row.format(7, "as asked", r"0\.\d\d"), status(code=1), re.MULTILINE)
+    assert look(name)["locality"]["figure"] == pytest.approx(figure(measured()), abs=1e-4)
+
+
+def test_a_cell_that_is_bound_elsewhere(this_host: Host, libvirt: Libvirt, nodes: tuple[int, int], kept: None) -> None:  # noqa: ARG001
+    one, two = nodes
+    typed = {"guestnuma": f"0-3#*@{one},4-7#*@{two}", "cputune": "all#=cell"}
+    domxml, _ = this_host.run_hooks("before_vm_start", with_properties(typed), typed)
+    changed = re.sub(rf'(<memnode cellid="1"[^>]*nodeset="){two}"', r'\g<1>0"', domxml)
+    assert changed != domxml
+    with libvirt.running(changed.encode(), "--paused"):
+        out = status(code=1)
+    assert re.search(r"^db01  cputune,guestnuma .* differ ", out, re.MULTILINE)
+    assert (
+        f"guestnuma: cell 1 should have strict memory on node {two}, but has strict memory on node 0: "
+        "start the VM again, on a host with the hook"
+    ) in out
