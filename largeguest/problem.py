@@ -43,8 +43,12 @@ class Problem(Record):
     kind: str = LAYOUT
 
     def __str__(self) -> str:
-        warning = "warning: " if self.warning else ""
-        return f"largeguest: {warning}" + ": ".join(filter(None, (self.subject, self.what, self.fix)))
+        return f"largeguest: {'warning: ' if self.warning else ''}{self.text}"
+
+    @property
+    def text(self) -> str:
+        """`guestnuma: the cells overlap: remove one`: where it is clear who reports it."""
+        return ": ".join(filter(None, (self.subject, self.what, self.fix)))
 
 
 class Refused(Exception):

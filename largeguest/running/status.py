@@ -127,8 +127,7 @@ def of(document: bytes, where: Where) -> Status:
     held = _memory(guest, seen.homes, pid, where)
     differences = tuple(asked.check_layout(typed, guest, host))
     wrong = [
-        *differences,  # first: the others may follow from it
-        *running.problems,
+        *(differences or running.problems),  # these may follow from those
         *(problem for problem in problems if problem not in running.problems),
         *asked.check_threads(running, host.online, where.keeper),
         *asked.check_keeper(typed, guest, where.keeper),

@@ -24,14 +24,13 @@ def table(vms: Sequence[Status]) -> list[str]:
     """A line for each VM, then what is wrong with any."""
     if not vms:
         return ["no VM runs on this host"]
-    lines = columns([HEADS, *map(_row, vms)])
-    found = [f"{quote_name(vm.name)}: {text}" for vm in vms for text in (*_wrong(vm), *vm.unknown)]
-    return [
-        *lines,
-        "",
-        *found,
-        f"not as asked: {sum(vm.is_as_asked is False for vm in vms)} of {plural(len(vms), 'VM')}",
-    ]
+    named: dict[str, list[str]] = {}
+    for vm in vms:
+        for text in (*_wrong(vm), *vm.unknown):
+            named.setdefault(text, []).append(quote_name(vm.name))
+    found = [f"{', '.join(names)}: {text}" for text, names in named.items()]
+    count = sum(vm.is_as_asked is False for vm in vms)
+    return [*columns([HEADS, *map(_row, vms)]), "", *found, f"not as asked: {count} of {plural(len(vms), 'VM')}"]
 
 
 def _row(vm: Status) -> list[str]:
@@ -51,7 +50,7 @@ def _row(vm: Status) -> list[str]:
 def _properties(vm: Status) -> str:
     if not vm.values:
         return "none"
-    if vm.pins.problems and vm.pins.target is None:
+    if vm.pins.problems and vm.pins.target is None and not vm.differs:
         return "refused"
     return "all" if len(vm.values) == len(PROPERTIES) else ",".join(vm.values)
 
@@ -79,14 +78,14 @@ def _next_start(vm: Status) -> str:
 
 
 def _wrong(vm: Status) -> Iterator[str]:
-    yield from map(str, vm.wrong)
-    yield from (f"next start: {problem}" for problem in vm.next_start if not problem.warning)
+    yield from (problem.text for problem in vm.wrong)
+    yield from (f"next start refused: {problem.text}" for problem in vm.next_start if not problem.warning)
 
 
 def details(vm: Status, host: Host) -> list[str]:
     """A VM by cell, its other threads, devices and properties, then what is wrong."""
     lines = [f"{name:<10} {printable(value)}" for name, value in vm.values.items()]
-    lines += [""] if lines else ["no properties", ""]
+    lines += [""] if lines else ["no properties: plan some with largeguest plan --domain", ""]
     lines += [_cell(vm, number, host) for number in range(len(vm.locality.homes))]
     if None in vm.memory.of_cells and vm.memory.of_vm is not None:
         lines.append(f"all cells: {_by_node(vm.memory.of_vm)}; which cell it belongs to cannot be told")
@@ -98,7 +97,7 @@ def details(vm: Status, host: Host) -> list[str]:
     near = f", {vm.locality}" if str(vm.locality) else ""
     lines += [f"locality: {figure.text(vm.figure)}{near}", *_kept(vm)]
     lines += [] if not vm.values else [f"next start: {_next_start(vm)}"]
-    warnings = [f"next start: {problem}" for problem in vm.next_start if problem.warning]
+    warnings = [f"next start warns: {problem.text}" for problem in vm.next_start if problem.warning]
     found = [*_wrong(vm), *vm.unknown, *warnings]
     return [*lines, *([""] if found else []), *found]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""largeguest status against what other programs see of the same VM: taskset, numactl, numastat; numa_maps read again."""
+"""largeguest status against what taskset, numactl, numastat and numa_maps show of the same VM."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def check_as_asked_and_faults(this_host: Host, libvirt: Libvirt, name: str, node
 
     # its pins are moved, behind the back of libvirt and so of the keeper
     run("taskset", "-cp", "0-1", str(threads[0]))
-    assert re.search("^largeguest: cputune: vcpu0 may run on CPUs 0-1, not on CPU ", status(name, code=1), re.M)
+    assert re.search("^cputune: vcpu0 may run on CPUs 0-1, not on CPU ", status(name, code=1), re.M)
     assert re.search(row.format(7, "as asked", r"0\.\d\d"), status(code=1), re.MULTILINE)
     assert look(name)["locality"]["figure"] == pytest.approx(figure(measured()), abs=1e-4)
 
