@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from largeguest.host import sysfs
-from largeguest.running import connection, fight, pins, report, schedule
+from largeguest.running import connection, fight, pins, report, schedule, state
+from largeguest.running.state import Work
 
 from .fake_libvirt import CONSTANTS, Domain, Vdsm, World, libvirtError
 
@@ -772,3 +773,70 @@ def test_pins_are_put_back_once_for_a_vm_that_has_arrived(world: World, four_nod
     move_all(domain)
     done, refused = pins.put_back_once("uuid-of-db01", here)
     assert (str(done), refused) == ("2 vCPUs pinned", {"vcpu1": "no luck", "vcpu2": "no luck"})
+
+
+def test_what_it_has_done_is_published(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    moved, refused = vm(world), vm(world, name="db02", broken=libvirtError("Invalid argument", 38))
+    vm(world, "", name="db03")
+    started = Domain(world, "db04", "0#3")
+    published = []
+
+    def look() -> None:
+        published.append(state.published(str(tmp_path / "run")))
+
+    def start() -> None:
+        world.domains.append(started)
+        world.lifecycle("STARTED", started)
+
+    def stop() -> None:
+        world.domains.remove(moved)
+        world.lifecycle("STOPPED", moved)
+        world.lifecycle("RESUMED", started)
+
+    world.after(1, look)
+    world.after(2, lambda: move_all(moved))
+    world.after(3, lambda: move_all(moved))
+    world.after(3.02, lambda: move_all(moved))
+    world.after(3.5, start)
+    world.after(4.5, look)
+    world.after(5, stop)
+    world.after(6, look)
+    world.stop_after(7)
+    keeper.keep("qemu:///system")
+    first, second, third = published
+    assert first == {"uuid-of-db01": Work({"connected": 1}), "uuid-of-db02": Work(refused=4)}
+    quiet = schedule.QUIET_SECONDS
+    assert second["uuid-of-db01"] == Work({"connected": 1, "moved": 2}, 0, quiet + 0.02, quiet + 0.02)
+    assert second["uuid-of-db04"] == Work({"start": 1}, 0, quiet, quiet)
+    assert third.keys() == {"uuid-of-db02", "uuid-of-db04"}
+    assert refused.pins == {}
+    assert (tmp_path / "run" / state.NAME).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"version": 2, "vms": {}}',
+        '{"version": 1}',
+        '{"version": 1, "vms": []}',
+        '{"version": 1, "vms": {"a": {}}}',
+        '{"version": 1, "vms": {"a": {"corrections": 1, "refused": 0, "last": null, "longest": null}}}',
+        '{"version": 1, "vms": {"a": {"corrections": {}, "refused": "x", "last": null, "longest": null}}}',
+    ],
+)
+def test_a_file_of_another_version_or_a_broken_one_says_nothing(content: str, tmp_path: Path) -> None:
+    assert state.published(str(tmp_path)) == {}
+    (tmp_path / state.NAME).write_text(content)
+    assert state.published(str(tmp_path)) == {}
+
+
+def test_a_full_disk_does_not_stop_it(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "run" / f"{state.NAME}.new").mkdir(parents=True)
+    domain = vm(world)
+    world.stop_after(1)
+    keeper.keep("qemu:///system")
+    assert domain.pins == TARGET
