@@ -16,7 +16,7 @@ from subprocess import PIPE
 
 from tests import ROOT, hosts
 
-from . import documents
+from . import documents, status
 
 GIB = hosts.GIB
 METER = str(Path(__file__).with_name("meter.py"))
@@ -148,6 +148,12 @@ def main() -> None:
             commands = {"hook": bench.hook(bench.large, document), "minidom": bench.minidom(document)}
             ours, theirs = bench.costs(commands, bench.environ(pins), 31)
             print(f"    {name:<12} minidom         {theirs.against(ours)}")
+
+        print("(f) status of VMs with 4 vCPUs and three properties on 256 CPUs, against one such VM")
+        one = status.seconds(1)
+        for count in (50, 200):
+            many = status.seconds(count)
+            print(f"    {count:5} VMs                   {many * 1000:8.1f} ms {many / one:6.2f} x")
 
         print("(f) largeguest plan, against importing lxml")
         for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):

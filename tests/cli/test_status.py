@@ -93,11 +93,16 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, host: str, tmp_path: Path) -> Stage:
+    return on_stage(monkeypatch, host, tmp_path)
+
+
+def on_stage(patch: pytest.MonkeyPatch, host: str, root: Path) -> Stage:
+    """A stage on the host whose /sys is at `host`, without VMs."""
     world = fake_libvirt.World()
-    monkeypatch.setitem(sys.modules, "libvirt", world.module())
-    monkeypatch.setattr(sysfs, "SYS", host)
-    monkeypatch.setattr(command, "ROOT", str(tmp_path))
-    return Stage(world, tmp_path, host, monkeypatch)
+    patch.setitem(sys.modules, "libvirt", world.module())
+    patch.setattr(sysfs, "SYS", host)
+    patch.setattr(command, "ROOT", str(root))
+    return Stage(world, root, host, patch)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
