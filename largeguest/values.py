@@ -165,6 +165,31 @@ class Layout(Record):
     """The pins in numbers, as a value of the property."""
 
 
+class Promise(Record):
+    """Memory of a VM that can come only from some nodes, whether the VM has touched it yet or not."""
+
+    nodes: CpuSet
+    page: int
+    """KiB of its huge pages; 0: other pages."""
+    memory: int
+    """KiB"""
+
+
+class Neighbour(Record):
+    """What another VM holds on a host."""
+
+    name: str
+    cpus: CpuSet = CpuSet()
+    """Those that its vCPUs are pinned to; none if they may run on all, or wherever VDSM's pool of shared CPUs is."""
+    is_exclusive: bool = False
+    """Whether it has them alone, by a CPU pinning policy of the engine."""
+    promises: tuple[Promise, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether it holds anything."""
+        return bool(self.cpus or self.promises)
+
+
 class Guest(Record):
     """What the domain XML says about the VM."""
 

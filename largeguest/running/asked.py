@@ -16,29 +16,36 @@ from ..wording import amount, exactly, name_ids, plural, verb
 from .memory import Memory
 from .pins import Running
 
-START_AGAIN = "start the VM again, on a host with the hook"
+START_AGAIN = "shut the VM down and start it on a host with the hook"
 START_KEEPER = "systemctl enable --now vdsm-largeguest-keeper"
 
 
 def check_threads(running: Running, online: CpuSet, keeper: bool | None) -> Iterator[Problem]:
     """The threads that do not run on the CPUs of cputune."""
-    moved = [(thread, cpus, now) for thread, cpus, now in running.rows() if cpus != now]
-    if moved:
-        thread, cpus, now = moved[0]
-        others = f", and {len(moved) - 1} more" if len(moved) > 1 else ""
-        what = f"{thread} may run on {_cpus(now or online)}, not on {_cpus(cpus)}{others}"
-        fix = "look at the journal of the keeper" if keeper else f"start the keeper: {START_KEEPER}"
-        yield Problem("cputune", what, fix)
+    moved: dict[str, tuple[list[CpuSet], list[CpuSet]]] = {}
+    vcpus = CpuSet(int(thread[4:]) for thread, cpus, now in running.rows() if thread[:4] == "vcpu" and cpus != now)
+    for thread, cpus, now in running.rows():
+        if cpus != now:
+            name = name_ids("vCPU", vcpus) if thread.startswith("vcpu") else thread
+            asked, real = moved.setdefault(name, ([], []))
+            asked.append(cpus)
+            real.append(now or online)
+    if not moved:
+        return
+    parts = (f"{name} on {_cpus(real)} instead of {_cpus(asked)}" for name, (asked, real) in moved.items())
+    what = "may run elsewhere: " + ", ".join(parts)
+    fix = "look at the journal of the keeper" if keeper else f"start the keeper, which puts them back: {START_KEEPER}"
+    yield Problem("cputune", what, fix)
 
 
-def _cpus(cpus: CpuSet) -> str:
-    return name_ids("CPU", cpus)
+def _cpus(sets: Sequence[CpuSet]) -> str:
+    return name_ids("CPU", CpuSet.union(sets))
 
 
 def check_keeper(properties: Properties, guest: Guest, keeper: bool | None) -> Iterator[Problem]:
     """VDSM moves the pins of a VM with the CPU pinning policy None; engines before 4.5 have no policies."""
     if keeper is False and properties.cputune is not None and guest.cpu_policy == "none":
-        yield Problem("keeper", "none runs on this host: VDSM will move the pins", START_KEEPER)
+        yield Problem("keeper", "it does not run here, so nothing puts back the pins that VDSM moves", START_KEEPER)
 
 
 def check_layout(properties: Properties, guest: Guest, host: Host) -> Iterator[Problem]:
@@ -81,24 +88,27 @@ def _binding(cell: Cell) -> str:
     return "no nodes" if cell.nodes is None else f"{cell.mode} memory on {name_ids('node', cell.nodes)}"
 
 
-def check_memory(properties: Properties, homes: Sequence[Home], memory: Memory, pid: int | None) -> Iterator[Problem]:
+def check_memory(
+    name: str, properties: Properties, homes: Sequence[Home], memory: Memory, pid: int | None
+) -> Iterator[Problem]:
     """Memory that is on other nodes than those that it is bound to."""
     subject = "guestnuma" if properties.guestnuma else "numatune" if properties.numatune else DOMAIN_XML
     for number, home in enumerate(homes):
         away = memory.elsewhere(number, home)
         if away and home.nodes is not None:
-            which = f"cell {number}" if len(homes) > 1 else "the memory"
-            yield _misplaced(subject, which, away, home.nodes, pid)
+            move = f"as root: migratepages {pid} {CpuSet(away)} {home.nodes}"
+            yield _misplaced(subject, f"cell {number}" if len(homes) > 1 else "the memory", away, home.nodes, move)
     away = memory.elsewhere_of_vm(homes)
     if away and None in memory.of_cells:
         nodes = CpuSet.union(home.nodes for home in homes if home.nodes is not None)
-        yield _misplaced(subject, "the memory", away, nodes, pid)
+        yield _misplaced(
+            subject, "the memory", away, nodes, f"see which cell's it is, as root: largeguest status {name}"
+        )
 
 
-def _misplaced(subject: str, which: str, away: dict[int, int], nodes: CpuSet, pid: int | None) -> Problem:
+def _misplaced(subject: str, which: str, away: dict[int, int], nodes: CpuSet, fix: str) -> Problem:
     what = f"{amount(sum(away.values()))} of {which} {verb(away, 'is', 'are')} on {name_ids('node', CpuSet(away))}"
-    move = f"move it back: migratepages {pid} {CpuSet(away)} {nodes}"
-    return Problem(subject, f"{what}, not on {name_ids('node', nodes)}", START_AGAIN if pid is None else move)
+    return Problem(subject, f"{what} instead of {name_ids('node', nodes)}", fix)
 
 
 def next_start(properties: Properties, guest: Guest, host: Host) -> tuple[Problem, ...]:

@@ -14,7 +14,7 @@ from ..placement import figure, locality
 from ..problem import Problem, Refused, join
 from ..record import Record, replace
 from ..values import Guest, Home, Locality, Pins, Placement
-from ..wording import quote
+from ..wording import printable, quote
 from . import asked, memory, pins, process
 from .memory import Memory
 from .state import Work
@@ -131,7 +131,7 @@ def of(document: bytes, where: Where) -> Status:
         *(problem for problem in problems if problem not in running.problems),
         *asked.check_threads(running, host.online, where.keeper),
         *asked.check_keeper(typed, guest, where.keeper),
-        *asked.check_memory(typed, seen.homes, held, pid),
+        *asked.check_memory(printable(name), typed, seen.homes, held, pid),
     ]
     return Status(
         name=name,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..running.status import Status
     from ..values import Home
 
-HEADS = ["VM", "properties", "vCPUs there", "memory there", "cells", "locality", "keeper", "next start"]
+HEADS = ["VM", "properties", "vCPUs near", "memory in place", "cells", "locality", "keeper", "next start"]
+
+NO_PROPERTIES = "no properties: those set in the engine since its start count when it is shut down and started again"
 
 
 def table(vms: Sequence[Status]) -> list[str]:
@@ -29,8 +31,13 @@ def table(vms: Sequence[Status]) -> list[str]:
         for text in (*_wrong(vm), *vm.unknown):
             named.setdefault(text, []).append(quote_name(vm.name))
     found = [f"{', '.join(names)}: {text}" for text, names in named.items()]
-    count = sum(vm.is_as_asked is False for vm in vms)
-    return [*columns([HEADS, *map(_row, vms)]), "", *found, f"not as asked: {count} of {plural(len(vms), 'VM')}"]
+    found += (
+        ["?: ask as root for one VM by its name"] if any(vm.figure is None and not vm.unknown for vm in vms) else []
+    )
+    asked = [vm for vm in vms if vm.values]
+    wrong = sum(vm.is_as_asked is False for vm in asked)
+    count = f"not as asked: {wrong} of {plural(len(asked), 'VM')} with properties; without: {len(vms) - len(asked)}"
+    return [*columns([HEADS, *map(_row, vms)]), "", *found, count]
 
 
 def _row(vm: Status) -> list[str]:
@@ -78,17 +85,17 @@ def _next_start(vm: Status) -> str:
 
 
 def _wrong(vm: Status) -> Iterator[str]:
-    yield from (problem.text for problem in vm.wrong)
     yield from (f"next start refused: {problem.text}" for problem in vm.next_start if not problem.warning)
+    yield from (problem.text for problem in vm.wrong)
 
 
 def details(vm: Status, host: Host) -> list[str]:
     """A VM by cell, its other threads, devices and properties, then what is wrong."""
     lines = [f"{name:<10} {printable(value)}" for name, value in vm.values.items()]
-    lines += [""] if lines else ["no properties: plan some with largeguest plan --domain", ""]
+    lines += [""] if lines else [NO_PROPERTIES, ""]
     lines += [_cell(vm, number, host) for number in range(len(vm.locality.homes))]
     if None in vm.memory.of_cells and vm.memory.of_vm is not None:
-        lines.append(f"all cells: {_by_node(vm.memory.of_vm)}; which cell it belongs to cannot be told")
+        lines.append(f"all cells: {_by_node(vm.memory.of_vm)}; which cell it belongs to is not known")
     for name, cpus in vm.pins.real.by_name():
         if not name.startswith("vcpu"):
             lines.append(f"{name}: {name_ids('CPU', cpus)} on {_nodes(cpus, host)}")

@@ -113,10 +113,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 
 
 ALL_WELL = """\
-VM    properties  vCPUs there  memory there        cells     locality  keeper  next start
-db01  all         4 of 4       410 MiB of 410 MiB  as asked  1.00      holds   ok
+VM    properties  vCPUs near  memory in place     cells     locality  keeper  next start
+db01  all         4 of 4      410 MiB of 410 MiB  as asked  1.00      holds   ok
 
-not as asked: 0 of 1 VM
+not as asked: 0 of 1 VM with properties; without: 0
 """
 
 
@@ -164,29 +164,38 @@ def bind_cell_1_to_node_2(document: str) -> str:
 
 DIMM = '<devices><memory model="dimm"><target><size>262144</size><node>0</node></target></memory>'
 
+QUESTION = "?: ask as root for one VM by its name"
+
 FAULTS = {
     # what is wrong: how it is started, the row, the lines
     "pins moved": (
         {"threads": {**THREADS, "vcpu2": "0-15"}},
         "all 3 of 4 410 MiB of 410 MiB as asked 0.92 holds ok",
-        ["cputune: vcpu2 may run on CPUs 0-15, not on CPU 4: look at the journal of the keeper"],
+        ["cputune: may run elsewhere: vCPU 2 on CPUs 0-15 instead of CPU 4: look at the journal of the keeper"],
     ),
     "several": (
         {"threads": fake_kernel.all_cpus(4, hosts.FOUR_NODES.online)},
         "all 0 of 4 410 MiB of 410 MiB as asked 0.69 holds ok",
-        ["cputune: vcpu0 may run on CPUs 0-15, not on CPU 0, and 4 more: look at the journal of the keeper"],
+        [
+            "cputune: may run elsewhere: vCPUs 0-3 on CPUs 0-15 instead of CPUs 0-1,4-5, "
+            "emulator on CPUs 0-15 instead of CPUs 0-7: look at the journal of the keeper"
+        ],
     ),
     "pages moved": (
         {"memory": {1: 180 * MIB, 3: 230 * MIB}},
         "all 4 of 4 180 MiB of 410 MiB as asked ? holds ok",
-        [f"guestnuma: 230 MiB of the memory is on node 3, not on nodes 0-1: move it back: migratepages {PID} 3 0-1"],
+        [
+            "guestnuma: 230 MiB of the memory is on node 3 instead of nodes 0-1: see which cell's it is, as root: "
+            "largeguest status db01",
+            QUESTION,
+        ],
     ),
     "bound elsewhere": (
         {"edit": bind_cell_1_to_node_2, "memory": {0: 230 * MIB, 2: 180 * MIB}},
         "all 2 of 4 410 MiB of 410 MiB differ 0.73 holds ok",
         [
             "guestnuma: cell 1 should have strict memory on node 1, but has strict memory on node 2: "
-            "start the VM again, on a host with the hook",
+            "shut the VM down and start it on a host with the hook",
         ],
     ),
     "no hook": (
@@ -194,8 +203,9 @@ FAULTS = {
         "all - - differ 0.69 holds ok",
         [
             "numatune: it asks for memory strict on host nodes 0-1, but the memory is not bound: "
-            "start the VM again, on a host with the hook",
-            "guestnuma: it asks for 2 cells, but the VM has none: start the VM again, on a host with the hook",
+            "shut the VM down and start it on a host with the hook",
+            "guestnuma: it asks for 2 cells, but the VM has none: "
+            "shut the VM down and start it on a host with the hook",
         ],
     ),
     "memory plugged in, the next start refused": (
@@ -216,11 +226,11 @@ def test_what_is_not_as_asked_shows(fault: str, stage: Stage, capsys: pytest.Cap
     stage.start(**how)  # type: ignore[arg-type]
     code, out = run(capsys)
     _, shown, empty, *found, last = out.splitlines()
-    assert (code, empty, last) == (1, "", "not as asked: 1 of 1 VM")
+    assert (code, empty, last) == (1, "", "not as asked: 1 of 1 VM with properties; without: 0")
     assert " ".join(shown.split()) == f"db01 {row}"
     assert len(found) == len(lines), found
     for line, text in zip(lines, found):
-        assert text.startswith(f'"db01": {line}')
+        assert text.startswith(line if line == QUESTION else f'"db01": {line}')
     assert run(capsys, "--json")[0] == 1
     stage.start(name="db02", pid=PID + 100)
     assert run(capsys, "db02")[1].endswith("next start: ok\n")
@@ -282,8 +292,8 @@ def test_moved_crosswise_shows_only_by_cell(stage: Stage, capsys: pytest.Capture
         "cell 1: 4 KiB of 60 MiB (256 MiB when all is in use) on node 1, 2 of 2 vCPUs on node 1",
     ]
     assert out.splitlines()[-2:] == [
-        f"guestnuma: 60 MiB of cell 0 is on node 1, not on node 0: move it back: migratepages {PID} 1 0",
-        f"guestnuma: 60 MiB of cell 1 is on node 0, not on node 1: move it back: migratepages {PID} 0 1",
+        f"guestnuma: 60 MiB of cell 0 is on node 1 instead of node 0: as root: migratepages {PID} 1 0",
+        f"guestnuma: 60 MiB of cell 1 is on node 0 instead of node 1: as root: migratepages {PID} 0 1",
     ]
     assert "locality: 0.83, 4 of 4" in out
 
@@ -342,7 +352,7 @@ def test_huge_pages_are_seen_by_root_without_a_name(stage: Stage, capsys: pytest
     stage.start(edit=lambda text: text.replace("<devices>", HUGE), mappings=HUGE_PAGES)
     code, out = run(capsys)
     assert code == 0
-    assert "4 of 4       512 MiB of 512 MiB  as asked  1.00 " in out
+    assert "4 of 4      512 MiB of 512 MiB  as asked  1.00 " in out
 
 
 @pytest.mark.parametrize(
@@ -356,7 +366,7 @@ def test_no_keeper(policy: str | None, code: int, stage: Stage, capsys: pytest.C
     found, out = run(capsys)
     assert found == code
     line = (
-        '"db01": keeper: none runs on this host: VDSM will move the pins: systemctl enable --now vdsm-largeguest-keeper'
+        '"db01": keeper: it does not run here, so nothing puts back the pins that VDSM moves: systemctl enable --now '
     )
     assert (line in out) == bool(code)
     assert "  none    ok" in out
@@ -391,7 +401,7 @@ def test_json(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
         "problems": [
             {
                 "subject": "cputune",
-                "what": "vcpu3 may run on CPUs 5-6, not on CPU 5",
+                "what": "may run elsewhere: vCPU 3 on CPUs 5-6 instead of CPU 5",
                 "fix": "look at the journal of the keeper",
                 "warning": False,
             }

@@ -232,9 +232,9 @@ def test_status_sees_the_threads_and_what_the_keeper_does(here: Daemon) -> None:
     with here.libvirt.running(domain("0-1#1,emulator#0", pins="0#1"), "--paused") as name:
         found = status(here, name)
         assert (found.returncode, found.stderr) == (1, "")
-        assert [line for line in found.stdout.splitlines() if line.startswith(("cputune: ", "keeper: none runs"))] == [
-            "cputune: vcpu1 may run on CPUs 0-1, not on CPU 1, and 1 more: "
-            "start the keeper: systemctl enable --now vdsm-largeguest-keeper",
+        assert [line for line in found.stdout.splitlines() if line.startswith(("cputune: ", "keeper: it does"))] == [
+            "cputune: may run elsewhere: vCPU 1 on CPUs 0-1 instead of CPU 1, emulator on CPUs 0-1 instead of CPU 0: "
+            "start the keeper, which puts them back: systemctl enable --now vdsm-largeguest-keeper",
             "keeper: none runs on this host: VDSM will move the pins: systemctl enable --now vdsm-largeguest-keeper",
         ]
         with keeping(here) as keeper:
@@ -338,7 +338,10 @@ def test_it_has_the_password_of_vdsm(workplace: Path, ovirt_host: Host) -> None:
             assert "hidden-word" not in keeper.said()
             # reading needs no password
             found = there.host.run("/usr/bin/largeguest", "status", environ={})
-            assert (found.returncode, found.stdout.splitlines()[-1]) == (0, "not as asked: 0 of 1 VM")
+            assert (found.returncode, found.stdout.splitlines()[-1]) == (
+                0,
+                "not as asked: 0 of 1 VM with properties; without: 0",
+            )
 
 
 def test_the_hook_reports_what_holds_the_pins(here: Daemon) -> None:

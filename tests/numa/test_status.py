@@ -146,20 +146,20 @@ def check_as_asked_and_faults(this_host: Host, libvirt: Libvirt, name: str, node
     # its pages are moved
     run("migratepages", str(pid), str(one), "0")
     moved = status(name, code=1)
-    assert f"of cell 0 is on node 0, not on node {one}: move it back: migratepages {pid} 0 {one}" in moved
+    assert f"of cell 0 is on node 0 instead of node {one}: as root: migratepages {pid} 0 {one}" in moved
     assert look(name)["locality"]["figure"] == pytest.approx(figure(measured()), abs=1e-4)
     assert look(name)["locality"]["figure"] < 0.9
     for text in (status(code=1), this_host.run("/usr/bin/largeguest", "status", environ={}).stdout):
         shown = re.search(row.format(8, "as asked", r"\?"), text, re.MULTILINE)
         assert shown, text
         assert shown[1] != shown[2]
-        assert f"of the memory is on node 0, not on nodes {one}-{two}: move it back: migratepages {pid} 0" in text
+        assert f"of the memory is on node 0 instead of nodes {one}-{two}: " in text
     run("migratepages", str(pid), "0", str(one))
     status(name, code=0)
 
     # its pins are moved, behind the back of libvirt and so of the keeper
     run("taskset", "-cp", "0-1", str(threads[0]))
-    assert re.search("^cputune: vcpu0 may run on CPUs 0-1, not on CPU ", status(name, code=1), re.M)
+    assert re.search("^cputune: may run elsewhere: vCPU 0 on CPUs 0-1 instead of CPU ", status(name, code=1), re.M)
     assert re.search(row.format(7, "as asked", r"0\.\d\d"), status(code=1), re.MULTILINE)
     assert look(name)["locality"]["figure"] == pytest.approx(figure(measured()), abs=1e-4)
 
@@ -175,5 +175,5 @@ def test_a_cell_that_is_bound_elsewhere(this_host: Host, libvirt: Libvirt, nodes
     assert re.search(r"^db01  cputune,guestnuma .* differ ", out, re.MULTILINE)
     assert (
         f"guestnuma: cell 1 should have strict memory on node {two}, but has strict memory on node 0: "
-        "start the VM again, on a host with the hook"
+        "shut the VM down and start it on a host with the hook"
     ) in out
