@@ -35,12 +35,17 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     """
 
     def write_layout(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-        from .host import sysfs
+        from .host import neighbours, sysfs
+        from .record import replace
         from .rewrite import RESUMED, rewrite
 
-        if _is_resumed(environ.get("vmId", "")):
+        uuid = environ.get("vmId", "")
+        if _is_resumed(uuid):
             return document, RESUMED
-        return rewrite(values, document, sysfs.from_sys(SYS), keeper_is_active() if "cputune" in values else None)
+        keeper = keeper_is_active()
+        held = (neighbours.published(KEEPER_FOLDER) if keeper else None) or {}
+        others = tuple(other for other_uuid, other in held.items() if other_uuid != uuid)
+        return rewrite(values, document, replace(sysfs.from_sys(SYS), neighbours=others), keeper)
 
     return _run(environ, PROPERTIES, write_layout)
 
@@ -118,19 +123,28 @@ def _put_back(uuid: str) -> int:
     return 0
 
 
-def keeper_is_active() -> bool:
-    """Whether a keeper runs on this host: it holds a lock as long as it runs.
+def keeper_is_active() -> bool | None:
+    """Whether a keeper runs on this host: it holds a lock as long as it runs. None: that is not known.
 
     The kernel shows it to every user, also to those who must not open the file, because they could lock it themselves.
     """
     try:
         status = os.stat(os.path.join(KEEPER_FOLDER, "lock"))
-        with open("/proc/locks", "rb") as locks:
-            held = locks.read()
-    except OSError:
+    except FileNotFoundError:
         return False
-    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    return any(line.split()[1:2] == [b"FLOCK"] and file.encode() in line.split() for line in held.splitlines())
+    except OSError:
+        return None
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}".encode()
+    try:
+        # an entry may be missing if locks come and go while the kernel lists them
+        return any(_is_locked(file) for _ in range(3))
+    except OSError:
+        return None
+
+
+def _is_locked(file: bytes) -> bool:
+    with open("/proc/locks", "rb") as locks:
+        return any(line.split()[1:2] == [b"FLOCK"] and file in line.split() for line in locks.read().splitlines())
 
 
 def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:

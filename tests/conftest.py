@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from largeguest.cli import others
 from largeguest.host import sysfs
 
 from . import DATA, books, hosts
@@ -25,6 +26,12 @@ def pytest_runtest_makereport() -> Generator[None, Any, None]:
     if report.skipped and os.environ.get("CI"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+
+
+@pytest.fixture(autouse=True)
+def no_vms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No VM runs here, whatever runs on this machine."""
+    monkeypatch.setattr(others, "ROOT", "/nowhere")
 
 
 @pytest.fixture(scope="session")

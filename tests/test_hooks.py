@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -731,3 +731,20 @@ def test_what_the_user_sees_when_another_hook_fails_is_not_ours(
     with pytest.raises(vdsm.HookError) as caught:
         vdsm.run_scripts(point, folder, run)
     assert "largeguest" not in str(caught.value)
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(hooks, "KEEPER_FOLDER", str(tmp_path))
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="run as root")
+def test_a_keeper_that_cannot_be_seen(locked: None, tmp_path: Path) -> None:  # noqa: ARG001
+    """In a unit with ProcSubset=pid it is not known whether there is one."""
+    look = f"from largeguest import hooks; hooks.KEEPER_FOLDER={str(tmp_path)!r}; print(hooks.keeper_is_active())"
+    hidden = ["unshare", "-m", "sh", "-c", 'mount -t proc -o subset=pid p /proc && exec "$@"', "-"]
+    assert subprocess.check_output([*hidden, sys.executable, "-c", look], text=True) == "None\n"
+    assert hooks.keeper_is_active() is True

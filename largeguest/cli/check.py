@@ -21,7 +21,7 @@ from ..record import Record, replace
 from ..values import Guest, Placement
 from ..view import layout, table
 from ..wording import plural, printable, shorten
-from . import files, options
+from . import files, options, others
 from .plan import in_colour
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class _Request(Record):
     """With their syntax."""
     guest: Guest | None
     """None: no domain XML is given."""
+    name: str
+    """Of that VM."""
     origin: str
     """Lines that say where the properties come from, if that is not the command line."""
 
@@ -103,13 +105,16 @@ def _run_on_one(arguments: argparse.Namespace, name: str) -> int:
     """Print the properties, the table, and what is wrong."""
     host = files.host(name) if arguments.svg is None else files.require_host(name)
     request = _read(arguments)
+    host, note = (host, "") if name != "local" or host is None else others.beside(host, request.name)
     result = _check(request, host, arguments.strict)
     picture = None
     if host is not None and result.placement is not None:
         picture = layout.lay_out(host, result.placement, result.guest, request.shares)
     shown = picture if request.properties != Properties() else None
     rows = "" if shown is None else table.layout_table(shown, in_colour())
-    found = "\n".join([*map(str, result.problems), *filter(None, [result.locality]), result.counts])
+    found = "\n".join(
+        [*filter(None, [note]), *map(str, result.problems), *filter(None, [result.locality]), result.counts]
+    )
     print("\n\n".join(filter(None, [request.origin, rows, found])))
     if arguments.svg is not None:
         if picture is None:
@@ -129,8 +134,9 @@ def _run_on_each(request: _Request, name: str, strict: bool) -> int:
     except OSError as error:
         print(f"{printable(name)}: {Problem('host', str(error.strerror), '')}")
         return 2
+    host, note = (host, "") if name != "local" or host is None else others.beside(host, request.name)
     result = _check(request, host, strict)
-    details = "; ".join(filter(None, [join(result.problems), result.locality]))
+    details = "; ".join(filter(None, [note, join(result.problems), result.locality]))
     print(": ".join(filter(None, [printable(name), result.counts, details])))
     return 1 if result.errors else 0
 
@@ -141,7 +147,7 @@ def _read(arguments: argparse.Namespace) -> _Request:
     given = any(value.strip(" ") for value in values.values())
     request, problems = properties.parse(values)
     if arguments.domain is None:
-        return _Request(request, problems, None, "" if given else "no properties: none on the command line")
+        return _Request(request, problems, None, "", "" if given else "no properties: none on the command line")
     tree = also(problems, lambda: parse.domain(files.document(arguments.domain)))
     origin = ""
     if not given:
@@ -149,7 +155,7 @@ def _read(arguments: argparse.Namespace) -> _Request:
         values = {name: custom[name] for name in PROPERTIES if custom.get(name, "").strip(" ")}
         request, problems = properties.parse(values)
         origin = "\n".join(_origin(values, arguments.domain))
-    return _Request(request, problems, also(problems, read.guest, tree), origin)
+    return _Request(request, problems, also(problems, read.guest, tree), read.name(tree), origin)
 
 
 def _origin(metadata: dict[str, str], domain: str) -> Iterator[str]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from .. import planner
 from ..cpuset import CpuSet
 from ..domxml import parse, read
+from ..host.topology import Host
 from ..record import replace
 from ..values import Guest, HugePage
 from ..view import json, layout, table
-from . import files, options
+from . import files, options, others
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -53,6 +54,9 @@ def add(commands: Commands) -> None:
         "--spread", action="store_true", help="use as many nodes as possible, each with a guest core or more"
     )
     options.add_host(plan)
+    beside = plan.add_mutually_exclusive_group()
+    beside.add_argument("--share", action="store_true", help="use what other VMs of this host hold, too")
+    beside.add_argument("--replace", metavar="VM", help="plan as if this VM did not run: for its restart")
     plan.add_argument("--json", action="store_true", help="print JSON")
     options.add_svg(plan)
     plan.set_defaults(run=_run, parser=plan)
@@ -75,8 +79,8 @@ def _add_vm(plan: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    guest, pci = _guest_to_plan_for(arguments)
-    host = files.require_host(arguments.host)
+    guest, pci, name = _guest_to_plan_for(arguments)
+    host, note = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
     plan = planner.plan(
         planner.Request(
@@ -91,6 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
         ),
         host,
     )
+    plan = replace(plan, notes=(*filter(None, [note]), *plan.notes))
     picture = layout.lay_out(host, plan.placement, guest)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
@@ -98,8 +103,20 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _guest_to_plan_for(arguments: argparse.Namespace) -> tuple[Guest, tuple[str, ...]]:
-    """The VM, and the PCI devices that are passed through to it."""
+def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> tuple[Host, str]:
+    """The host, if it is this one with what VMs hold other than that of this name; and a note if that is not known."""
+    host = files.require_host(arguments.host)
+    if arguments.host != "local" and (arguments.share or arguments.replace is not None):
+        arguments.parser.error("--share and --replace are about the VMs of this host, not of --host")
+    if arguments.replace is not None:
+        others.require_running(arguments.replace)
+    if arguments.host != "local" or arguments.share:
+        return host, ""
+    return others.beside(host, name if arguments.replace is None else arguments.replace)
+
+
+def _guest_to_plan_for(arguments: argparse.Namespace) -> tuple[Guest, tuple[str, ...], str]:
+    """The VM, the PCI devices that are passed through to it, and its name if it has one."""
     if arguments.domain is not None:
         for name in ("vcpus", "memory", "hugepages"):
             if getattr(arguments, name) is not None:
@@ -108,12 +125,12 @@ def _guest_to_plan_for(arguments: argparse.Namespace) -> tuple[Guest, tuple[str,
         guest = read.guest(tree)
         # the engine plugs in the first ones at the next start, whichever are plugged in now
         plugged = CpuSet.span(0, len(guest.plugged_vcpus) - 1)
-        return replace(guest, plugged=plugged), tuple(read.pci_devices(tree))
+        return replace(guest, plugged=plugged), tuple(read.pci_devices(tree)), read.name(tree)
     for name in ("vcpus", "memory"):
         if getattr(arguments, name) is None:
             arguments.parser.error(f"write --{name}, or --domain")
     pages = () if arguments.hugepages is None else (HugePage(arguments.hugepages, None),)
-    return Guest(max_vcpus=arguments.vcpus, memory=arguments.memory, pages=pages), ()
+    return Guest(max_vcpus=arguments.vcpus, memory=arguments.memory, pages=pages), (), ""
 
 
 def in_colour() -> bool:

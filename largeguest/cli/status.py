@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import itertools
 import re
 import signal
 from collections.abc import Iterator, Sequence
@@ -33,13 +32,11 @@ class _Found(Record):
     vms: tuple[Status, ...]
     unread: tuple[Unread, ...]
     """Those that cannot be looked at."""
-    shared: tuple[Problem, ...]
-    """CPUs that one of them shares with a VM that has them exclusively."""
 
     @property
     def code(self) -> int:
         """The exit code."""
-        if self.shared or any(vm.is_as_asked is False for vm in self.vms):
+        if any(vm.is_as_asked is False for vm in self.vms):
             return 1
         return 2 if any(not vm.is_fine for vm in self.unread) or any(vm.is_as_asked is None for vm in self.vms) else 0
 
@@ -75,11 +72,13 @@ def _run(arguments: argparse.Namespace) -> int:
     finally:
         signal.signal(signal.SIGPIPE, before)
     if arguments.json:
-        print(json.status_json(found.vms, found.unread, found.shared, where.keeper))
+        print(json.status_json(found.vms, found.unread, where.keeper))
         return found.code
-    lines = text.details(found.vms[0], where.host) if arguments.vm and found.vms else text.table(found.vms)
-    for line in (*lines, *map(str, found.shared), *(f"{quote_name(vm.name)}: {vm.why}" for vm in found.unread)):
+    lines = text.details(found.vms[0], where.host) if arguments.vm else text.table(found.vms) if found.vms else []
+    for line in (*lines, *(f"{quote_name(vm.name)}: {vm.why}" for vm in found.unread)):
         print(line)
+    if not found.vms and not found.unread:
+        print("no VM runs on this host")
     return found.code
 
 
@@ -91,7 +90,11 @@ def _where(opened: Any, uri: str) -> Where:
     """The host on which the VMs of a connection run: of another one only libvirt can be asked."""
     if not connection.is_local(uri):
         return Where(capabilities.from_capabilities(opened.getCapabilities().encode()), root=None)
-    return Where(sysfs.from_sys(sysfs.SYS), ROOT, False, keeper_is_active(), state.published(KEEPER_FOLDER))
+    host = sysfs.from_sys(sysfs.SYS)
+    if not connection.is_system(uri):
+        return Where(host, root=None)
+    keeper = keeper_is_active()
+    return Where(host, ROOT, False, keeper, {} if keeper is False else state.published(KEEPER_FOLDER))
 
 
 def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
@@ -104,15 +107,15 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     unread = tuple(vm for vm in looked if isinstance(vm, Unread))
     if name is not None and unread:
         raise files.unusable(f"VM {quote_name(unread[0].name)}: {unread[0].why}")
-    nearby = [vm for vm in neighbours if isinstance(vm, pins.Running)]
-    return _Found(vms, unread, tuple(_check_shared([vm.pins for vm in vms], nearby)))
+    nearby = [*(vm.pins for vm in vms), *(vm for vm in neighbours if isinstance(vm, pins.Running))]
+    return _Found(tuple(replace(vm, wrong=(*vm.wrong, *_check_shared(vm.pins, nearby))) for vm in vms), unread)
 
 
-def _check_shared(vms: Sequence[pins.Running], others: Sequence[pins.Running]) -> Iterator[Problem]:
-    """The warnings about CPUs of `vms` that another VM has exclusively, and vice versa."""
-    for vm in vms:
-        pairs = [(vm, other) for other in (*vms, *others)] + [(other, vm) for other in others]
-        yield from filter(None, itertools.starmap(pins.check_shared, pairs))
+def _check_shared(vm: pins.Running, others: Sequence[pins.Running]) -> Iterator[Problem]:
+    """The warnings about CPUs of a VM that another one has exclusively, and vice versa."""
+    for other in others:
+        if other is not vm:
+            yield from filter(None, (pins.check_shared(vm, other), pins.check_shared(other, vm)))
 
 
 def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], list[Any]]:

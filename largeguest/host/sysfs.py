@@ -193,7 +193,7 @@ def read(path: str) -> str | None:
         return None
     try:
         content = piece = os.read(descriptor, 65536)
-        while len(piece) == 65536:
+        while piece:  # of some files the kernel gives a page at a time
             piece = os.read(descriptor, 65536)
             content += piece
     except OSError:
@@ -238,7 +238,7 @@ def _list_or_mask(path: str, mask_path: str) -> list[int]:
 def _number(path: str) -> int | None:
     """The number in a file; None if there is none, or the kernel has -1 for "not known"."""
     text = read(path) or ""
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _id(path: str) -> int | None:

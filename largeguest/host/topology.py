@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ..cpuset import CpuSet
 from ..problem import INPUT, Problem, Refused
 from ..record import Record
+from ..values import Neighbour
 
 NO_HUGE_PAGE = 0
 """The size that represents pages that are not huge."""
@@ -91,6 +92,8 @@ class Host(Record):
     """Whether numad, which libvirt asks for `placement='auto'`, is installed; None if that is not known."""
     pci_node: Callable[[str], int | None] = lambda _: None
     """The node a PCI device such as `0000:3b:00.0` is attached to; None if that is not known."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """What other VMs hold on it, as far as that is known."""
     siblings: Callable[[int], Iterable[int]] | None = None
     """A CPU's siblings, without reading the rest of its topology; None: take `cpus[...].siblings`."""
 

@@ -27,12 +27,7 @@ class Bound(Record):
 
 def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     """Memory that can come only from some nodes must fit there, together with what is bound to a part of them."""
-    bound = [
-        part
-        for part in _bound_memory(placement, guest)
-        if not part.nodeset - CpuSet(host.nodes) and any(host.nodes[node].memory != 0 for node in part.nodeset)
-    ]
-    bound = [replace(part, page=host.huge_page(part.page, part.nodeset)) for part in bound]
+    bound = bound_memory(placement, guest, host)
     for size in sorted({part.page for part in bound}):
         parts = [part for part in bound if part.page == size]
         rooms = {number: host.nodes[number].room(size) for number in CpuSet.union(part.nodeset for part in parts)}
@@ -48,13 +43,23 @@ def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
                 parts = [part for part in parts if not part.nodeset & full]
 
 
+def bound_memory(placement: Placement, guest: Guest, host: Host) -> list[Bound]:
+    """The memory that can come only from some nodes, which this host has, in pages as it has them."""
+    bound = [
+        part
+        for part in _bound_memory(placement, guest)
+        if not part.nodeset - CpuSet(host.nodes) and any(host.nodes[node].memory != 0 for node in part.nodeset)
+    ]
+    return [replace(part, page=host.huge_page(part.page, part.nodeset)) for part in bound]
+
+
 def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
     """Nodes on which the memory bound to them, or to a part of them, does not fit; empty if all fits (maximum flow)."""
-    flow = _Flow(parts, room)
+    flow = Flow(parts, room)
     return next(filter(None, map(flow.add, parts)), CpuSet())
 
 
-class _Flow:
+class Flow:
     """How much memory of each nodeset is on which node, while parts are added."""
 
     def __init__(self, parts: list[Bound], room: dict[int, int]) -> None:
@@ -103,14 +108,14 @@ class _Flow:
 
 
 def _too_much(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
-    name, what = _bound_to(parts, size, full)
+    name, what = bound_to(parts, size, full)
     if size == NO_HUGE_PAGE:
         return Problem(name, f"{what} only {exactly(room)} fits", "name more nodes, or write interleave# or preferred#")
     return Problem(name, f"{what} the pool has only {room // size}", "reserve more on these nodes, or name others")
 
 
 def _too_much_now(parts: list[Bound], size: int, full: CpuSet, room: int) -> Problem:
-    name, what = _bound_to(parts, size, full)
+    name, what = bound_to(parts, size, full)
     if size == NO_HUGE_PAGE:
         fix = "free memory there, or the VM may be killed when it uses all of its memory"
         return Problem(name, f"{what} only {exactly(room)} is free now", fix, warning=True)
@@ -118,7 +123,7 @@ def _too_much_now(parts: list[Bound], size: int, full: CpuSet, room: int) -> Pro
     return Problem(name, f"{what} only {room // size} are free now", fix, warning=True)
 
 
-def _bound_to(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
+def bound_to(parts: list[Bound], size: int, full: CpuSet) -> tuple[str, str]:
     """The property to blame, and how much is bound to the nodes."""
     inside = [part for part in parts if not part.nodeset - full]
     name = next((part.name for part in inside if part.nodeset == full), inside[0].name)

@@ -61,9 +61,14 @@ def of_layout(whole: Placement, guest: Guest, host: Host) -> float | None:
     )
 
 
+def rounded(figure: float | None, digits: int = 4) -> float | None:
+    """Rounded down: only what is all local is 1."""
+    return None if figure is None else math.floor(figure * 10**digits + 1e-6) / 10**digits
+
+
 def text(figure: float | None) -> str:
-    """Two digits, rounded down: only what is all local is 1.00. `?` if it is not known."""
-    return "?" if figure is None else f"{math.floor(figure * 100 + 1e-6) / 100:.2f}"
+    """Two digits, rounded down; `?` if it is not known."""
+    return "?" if figure is None else f"{rounded(figure, 2):.2f}"
 
 
 def line(placement: Placement, guest: Guest, host: Host | None) -> str:

@@ -14,7 +14,7 @@ from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Numatune
 from ..record import replace
 from ..values import DEFAULT_MODE, Cell, Guest, Pins, Placement, Policy
-from . import backing, check_guest, check_host, deal, locality, pinning
+from . import backing, check_guest, check_host, deal, locality, neighbours, pinning
 
 
 def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
@@ -24,7 +24,10 @@ def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
     problems += check_guest.check_policy(placement, guest)
     if host is None:
         return replace(placement, warnings=_refuse_or_warn(problems))
-    warnings = _refuse_or_warn([*problems, *check_host.check(placement, guest, host)])
+    problems += check_host.check(placement, guest, host)
+    if host.neighbours:
+        problems += neighbours.check(placement, guest, host)
+    warnings = _refuse_or_warn(problems)
     if properties == Properties():
         return placement
     whole = placement.completed(guest)

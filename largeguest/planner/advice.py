@@ -10,7 +10,7 @@ from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import Refused
 from ..record import replace
-from ..wording import exactly, plural
+from ..wording import amount, exactly, plural, quote_name, shorten
 from .candidates import Candidate, candidates
 from .choice import MAX_SOCKETS, Choice, best_choice
 from .need import Need, Request, refused, resolve
@@ -31,8 +31,19 @@ def notes(choice: Choice) -> Iterator[str]:
         yield from _whole_cores(need)
     if need.page and need.request.mode == "strict" and need.reserved - need.cpus(choice.nodes):
         yield "libvirt before 9.3 cannot start a VM with strict huge pages and its emulator elsewhere (rhbz#2185039)"
+    if need.host.neighbours:
+        yield _beside(need)
     if any(need.host.nodes[node].free is None for node in choice.nodes):
         yield "the host's free memory is not known: all of it was assumed to be free"
+
+
+def _beside(need: Need) -> str:
+    names = sorted(neighbour.name for neighbour in need.host.neighbours)
+    promised = sum(need.promised.values())
+    held = [plural(len(need.held), "CPU")] if need.held else []
+    held += [f"{amount(promised)} promised"] if promised else []
+    these = shorten(", ".join(map(quote_name, names)), 200)
+    return f"left to {plural(len(names), 'other VM')} ({these}): {' and '.join(held) or 'nothing'}"
 
 
 def missing(need: Need) -> Refused:
@@ -65,7 +76,7 @@ def _shortage(candidate: Candidate) -> str:
     limit = "" if need.request.nodes is None else f" on {plural(need.request.nodes, 'node')}"
     cpus, memory = _supply(candidate)
     cores = f" in whole cores of {candidate.shape.threads} threads" if candidate.shape.threads > 1 else ""
-    unusable = (("reserved", need.reserved), ("excluded", need.excluded))
+    unusable = (("reserved", need.reserved), ("excluded", need.excluded), ("of other VMs", need.held))
     without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
     without = without and f" ({without})"
     kind = f"huge pages of {exactly(need.page)}" if need.page else "memory"
@@ -112,6 +123,8 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
     yield from _smaller_guests(smallest, "")
     if smallest.shape.threads > 1:
         yield from _smaller_guests(candidates(resolve(one_thread, host))[-1], " and --threads 1")
+    if need.host.neighbours and _try(request, replace(host, neighbours=())):
+        yield "it fits with --share, together with the other VMs"
     yield "reserve more of them on the nodes, or choose another host" if need.page else "choose another host"
 
 

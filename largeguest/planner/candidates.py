@@ -139,9 +139,10 @@ class Candidate(Record):
     @functools.cached_property
     def memory(self) -> dict[int, int]:
         """KiB that each node can provide."""
-        rooms = {node: self.need.host.nodes[node].room(self.need.page) for node in self.need.host.local_nodes}
-        step = self.layout.step
-        return {node: min(room.total, room.free) // step * step for node, room in rooms.items()}
+        need, step = self.need, self.layout.step
+        rooms = {node: need.host.nodes[node].room(need.page) for node in need.host.local_nodes}
+        left = {node: min(room.total - need.promised.get(node, 0), room.free) for node, room in rooms.items()}
+        return {node: memory // step * step for node, memory in left.items()}
 
     @functools.cached_property
     def capacities(self) -> dict[int, Capacity]:

@@ -124,7 +124,7 @@ class Choice(Record):
     @functools.cached_property
     def _other_cpus(self) -> CpuSet:
         """For emulator and iothreads: what is reserved for them, else all of the nodes."""
-        return self.need.reserved or self.need.cpus(self.nodes) - self.need.excluded
+        return self.need.reserved or self.need.cpus(self.nodes) - self.need.unusable
 
     def _other_places(self) -> Iterator[Item]:
         """The same as places."""

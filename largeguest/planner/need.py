@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from ..cpuset import CpuSet
 from ..host.topology import NO_HUGE_PAGE, Host
-from ..placement import lookup
+from ..placement import lookup, neighbours
 from ..placement.check_guest import engines_layout
 from ..placement.deal import memory_step
 from ..placement.lookup import NotThereError
@@ -70,6 +70,10 @@ class Need(Record):
     """KiB that the memory of a cell is a multiple of."""
     reserved: CpuSet
     excluded: CpuSet
+    held: CpuSet
+    """The CPUs of other VMs."""
+    promised: Mapping[int, int]
+    """Node to KiB in pages of this size that are promised to other VMs."""
     devices: Mapping[int, int]
     """Cell to KiB of its memory devices; 0 if these use none of the host's memory, such as an nvdimm."""
     pci_devices: Mapping[int | None, int]
@@ -112,6 +116,11 @@ class Need(Record):
         """The most threads that a core of the host has."""
         return max(len(cpu.siblings) for cpu in self.host.cpus.values())
 
+    @property
+    def unusable(self) -> CpuSet:
+        """The CPUs on which nothing of the guest may run."""
+        return self.excluded | self.held
+
     @functools.cached_property
     def all_cores(self) -> dict[int, list[list[int]]]:
         """The online CPUs by node and core."""
@@ -120,7 +129,7 @@ class Need(Record):
     @functools.cached_property
     def cores(self) -> dict[int, list[list[int]]]:
         """The CPUs available to the guest's vCPUs, by node and core; a core can have none."""
-        unusable = self.reserved | self.excluded
+        unusable = self.reserved | self.unusable
         return {
             node: [[cpu for cpu in core if cpu not in unusable] for core in self.all_cores[node]]
             for node in self.host.local_nodes
@@ -147,11 +156,13 @@ def resolve(request: Request, host: Host) -> Need:
     if both:
         raise refused(f"--reserve and --exclude both name {name_ids('CPU', both)}", "name each in only one of them")
     _check_memory(guest.memory, step)
+    held = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
+    promised = neighbours.promised(page, host) if host.neighbours else {}
     devices: Counter[int] = Counter()
     for device in guest.devices:
         devices[device.cell] += device.host_memory
     pci_devices = Counter(host.pci_node(address) for address in request.pci)
-    return Need(request, host, page, step, reserved, excluded, devices, pci_devices)
+    return Need(request, host, page, step, reserved, excluded, held, promised, devices, pci_devices)
 
 
 def refused(what: str, fix: str) -> Refused:

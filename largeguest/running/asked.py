@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a running VM was asked to be, compared with what it is, and with what its next start would find."""
+"""What a running VM was asked to be, compared with what it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from ..cpuset import CpuSet
-from ..host.topology import Host, Pages
+from ..host.topology import Host
 from ..placement.place import place
 from ..problem import DOMAIN_XML, Problem, Refused
 from ..properties import Properties
 from ..record import replace
-from ..values import Cell, Guest, Home, Pins, Policy
-from ..wording import amount, exactly, name_ids, plural, verb
+from ..values import Cell, Guest, Home, Placement, Policy
+from ..wording import amount, exactly, name_ids, plural
+from . import memory
 from .memory import Memory
 from .pins import Running
 
@@ -34,7 +35,8 @@ def check_threads(running: Running, online: CpuSet, keeper: bool | None) -> Iter
         return
     parts = (f"{name} on {_cpus(real)} instead of {_cpus(asked)}" for name, (asked, real) in moved.items())
     what = "may run elsewhere: " + ", ".join(parts)
-    fix = "look at the journal of the keeper" if keeper else f"start the keeper, which puts them back: {START_KEEPER}"
+    start = f"start the keeper, which puts them back: {START_KEEPER}"
+    fix = start if keeper is False else "look at the journal of the keeper"
     yield Problem("cputune", what, fix)
 
 
@@ -48,15 +50,21 @@ def check_keeper(properties: Properties, guest: Guest, keeper: bool | None) -> I
         yield Problem("keeper", "it does not run here, so nothing puts back the pins that VDSM moves", START_KEEPER)
 
 
-def check_layout(properties: Properties, guest: Guest, host: Host) -> Iterator[Problem]:
-    """The cells and the memory policy that the XML has instead of those that the properties ask for."""
+def check_layout(properties: Properties, guest: Guest, host: Host) -> list[Problem] | None:
+    """The cells and the memory policy that the XML has instead of those that the properties ask for.
+
+    None if they cannot be carried out here, which the next start would report.
+    """
     wanted = replace(properties, cputune=None)
     if wanted == Properties():
-        return
+        return []
     try:
-        asked = place(wanted, guest, host)
+        return list(_compare(place(wanted, guest, host), guest))
     except Refused:
-        return  # so would the next start be
+        return None
+
+
+def _compare(asked: Placement, guest: Guest) -> Iterator[Problem]:
     if asked.policy is not None and not _is_same_policy(asked.policy, guest.policy):
         now = "the memory is not bound" if guest.policy is None else f"the VM has {guest.policy}"
         yield Problem("numatune", f"it asks for {asked.policy}, but {now}", START_AGAIN)
@@ -89,63 +97,26 @@ def _binding(cell: Cell) -> str:
 
 
 def check_memory(
-    name: str, properties: Properties, homes: Sequence[Home], memory: Memory, pid: int | None
+    name: str, properties: Properties, guest: Guest, homes: Sequence[Home], held: Memory, pid: int | None
 ) -> Iterator[Problem]:
-    """Memory that is on other nodes than those that it is bound to."""
+    """Memory that is on other nodes than those that it is bound to; the mode preferred allows that."""
     subject = "guestnuma" if properties.guestnuma else "numatune" if properties.numatune else DOMAIN_XML
-    for number, home in enumerate(homes):
-        away = memory.elsewhere(number, home)
-        if away and home.nodes is not None:
-            move = f"as root: migratepages {pid} {CpuSet(away)} {home.nodes}"
-            yield _misplaced(subject, f"cell {number}" if len(homes) > 1 else "the memory", away, home.nodes, move)
-    away = memory.elsewhere_of_vm(homes)
-    if away and None in memory.of_cells:
-        nodes = CpuSet.union(home.nodes for home in homes if home.nodes is not None)
-        yield _misplaced(
-            subject, "the memory", away, nodes, f"see which cell's it is, as root: largeguest status {name}"
-        )
+    look = f"see which cell's it is, as root: largeguest status {name}"
+    for cell, away in held.away(homes).items():
+        if cell is None:
+            nodes = CpuSet.union(home.nodes for home in homes if home.nodes is not None)
+            yield _misplaced(subject, "the memory", away, nodes, look)
+            continue
+        bound = memory.mode_of(guest, cell)
+        if bound is not None and bound[0] != "preferred":
+            move = f"as root: migratepages {pid} {CpuSet(away)} {bound[1]}"
+            yield _misplaced(subject, f"cell {cell}" if len(homes) > 1 else "the memory", away, bound[1], move)
+    if None in held.of_cells:
+        for cell, kib in memory.surplus(guest, homes, held).items():
+            what = f"{amount(kib)} is on the nodes of cell {cell}, which can have {amount(memory.size_of(guest, cell))}"
+            yield Problem(subject, what, look)
 
 
 def _misplaced(subject: str, which: str, away: dict[int, int], nodes: CpuSet, fix: str) -> Problem:
-    what = f"{amount(sum(away.values()))} of {which} {verb(away, 'is', 'are')} on {name_ids('node', CpuSet(away))}"
+    what = f"{amount(sum(away.values()))} of {which} is on {name_ids('node', CpuSet(away))}"
     return Problem(subject, f"{what} instead of {name_ids('node', nodes)}", fix)
-
-
-def next_start(properties: Properties, guest: Guest, host: Host) -> tuple[Problem, ...]:
-    """What the hook would report if the VM were started again on this host with the same properties.
-
-    Free memory does not count: that of the VM itself will be free then.
-    """
-    if properties == Properties():
-        return ()
-    try:
-        return place(properties, _started_again(guest), _idle(host)).warnings
-    except Refused as refused:
-        return refused.problems
-
-
-def _started_again(guest: Guest) -> Guest:
-    """As the engine starts it the next time: memory that was plugged in is in the cells, and the first vCPUs run."""
-    plugged = [device for device in guest.devices if device.model == "dimm"]
-    more = [sum(device.size for device in plugged if device.cell == cell) for cell in range(len(guest.cells))]
-    return replace(
-        guest,
-        memory=guest.memory + sum(device.size for device in plugged),
-        devices=tuple(device for device in guest.devices if device.model != "dimm"),
-        plugged=CpuSet.span(0, len(guest.plugged_vcpus) - 1),
-        cells=tuple(replace(cell, memory=cell.memory + size) for cell, size in zip(guest.cells, more)),
-        pins=guest.pins if guest.cpu_policy == "manual" else Pins(),
-    )
-
-
-def _idle(host: Host) -> Host:
-    """The host without what is known of its free memory."""
-    return replace(
-        host,
-        nodes={
-            number: replace(
-                node, free=None, pages={size: Pages(pages.total, None) for size, pages in node.pages.items()}
-            )
-            for number, node in host.nodes.items()
-        },
-    )

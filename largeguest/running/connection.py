@@ -23,6 +23,11 @@ def is_local(uri: str) -> bool:
     return re.match(r"qemu(\+[a-z0-9]+)?:///", uri) is not None
 
 
+def is_system(uri: str) -> bool:
+    """Whether it is VDSM's libvirt on this host, the processes of whose VMs can be looked at."""
+    return is_local(uri) and re.match(r"[^/]*:///system(\?|$)", uri) is not None
+
+
 def open_read_only(uri: str) -> Any:
     """A read-only connection, which needs no password; raises libvirtError."""
     return _quiet().openReadOnly(uri)

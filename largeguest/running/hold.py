@@ -24,12 +24,15 @@ class Vm:
     def __init__(self, uuid: str) -> None:
         self.uuid = uuid
         self.schedule = Schedule()
+        self.looked_at = False
         self.known: pins.Running | None = None
-        """As it was when it was last checked."""
+        """As it was when it was last checked, if it could be read."""
         self.pinned = False
         """It has had its pins on this host: whatever is corrected from then on has been moved."""
         self.cause = START
-        """What the first event since the last check was."""
+        """What the first event since the last check that succeeded was."""
+        self.since: float | None = None
+        """When it was; None: there was none."""
         self.work = Work()
 
 
@@ -66,12 +69,13 @@ class Holder:
             return TROUBLE_SECONDS
         self._report_problems(vm, running)
         refused = pins.put_back(domain, running.moved, self.cpus)
+        corrected = running.moved.without(refused)
+        vm.work = vm.work.refused_again(len(refused))
+        if corrected:
+            vm.work = vm.work.corrected(vm.cause, None if vm.since is None else time.monotonic() - vm.since)
         if running.unrecorded is not None:
             pins.record(domain, running.unrecorded)
-        vm.work = vm.work.refused_again(len(refused))
-        corrected = running.moved.without(refused)
         if corrected:
-            vm.work = vm.work.corrected(vm.cause, None if moved is None else time.monotonic() - moved)
             again = " again" if vm.pinned else ""
             report.line(f"largeguest: cputune: VM {quote_name(running.name)}: {corrected}{again}", report.INFO)
             self._slow_down(vm, running.name, moved)

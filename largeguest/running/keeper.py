@@ -39,6 +39,7 @@ def _only_one(folder: str) -> Iterator[None]:
     """Hold the lock that shows the hook, and a second keeper, that there is one; wait until no other holds it."""
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "lock"), "w", encoding="ascii") as lock:
+        os.fchmod(lock.fileno(), 0o600)  # or every user could lock it
         if not _lock(lock, fcntl.LOCK_NB):
             what, fix = "another keeper runs on this host", "this one waits until it ends"
             report.problem(Problem("keeper", what, fix, warning=True))
@@ -61,7 +62,8 @@ class Keeper:
     def __init__(self, uri: str, folder: str) -> None:
         self.holder = Holder()
         self._uri, self._folder = uri, folder
-        self._published: dict[str, state.Work] | None = None
+        self._connected = False
+        self._published: object = None
         self._stopped = False
 
     def run(self) -> int:
@@ -91,9 +93,14 @@ class Keeper:
 
     # what the link reports
 
+    def disconnected(self) -> None:
+        self._connected = False
+        self._publish()
+
     def connected(self, opened: Any) -> None:
         self.holder.cpus = opened.getCPUMap()[0]
         running = {domain.UUIDString() for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
+        self._connected = True
         for uuid in self.holder.vms.keys() - running:
             self.holder.forget(uuid)
         for uuid in sorted(running):
@@ -104,6 +111,7 @@ class Keeper:
     def lifecycle(self, uuid: str, event: int) -> None:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             self.holder.forget(uuid)
+            self._publish()
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
             self._look_at(uuid, state.START)
 
@@ -115,8 +123,8 @@ class Keeper:
     def _look_at(self, uuid: str, cause: str) -> None:
         """Check a VM when its events pause."""
         vm = self.holder.vms.setdefault(uuid, Vm(uuid))
-        if vm.schedule.first_event is None:
-            vm.cause = cause
+        if vm.since is None:
+            vm.cause, vm.since = cause, time.monotonic()
         vm.schedule = vm.schedule.after_event(time.monotonic())
         self._set_timer()
 
@@ -140,15 +148,18 @@ class Keeper:
             self._publish()
 
     def _publish(self) -> None:
-        """Publish what has been done, if there is more."""
-        work = {vm.uuid: vm.work for vm in self.holder.vms.values() if vm.work != state.Work()}
-        if work != self._published:
-            state.publish(self._folder, work)
-            self._published = work
+        """Publish what the VMs hold and what has been done for them, if that has changed."""
+        connected = self._connected and all(vm.looked_at for vm in self.holder.vms.values())
+        known = {uuid: (vm.known.holds if vm.known else None, vm.work) for uuid, vm in self.holder.vms.items()}
+        vms = {uuid: (held, work) for uuid, (held, work) in known.items() if held or work != state.Work()}
+        if (connected, vms) != self._published:
+            state.publish(self._folder, connected, vms)
+            self._published = connected, vms
 
     def _hold_or_retry(self, vm: Vm) -> None:
         """Hold the pins of a VM; an error is reported once, and retried after a while."""
         moved, vm.schedule = vm.schedule.first_event, vm.schedule.after_look()
+        vm.looked_at = True
         opened = self._link.opened
         if opened is None:
             return  # all are checked when it is back
@@ -169,7 +180,7 @@ class Keeper:
             if self.holder.reports.is_new((vm.uuid, "trouble"), text):
                 report.line(text, report.ERROR)
         if wait is None:
-            vm.schedule = vm.schedule.after_success()
+            vm.schedule, vm.since = vm.schedule.after_success(), None
             self.holder.reports.settle(vm.uuid, "trouble")
         else:
             vm.schedule = vm.schedule.after_failure(wait, time.monotonic())

@@ -17,6 +17,9 @@ from ..problem import Problem
 from ..wording import quote
 from . import connection, report
 
+KEEPALIVE = (5, 5)
+"""A daemon that has not answered so many questions, each after so many seconds, is gone: the connection is closed."""
+
 RECONNECT_SECONDS = (0.2, 5.0)
 """The first and the longest pause between two attempts to reach libvirt."""
 
@@ -25,6 +28,8 @@ class Listener(Protocol):
     """What the connection reports to; each method may raise libvirtError."""
 
     def connected(self, opened: Any) -> None: ...
+
+    def disconnected(self) -> None: ...
 
     def lifecycle(self, uuid: str, event: int) -> None: ...
 
@@ -64,6 +69,7 @@ class Link:
         opened = None
         try:
             opened = connection.open_to_change(self._uri)
+            opened.setKeepAlive(*KEEPALIVE)
             self._listen(opened)
             self._listener.connected(opened)
         except libvirt.libvirtError as error:
@@ -98,6 +104,7 @@ class Link:
             self._pause = RECONNECT_SECONDS[0]
         libvirt.virEventUpdateTimeout(self._again, round(self._pause * 1000))
         report.line("largeguest: keeper: libvirt closed the connection", report.NOTICE)
+        self._listener.disconnected()
         self._leave(which)
 
     def _close(self, opened: Any) -> None:

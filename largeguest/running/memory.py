@@ -15,6 +15,9 @@ from .process import Mapped
 MAX_OWN_MEMORY = 256 * 1024
 """KiB that QEMU itself may use, for its heap and stacks. Only what is more than that is known to be the guest's."""
 
+MERGED = 1000
+"""The kernel may merge equal pages across nodes (KSM): one in so many elsewhere means nothing."""
+
 
 class Memory(Record):
     """Node to KiB. What is not known is None."""
@@ -22,22 +25,32 @@ class Memory(Record):
     of_vm: Mapping[int, int] | None
     of_cells: tuple[Mapping[int, int] | None, ...]
     """As the homes: of a VM without cells there is one."""
-    slack: int
+    slack: int = 0
     """KiB of this that may be QEMU's own: so much elsewhere means nothing."""
 
-    def elsewhere(self, cell: int, home: Home) -> dict[int, int]:
-        """What a cell has on nodes to which it is not bound; nothing if that is not more than the slack."""
-        return self._outside(self.of_cells[cell], home.nodes)
+    def away(self, homes: Sequence[Home]) -> dict[int | None, dict[int, int]]:
+        """Cell to what it has on nodes that it is not bound to; None stands for all, if it is not known by cell."""
+        found: dict[int | None, dict[int, int]] = {
+            cell: self._outside(held, home.nodes) for cell, (held, home) in enumerate(zip(self.of_cells, homes))
+        }
+        if None in self.of_cells:
+            found[None] = self._outside(self.of_vm, _nodes_of_all(homes))
+        return {cell: outside for cell, outside in found.items() if outside}
 
-    def elsewhere_of_vm(self, homes: Sequence[Home]) -> dict[int, int]:
-        """What the VM has on nodes to which none of its cells is bound; nothing if one is not bound."""
-        return self._outside(self.of_vm, _nodes_of_all(homes))
+    def in_place(self, cell: int, home: Home) -> Mapping[int, int]:
+        """What a cell has, without what may be QEMU's own on other nodes; empty if it is not known."""
+        held = self.of_cells[cell] or {}
+        if home.nodes is None or self._outside(held, home.nodes):
+            return held
+        return {node: kib for node, kib in held.items() if node in home.nodes}
 
     def _outside(self, held: Mapping[int, int] | None, nodes: CpuSet | None) -> dict[int, int]:
         if held is None or nodes is None:
             return {}
         outside = {node: kib for node, kib in held.items() if node not in nodes}
-        return outside if sum(outside.values()) > self.slack else {}
+        total = sum(held.values())
+        away = sum(outside.values())
+        return outside if away > max(min(self.slack, total - away), total // MERGED) else {}
 
 
 def _nodes_of_all(homes: Sequence[Home]) -> CpuSet | None:
@@ -46,38 +59,59 @@ def _nodes_of_all(homes: Sequence[Home]) -> CpuSet | None:
 
 
 def by_group(guest: Guest, homes: Sequence[Home], of_vm: Mapping[int, int] | None) -> Memory:
-    """From the memory of the whole control group, which has no huge pages.
+    """From the memory of the whole control group.
 
     Cells on nodes of their own have what is there, unless there is more than they can have.
     """
-    slack = min(MAX_OWN_MEMORY, guest.memory // 4)
-    if of_vm is None or guest.pages:
-        return Memory(None, (None,) * len(homes), slack)
-    whole = Memory(of_vm, (of_vm,), slack)
+    slack = _slack(guest)
+    if of_vm is None:
+        return Memory(None, (None,) * len(homes))
     if len(homes) == 1:
-        return whole
-    nodes = [home.nodes or CpuSet() for home in homes]
-    apart = all(nodes) and sum(map(len, nodes)) == len(CpuSet.union(nodes))
-    held = [{node: kib for node, kib in of_vm.items() if node in own} for own in nodes]
-    fits = all(sum(own.values()) <= size_of(guest, cell) + slack for cell, own in enumerate(held))
-    known = apart and fits and not whole.elsewhere_of_vm(homes)
-    return Memory(of_vm, tuple(held) if known else (None,) * len(homes), slack)
+        return Memory(of_vm, (of_vm,), slack)
+    unknown = Memory(of_vm, (None,) * len(homes), slack)
+    held = [{node: kib for node, kib in of_vm.items() if node in (home.nodes or ())} for home in homes]
+    if not _are_apart(homes) or unknown.away(homes) or surplus(guest, homes, unknown):
+        return unknown
+    return Memory(of_vm, tuple(held), slack)
 
 
-def by_mapping(guest: Guest, homes: Sequence[Home], mappings: Sequence[Mapped]) -> Memory:
-    """From the mappings: that of a cell has its name, or a memory policy that only this cell has."""
-    policies = [_policy(guest, cell) for cell in range(len(homes))]
+def by_mapping(guest: Guest, homes: Sequence[Home], mappings: Sequence[Mapped]) -> Memory | None:
+    """From the mappings: those of a cell have its name, or a memory policy that only this cell has.
+
+    None if the memory of no cell is found.
+    """
+    policies = [_policies(guest, cell) for cell in range(len(homes))]
     found: list[Mapping[int, int] | None] = []
-    for cell, policy in enumerate(policies):
-        named = [mapped for mapped in mappings if re.search(rf"\bram-node{cell}\b", mapped.file)]
-        own = named or [mapped for mapped in mappings if mapped.policy == policy]
-        unique = named or (policy is not None and policies.count(policy) == 1)
-        found.append(process.add(mapped.nodes for mapped in own) if own and unique else None)
+    for cell, own in enumerate(policies):
+        unique = bool(own) and sum(own == other for other in policies) == 1
+        plugged = any(device.host_memory and device.cell == cell for device in guest.devices)
+        named = [mapped for mapped in mappings if _is_named(mapped.file, cell)]
+        bound = [mapped for mapped in mappings if unique and mapped.policy in own and mapped not in named]
+        known = unique or not plugged  # a device has a mapping of its own, which only the policy shows
+        found.append(process.add(mapped.nodes for mapped in (*named, *bound)) if (named or bound) and known else None)
     if all(held is not None for held in found):
-        return Memory(process.add(filter(None, found)), tuple(found), 0)
-    slack = min(MAX_OWN_MEMORY, guest.memory // 4)
+        return Memory(process.add(filter(None, found)), tuple(found))
     of_vm = process.add(mapped.nodes for mapped in mappings)
-    return Memory(of_vm, (of_vm,) if len(homes) == 1 else tuple(found), slack)
+    if len(homes) == 1:
+        return Memory(of_vm, (of_vm,), _slack(guest))
+    return Memory(of_vm, tuple(found), _slack(guest)) if any(found) else None
+
+
+def surplus(guest: Guest, homes: Sequence[Home], memory: Memory) -> dict[int, int]:
+    """Cell to the KiB on its nodes, where that is more than it can have: some of it is another cell's."""
+    if memory.of_vm is None or not _are_apart(homes):
+        return {}
+    held = {
+        cell: sum(kib for node, kib in memory.of_vm.items() if node in (home.nodes or ()))
+        for cell, home in enumerate(homes)
+    }
+    return {cell: kib for cell, kib in held.items() if kib > size_of(guest, cell) + memory.slack}
+
+
+def _are_apart(homes: Sequence[Home]) -> bool:
+    """Whether each home has nodes of its own."""
+    nodes = [home.nodes or CpuSet() for home in homes]
+    return all(nodes) and sum(map(len, nodes)) == len(CpuSet.union(nodes))
 
 
 def size_of(guest: Guest, cell: int) -> int:
@@ -87,17 +121,28 @@ def size_of(guest: Guest, cell: int) -> int:
     return guest.cells[cell].memory + sum(device.host_memory for device in guest.devices if device.cell == cell)
 
 
-def _policy(guest: Guest, cell: int) -> str | None:
-    """The kernel's text for the policy with which QEMU has mapped a cell; None if it has none."""
-    policy = guest.policy
-    mode, nodes = (None, None) if policy is None else (policy.mode, policy.nodeset)
+def mode_of(guest: Guest, cell: int) -> tuple[str, CpuSet] | None:
+    """The memory mode of a cell and its nodes; None if it is not bound, or numad binds it."""
     if guest.cells and guest.cells[cell].nodes:
-        mode, nodes = guest.cells[cell].mode, guest.cells[cell].nodes
-    if not nodes or mode is None:
-        return None
-    words = {
-        "strict": "bind",
-        "interleave": "interleave",
-        "preferred": "prefer" if len(nodes) == 1 else "prefer (many)",
-    }
-    return f"{words[mode]}:{nodes}" if mode in words else None
+        return guest.cells[cell].mode, guest.cells[cell].nodes or CpuSet()
+    policy = guest.policy
+    return None if policy is None or not policy.nodeset else (policy.mode, policy.nodeset)
+
+
+def _slack(guest: Guest) -> int:
+    return min(MAX_OWN_MEMORY, guest.memory // 4)
+
+
+def _is_named(file: str, cell: int) -> bool:
+    """QEMU names a file after the memory: `ram-node0`, `qemu_back_mem.ram-node0.XXXXXX`."""
+    return re.search(rf"(?:^|\.)ram-node{cell}(?:\.|\\|$)", file.rpartition("/")[2]) is not None
+
+
+def _policies(guest: Guest, cell: int) -> tuple[str, ...]:
+    """The kernel's texts for the policy with which QEMU maps a cell; none if it maps it without one.
+
+    QEMU asks for MPOL_PREFERRED_MANY where the kernel has it, also for one node.
+    """
+    bound = mode_of(guest, cell)
+    words = {"strict": ("bind",), "interleave": ("interleave",), "preferred": ("prefer", "prefer (many)")}
+    return () if bound is None else tuple(f"{word}:{bound[1]}" for word in words.get(bound[0], ()))

@@ -13,11 +13,11 @@ from ..domxml import parse as parse_xml
 from ..domxml import read as read_xml
 from ..domxml import write as write_xml
 from ..host.topology import Host
-from ..placement import check_guest, pinning
+from ..placement import check_guest, neighbours, pinning
 from ..placement.place import resolve_pins
 from ..problem import Problem, Refused
-from ..record import Record
-from ..values import Guest, Layout, Pins
+from ..record import Record, replace
+from ..values import Guest, Layout, Neighbour, Pins
 from ..wording import name_ids, quote, quote_name, shorten, verb
 from . import connection
 
@@ -40,12 +40,17 @@ class Running(Record):
     """By the cputune in its metadata; None: it has none, or one that cannot be applied here."""
     real: Pins
     """As libvirt has them."""
-    owned: CpuSet
-    """The CPUs of the host that this VM has exclusively, by a CPU pinning policy of the engine."""
+    holds: Neighbour
+    """What other VMs should leave to it."""
     problems: tuple[Problem, ...] = ()
     """Why the property cannot be applied or, if it has a target, warnings."""
     unrecorded: Layout | None = None
     """The target, if its metadata does not have it yet."""
+
+    @property
+    def owned(self) -> CpuSet:
+        """The CPUs of the host that this VM has exclusively, by a CPU pinning policy of the engine."""
+        return self.holds.cpus if self.holds.is_exclusive else CpuSet()
 
     @property
     def moved(self) -> Pins:
@@ -77,20 +82,30 @@ def of(tree: etree._ElementTree, guest: Guest, host: Host) -> Running:
         owned = CpuSet.union(guest.pins.vcpus.values())
         if guest.cpu_policy in _POLICIES_WITH_SIBLINGS:
             owned |= CpuSet.union(host.cpus[cpu].siblings for cpu in owned if cpu in host.cpus)
-        return Running(name, None, guest.pins, owned, (*problems, *check_guest.check_cpu_policy(request, guest)))
+        holds = neighbours.of(name, guest, owned, True, host)
+        return Running(name, None, guest.pins, holds, (*problems, *check_guest.check_cpu_policy(request, guest)))
+    # VDSM pins to its pool of shared CPUs what has no CPU pinning policy
+    shared = guest.cpu_policy == "none" or request.cputune is not None
+    others = neighbours.of(name, guest, CpuSet() if shared else _held(guest.pins, host), False, host)
     if request.cputune is None:
-        return Running(name, None, guest.pins, CpuSet(), problems)
+        return Running(name, None, guest.pins, others, problems)
     layout = read_xml.layout(tree)
     before = (layout and pinning.of_numbers(layout.cputune)) or Pins()
     # of another machine only its topology is known: what its VM has is its record
-    holds = layout is not None and host.boot in (None, layout.boot)
+    holds_here = layout is not None and host.boot in (None, layout.boot)
     try:
-        pins, warnings = resolve_pins(request.cputune, guest, host, before if holds else Pins(), before)
+        pins, warnings = resolve_pins(request.cputune, guest, host, before if holds_here else Pins(), before)
     except Refused as refused:
-        return Running(name, None, guest.pins, CpuSet(), refused.problems)
+        return Running(name, None, guest.pins, others, refused.problems)
     new = None if host.boot is None else Layout(host.boot, pins.numbers())
     target, warnings = pins.on(host.online), (*warnings, *_check_offline(pins, host))
-    return Running(name, target, guest.pins, CpuSet(), warnings, None if new == layout else new)
+    holds = replace(others, cpus=_held(target, host))
+    return Running(name, target, guest.pins, holds, warnings, None if new == layout else new)
+
+
+def _held(pins: Pins, host: Host) -> CpuSet:
+    """The CPUs that vCPUs are pinned to; emulator and iothreads share them with others."""
+    return CpuSet.union(cpus for cpus in pins.vcpus.values() if host.online - cpus)
 
 
 def _check_offline(pins: Pins, host: Host) -> Iterator[Problem]:

@@ -12,9 +12,14 @@ from collections.abc import Iterable, Mapping
 
 from .. import cpuset
 from ..host.sysfs import entries, read
+from ..host.topology import BASE_PAGES
 from ..problem import ParseError
 from ..record import Record
 from ..values import Pins
+
+MAX_BASE_PAGE = max(BASE_PAGES)
+
+_PID_FILES = "run/libvirt/qemu"
 
 
 class Mapped(Record):
@@ -26,12 +31,20 @@ class Mapped(Record):
     """Empty for anonymous memory."""
     nodes: Mapping[int, int]
     """Node to KiB."""
+    page: int = 4
+    """KiB of its pages."""
 
 
 def pid_of(domain: str, root: str = "/") -> int | None:
     """The process of a running domain of the system's QEMU driver; None if there is none here."""
-    text = read(os.path.join(root, "run/libvirt/qemu", f"{domain}.pid")) or ""
-    return int(text) if text.isdigit() and os.path.isdir(_proc(root, int(text))) else None
+    text = read(os.path.join(root, _PID_FILES, f"{domain}.pid")) or ""
+    return int(text) if re.fullmatch("[0-9]{1,10}", text) and os.path.isdir(_proc(root, int(text))) else None
+
+
+def any_runs(root: str = "/") -> bool:
+    """Whether any domain may run here; the files of those that have crashed are left until libvirt notices."""
+    files = entries(os.path.join(root, _PID_FILES))
+    return any(name.endswith(".pid") and name != "driver.pid" for name in files)  # that is libvirt's own
 
 
 def threads(pid: int, root: str = "/") -> Pins:
@@ -85,6 +98,16 @@ def mappings(pid: int, root: str = "/") -> list[Mapped] | None:
     return list(filter(None, map(_mapping, text.splitlines()))) if text else None
 
 
+def huge_pages(pid: int, root: str = "/") -> dict[tuple[int, int], int]:
+    """Size in KiB and node to the number of huge pages that a process has, if `mappings` may be read."""
+    found: dict[tuple[int, int], int] = {}
+    for mapped in mappings(pid, root) or ():
+        if mapped.page > MAX_BASE_PAGE:
+            for node, kib in mapped.nodes.items():
+                found[mapped.page, node] = found.get((mapped.page, node), 0) + kib // mapped.page
+    return found
+
+
 _OWN_GROUP = r"machine-qemu.*\.scope|.*\.libvirt-qemu"
 """The folder of a VM below that of all machines, with systemd and without."""
 
@@ -100,7 +123,7 @@ def _mapping(line: str) -> Mapped | None:
     size = re.search(r" kernelpagesize_kB=([0-9]+)", rest)
     if size is None or (file and not _GUESTS_FILES.match(file)):
         return None
-    return Mapped(policy, file, _by_node(rest, int(size[1])))
+    return Mapped(policy, file, _by_node(rest, int(size[1])), int(size[1]))
 
 
 def _by_node(text: str, factor: float) -> dict[int, int]:

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the keeper has done, as it publishes it for every user of the host: one small JSON file, replaced whole.
+"""What the keeper publishes for every user of the host, replaced whole: what running VMs hold, and what it has done.
 
-It has `version` and `vms`; by its UUID each VM has `corrections` (cause to number), `refused`, `last` and `longest`.
+By its UUID each VM has what host.neighbours reads, and `corrections` (cause to number), `refused`, `last`, `longest`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..host.sysfs import read
+from ..host import neighbours
 from ..record import Record, replace
-
-VERSION = 1
-NAME = "state.json"
+from ..values import Neighbour
 
 CAUSES = START, MOVED, CONNECTED = "start", "moved", "connected"
 """Why pins are put back: the VM has started, arrived or resumed; a pin was moved; the keeper has reached libvirt."""
@@ -45,19 +44,17 @@ class Work(Record):
         return replace(self, refused=self.refused + count)
 
 
-def publish(folder: str, work: Mapping[str, Work]) -> None:
-    """Replace the file; one that cannot be written is left as it is, for the pins matter more."""
-    vms = {
-        uuid: {
-            "corrections": done.corrections,
-            "refused": done.refused,
-            "last": None if done.last is None else round(done.last, 3),
-            "longest": None if done.longest is None else round(done.longest, 3),
-        }
-        for uuid, done in work.items()
+def publish(folder: str, connected: bool, vms: Mapping[str, tuple[Neighbour | None, Work]]) -> None:
+    """Replace the file; one that cannot be written is left as it is, for the pins matter more.
+
+    What a VM holds is None as long as it is not known. `connected`: whether all VMs that libvirt has are in `vms`.
+    """
+    entries = {
+        uuid: {**({} if held is None else neighbours.as_json(held)), **_as_json(work)}
+        for uuid, (held, work) in vms.items()
     }
-    content = json.dumps({"version": VERSION, "vms": vms}).encode()
-    path = os.path.join(folder, NAME)
+    content = json.dumps({"version": neighbours.VERSION, "connected": connected, "vms": entries}).encode()
+    path = os.path.join(folder, neighbours.NAME)
     with contextlib.suppress(OSError):
         descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         with open(descriptor, "wb") as file:
@@ -66,15 +63,32 @@ def publish(folder: str, work: Mapping[str, Work]) -> None:
         os.replace(f"{path}.new", path)
 
 
+def _as_json(work: Work) -> dict[str, object]:
+    return {
+        "corrections": work.corrections,
+        "refused": work.refused,
+        "last": None if work.last is None else round(work.last, 3),
+        "longest": None if work.longest is None else round(work.longest, 3),
+    }
+
+
 def published(folder: str) -> dict[str, Work]:
-    """What the keeper has done, by the UUID of the VM; nothing if there is no such file, or one of another version."""
+    """What the keeper has done, by the UUID of the VM; nothing if that cannot be read."""
     try:
-        content: Any = json.loads(read(os.path.join(folder, NAME)) or "{}")
-        if content.get("version") != VERSION:
-            return {}
-        return {
-            uuid: Work(dict(done["corrections"]), int(done["refused"]), done["last"], done["longest"])
-            for uuid, done in content["vms"].items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
+        vms = (neighbours.content(folder) or {"vms": {}})["vms"].items()
+        return {uuid: _work(vm) for uuid, vm in vms}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}
+
+
+def _work(vm: dict[str, Any]) -> Work:
+    """Raises ValueError, KeyError, TypeError or OverflowError for what the keeper does not write."""
+    last, longest = (None if vm[name] is None else float(vm[name]) for name in ("last", "longest"))
+    if not all(seconds is None or math.isfinite(seconds) for seconds in (last, longest)):
+        raise ValueError(vm)
+    return Work(
+        {cause: int(vm["corrections"][cause]) for cause in CAUSES if cause in vm["corrections"]},
+        int(vm["refused"]),
+        last,
+        longest,
+    )

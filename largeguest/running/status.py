@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .. import PROPERTIES, properties
+from ..cpuset import CpuSet
 from ..domxml import parse as parse_xml
 from ..domxml import read as read_xml
-from ..host.topology import Host
+from ..host.topology import NO_HUGE_PAGE, Host
 from ..placement import figure, locality
 from ..problem import Problem, Refused, join
 from ..record import Record, replace
 from ..values import Guest, Home, Locality, Pins, Placement
 from ..wording import printable, quote
-from . import asked, memory, pins, process
+from . import asked, memory, next_start, pins, process
 from .memory import Memory
+from .process import Mapped
 from .state import Work
 
 Value = TypeVar("Value")
@@ -55,8 +57,8 @@ class Status(Record):
     """The host's PCI devices that are passed through, and their nodes; None: not known."""
     wrong: tuple[Problem, ...]
     """What is not as it was asked for."""
-    differs: bool
-    """Whether the XML has other cells or another memory policy than the properties ask for."""
+    differs: bool | None
+    """Whether the XML has other cells or another memory policy than the properties ask for; None: not known."""
     next_start: tuple[Problem, ...]
     """What the hook would report at a start on this host with the same properties, as it would refuse it or warn."""
     unknown: tuple[str, ...] = ()
@@ -94,8 +96,10 @@ def look(domain: Any, work: Callable[[bytes], Value]) -> Value | Unread:
 
     result: Value | Unread
     try:
-        if pins.arrives(domain):
-            return Unread(domain.name(), "it is arriving, or was restored and has not run since", is_fine=True)
+        if _is_half_there(domain):
+            return Unread(
+                domain.name(), "it is starting or arriving, or was restored and has not run since", is_fine=True
+            )
         document = domain.XMLDesc().encode()
         try:
             result = work(document)
@@ -111,6 +115,15 @@ def look(domain: Any, work: Callable[[bytes], Value]) -> Value | Unread:
     return Unread(domain.name(), "not running", is_fine=True)
 
 
+def _is_half_there(domain: Any) -> bool:
+    """Whether libvirt is still starting it, or it waits for its memory: not all of its threads are pinned yet."""
+    import libvirt
+
+    state, reason = domain.state()
+    waits = (libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+    return state == libvirt.VIR_DOMAIN_PAUSED and reason in waits
+
+
 def of(document: bytes, where: Where) -> Status:
     """The status of a VM by its XML; raises Refused if that is invalid."""
     tree = parse_xml.domain(document)
@@ -118,54 +131,88 @@ def of(document: bytes, where: Where) -> Status:
     custom = read_xml.custom_properties(tree)
     values = {name: custom[name] for name in PROPERTIES if custom.get(name, "").strip(" ")}
     typed, problems = properties.parse(values)
-    host, root = where.host, where.root
-    pid = None if root is None else process.pid_of(name, root)
-    threads = guest.pins if pid is None or root is None else process.threads(pid, root).on(host.online)
-    running = replace(pins.of(tree, guest, host), real=threads)
-    whole = Placement(threads, guest.policy, guest.cells or None)
-    seen = locality.measure(whole, guest, host)
-    held = _memory(guest, seen.homes, pid, where)
-    differences = tuple(asked.check_layout(typed, guest, host))
+    host = where.host
+    seen = _see(name, where, where.closely or _has_huge_pages(guest, host))
+    running = pins.of(tree, guest, host)
+    if seen.threads is not None:
+        running = replace(running, real=seen.threads, target=_that_exist(running.target, seen.threads))
+    near = locality.measure(Placement(running.real, guest.policy, guest.cells or None), guest, host)
+    held = _memory(guest, near.homes, seen, host)
+    differences = asked.check_layout(typed, guest, host)
     wrong = [
         *(differences or running.problems),  # these may follow from those
-        *(problem for problem in problems if problem not in running.problems),
+        *(problem for problem in problems if problem.subject != "cputune"),
         *asked.check_threads(running, host.online, where.keeper),
         *asked.check_keeper(typed, guest, where.keeper),
-        *asked.check_memory(printable(name), typed, seen.homes, held, pid),
+        *asked.check_memory(printable(name), typed, guest, near.homes, held, seen.pid),
     ]
     return Status(
         name=name,
         uuid=uuid,
         values=values,
         pins=running,
-        locality=seen,
+        locality=near,
         memory=held,
-        sizes=tuple(memory.size_of(guest, cell) for cell in range(len(seen.homes))),
-        figure=_figure(threads, seen.homes, held, host),
+        sizes=tuple(memory.size_of(guest, cell) for cell in range(len(near.homes))),
+        figure=_figure(running.real, near.homes, held, host),
         devices={address: host.pci_node(address) for address in read_xml.pci_devices(tree)},
         wrong=tuple(wrong),
-        differs=bool(differences),
-        next_start=() if running.owned or problems else asked.next_start(typed, guest, host),
-        unknown=tuple(_unknown(guest, seen.homes, held, pid, where)),
+        differs=None if differences is None else bool(differences),
+        next_start=problems or next_start.check(typed, guest, host),
+        unknown=tuple(_unknown(guest, near.homes, held, seen)),
         keeper=where.keeper if "cputune" in values else None,
         work=where.work.get(uuid),
     )
 
 
-def _memory(guest: Guest, homes: Sequence[Home], pid: int | None, where: Where) -> Memory:
-    if pid is None or where.root is None:
-        return memory.by_group(guest, homes, None)
-    # a walk over huge pages is short
-    mappings = process.mappings(pid, where.root) if where.closely or guest.pages else None
-    if mappings is not None:
-        return memory.by_mapping(guest, homes, mappings)
-    return memory.by_group(guest, homes, process.memory(pid, where.root))
+class _Seen(Record):
+    """What the kernel shows of a VM."""
+
+    is_here: bool
+    pid: int | None = None
+    threads: Pins | None = None
+    """None: its process cannot be seen."""
+    group: Mapping[int, int] | None = None
+    """Node to KiB in its control group."""
+    mappings: Sequence[Mapped] | None = None
+
+
+def _see(name: str, where: Where, closely: bool) -> _Seen:
+    """`closely`: also its mappings; a walk over huge pages is short."""
+    if where.root is None:
+        return _Seen(is_here=False)
+    pid = process.pid_of(name, where.root)
+    threads = None if pid is None else process.threads(pid, where.root).on(where.host.online)
+    if pid is None or threads is None or not threads.vcpus:  # /proc hides it, or it is no QEMU
+        return _Seen(is_here=True)
+    mappings = process.mappings(pid, where.root) if closely else None
+    return _Seen(True, pid, threads, process.memory(pid, where.root), mappings)
+
+
+def _that_exist(target: Pins | None, threads: Pins) -> Pins | None:
+    """The pins of threads that exist: a vCPU that is not plugged in has none."""
+    if target is None:
+        return None
+    there = {name for name, _ in threads.by_name()}
+    return target.without({name for name, _ in target.by_name() if name not in there})
+
+
+def _memory(guest: Guest, homes: Sequence[Home], seen: _Seen, host: Host) -> Memory:
+    by_mapping = None if seen.mappings is None else memory.by_mapping(guest, homes, seen.mappings)
+    if by_mapping is not None:
+        return by_mapping
+    # a control group does not count huge pages
+    return memory.by_group(guest, homes, None if _has_huge_pages(guest, host) else seen.group)
+
+
+def _has_huge_pages(guest: Guest, host: Host) -> bool:
+    return any(page.size is None or host.huge_page(page.size, host.nodes) != NO_HUGE_PAGE for page in guest.pages)
 
 
 def _figure(threads: Pins, homes: Sequence[Home], held: Memory, host: Host) -> float | None:
     return figure.mean(
         (
-            (threads.vcpus.get(vcpu, host.online), held.of_cells[cell] or {})
+            (threads.vcpus.get(vcpu, host.online), held.in_place(cell, home))
             for cell, home in enumerate(homes)
             for vcpu in home.vcpus
         ),
@@ -173,12 +220,14 @@ def _figure(threads: Pins, homes: Sequence[Home], held: Memory, host: Host) -> f
     )
 
 
-def _unknown(guest: Guest, homes: Sequence[Home], held: Memory, pid: int | None, where: Where) -> Iterator[str]:
+def _unknown(guest: Guest, homes: Sequence[Home], held: Memory, seen: _Seen) -> Iterator[str]:
+    if seen.threads is not None and guest.plugged_vcpus - CpuSet(seen.threads.vcpus):
+        yield "not all of its vCPUs have a thread"
     if held.of_vm is not None or all(home.nodes is None for home in homes):
         return
-    if where.root is None:
+    if not seen.is_here:
         yield "where its memory is can be seen only on its host"
-    elif pid is None:
+    elif seen.threads is None:
         yield "its process cannot be seen, so that it is not known where its memory is: ask as root"
     elif guest.pages:
         yield "where its huge pages are can be seen only by root"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import PROPERTIES
 from ..host.topology import Host
+from ..placement import figure as figures
 from ..problem import Problem
 from .layout import cores_by_socket
 
@@ -82,18 +83,17 @@ def plan_json(plan: Plan, host: Host) -> str:
 
 
 def _locality(where: Locality, figure: float | None) -> dict[str, Any]:
-    return {"figure": None if figure is None else round(figure, 4), "near": where.near, "vcpus": where.vcpus}
+    return {"figure": figures.rounded(figure), "near": where.near, "vcpus": where.vcpus}
 
 
-def status_json(vms: Iterable[Status], unread: Iterable[Unread], shared: Iterable[Problem], keeper: bool | None) -> str:
-    """A JSON object with `version`, `keeper`, `vms`, `unread` and `problems`; memory in KiB, null: not known."""
+def status_json(vms: Iterable[Status], unread: Iterable[Unread], keeper: bool | None) -> str:
+    """A JSON object with `version`, `keeper`, `vms` and `unread`; memory in KiB, null for what is not known."""
     return json.dumps(
         {
             "version": STATUS_VERSION,
             "keeper": keeper,
             "vms": [_status(vm) for vm in vms],
             "unread": [{"name": vm.name, "why": vm.why, "is_fine": vm.is_fine} for vm in unread],
-            "problems": [_problem(problem) for problem in shared],
         },
         indent=2,
     )

@@ -10,7 +10,7 @@ from .. import PROPERTIES
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..placement import figure
-from ..wording import amount, name_ids, plural, printable, quote_name, verb
+from ..wording import amount, name_ids, plural, printable, quote_name
 from .table import columns
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 HEADS = ["VM", "properties", "vCPUs near", "memory in place", "cells", "locality", "keeper", "next start"]
 
+CELLS = {False: "as asked", True: "differ", None: "?"}
+
 NO_PROPERTIES = "no properties: those set in the engine since its start count when it is shut down and started again"
 
 
 def table(vms: Sequence[Status]) -> list[str]:
     """A line for each VM, then what is wrong with any."""
-    if not vms:
-        return ["no VM runs on this host"]
     named: dict[str, list[str]] = {}
     for vm in vms:
         for text in (*_wrong(vm), *vm.unknown):
@@ -47,7 +47,7 @@ def _row(vm: Status) -> list[str]:
         _properties(vm),
         f"{vm.locality.near} of {vm.locality.vcpus}" if bound else "-",
         _memory(vm) if bound else "-",
-        "-" if not vm.values.keys() & {"guestnuma", "numatune"} else "differ" if vm.differs else "as asked",
+        "-" if not vm.values.keys() & {"guestnuma", "numatune"} else CELLS[vm.differs],
         figure.text(vm.figure),
         "-" if "cputune" not in vm.values else _keeper(vm),
         _next_start(vm),
@@ -66,10 +66,7 @@ def _memory(vm: Status) -> str:
     """How much of the VM's memory is on nodes that it is bound to."""
     if vm.memory.of_vm is None:
         return "?"
-    homes, of_cells = vm.locality.homes, vm.memory.of_cells
-    away = sum(sum(vm.memory.elsewhere(cell, home).values()) for cell, home in enumerate(homes))
-    if None in of_cells:
-        away = sum(vm.memory.elsewhere_of_vm(homes).values())
+    away = sum(sum(there.values()) for there in vm.memory.away(vm.locality.homes).values())
     total = sum(vm.memory.of_vm.values())
     return f"{amount(total - away)} of {amount(total)}"
 
@@ -85,7 +82,8 @@ def _next_start(vm: Status) -> str:
 
 
 def _wrong(vm: Status) -> Iterator[str]:
-    yield from (f"next start refused: {problem.text}" for problem in vm.next_start if not problem.warning)
+    refused = (problem for problem in vm.next_start if not problem.warning and problem not in vm.wrong)
+    yield from (f"next start refused: {problem.text}" for problem in refused)
     yield from (problem.text for problem in vm.wrong)
 
 
@@ -122,9 +120,8 @@ def _cell(vm: Status, number: int, host: Host) -> str:
     vcpus = f"{len(home.near)} of {plural(len(home.vcpus), 'vCPU')} on {_near(home, host)}"
     if held is None:
         return f"{name}: ? of {amount(size)} on {nodes}, {vcpus}"
-    there = sum(kib for node, kib in held.items() if node in home.nodes)
-    away = vm.memory.elsewhere(number, home)
-    total = there + sum(away.values())
+    here = vm.memory.in_place(number, home)
+    there, total = sum(kib for node, kib in here.items() if node in home.nodes), sum(here.values())
     touched = f" ({amount(size)} when all is in use)" if total < size - vm.memory.slack else ""
     return f"{name}: {amount(there)} of {amount(total)}{touched} on {nodes}, {vcpus}"
 
@@ -152,8 +149,6 @@ def _kept(vm: Status) -> Iterator[str]:
         return
     count = sum(done.corrections.values())
     causes = ", ".join(f"{number} {cause}" for cause, number in done.corrections.items())
-    times = f", {done.last:.2f} s after the event, {done.longest:.2f} s at most" if done.last and done.longest else ""
-    refused = (
-        f"; {plural(done.refused, 'pin')} {verb(range(done.refused), 'was', 'were')} refused" if done.refused else ""
-    )
-    yield f"keeper: {_keeper(vm)}; it pinned {count} times" + (f" ({causes}){times}" if count else "") + refused
+    times = "" if done.longest is None else f", {done.last:.2f} s after the event, {done.longest:.2f} s at most"
+    refused = f", {plural(done.refused, 'pin')} refused" if done.refused else ""
+    yield f"keeper: {_keeper(vm)}; {plural(count, 'correction')}" + (f" ({causes}){times}" if count else "") + refused

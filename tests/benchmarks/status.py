@@ -15,7 +15,7 @@ import pytest
 from largeguest import cli
 from largeguest.host import sysfs
 from tests import hosts
-from tests.cli.test_status import Stage, on_stage
+from tests.cli.stage import Stage, on_stage
 
 VCPUS = 4
 

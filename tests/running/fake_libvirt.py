@@ -49,6 +49,7 @@ CONSTANTS = {
     "VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT": 5,
     "VIR_DOMAIN_PAUSED": 3,
     "VIR_DOMAIN_PAUSED_MIGRATION": 2,
+    "VIR_DOMAIN_PAUSED_STARTING_UP": 11,
     "VIR_DOMAIN_RUNNING": 1,
     "VIR_DOMAIN_SHUTOFF": 5,
     "VIR_ERR_INTERNAL_ERROR": 1,
@@ -217,6 +218,9 @@ class Connection:
 
     def registerCloseCallback(self, callback: Callable[..., None], _: object) -> None:
         self.on_close = callback
+
+    def setKeepAlive(self, _seconds: int, _count: int) -> None:
+        pass
 
     def unregisterCloseCallback(self) -> None:
         self.on_close = None

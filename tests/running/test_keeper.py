@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from largeguest.host import sysfs
+from largeguest.host import neighbours, sysfs
 from largeguest.running import connection, fight, pins, report, schedule, state
 from largeguest.running.state import Work
 
@@ -810,7 +812,7 @@ def test_what_it_has_done_is_published(world: World, keeper: ModuleType, tmp_pat
     assert second["uuid-of-db04"] == Work({"start": 1}, 0, quiet, quiet)
     assert third.keys() == {"uuid-of-db02", "uuid-of-db04"}
     assert refused.pins == {}
-    assert (tmp_path / "run" / state.NAME).stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "run" / neighbours.NAME).stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize(
@@ -830,13 +832,71 @@ def test_what_it_has_done_is_published(world: World, keeper: ModuleType, tmp_pat
 )
 def test_a_file_of_another_version_or_a_broken_one_says_nothing(content: str, tmp_path: Path) -> None:
     assert state.published(str(tmp_path)) == {}
-    (tmp_path / state.NAME).write_text(content)
+    (tmp_path / neighbours.NAME).write_text(content)
     assert state.published(str(tmp_path)) == {}
 
 
 def test_a_full_disk_does_not_stop_it(world: World, keeper: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "run" / f"{state.NAME}.new").mkdir(parents=True)
+    (tmp_path / "run" / f"{neighbours.NAME}.new").mkdir(parents=True)
     domain = vm(world)
     world.stop_after(1)
     keeper.keep("qemu:///system")
     assert domain.pins == TARGET
+
+
+def test_nobody_else_can_take_the_lock(keeper: ModuleType, tmp_path: Path) -> None:
+    """One that was started by hand leaves a file that every user can open, and so lock: RuntimeDirectoryPreserve."""
+    before = os.umask(0o022)
+    try:
+        with keeper._only_one(str(tmp_path)):
+            assert (tmp_path / "lock").stat().st_mode & 0o077 == 0
+    finally:
+        os.umask(before)
+
+
+def test_the_time_that_libvirt_was_busy_counts(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    """Moved at 1 s, back at 7.4 s."""
+    domain = vm(world)
+
+    def move() -> None:
+        domain.job = {"type": 2, "operation": CONSTANTS["VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT"]}
+        domain.move("vcpu0", "0-15")
+
+    world.after(1, move)
+    world.after(5, lambda: setattr(domain, "job", {"type": 0}))
+    world.stop_after(20)
+    keeper.keep("qemu:///system")
+    (done,) = state.published(str(tmp_path / "run")).values()
+    assert (done.longest or 0) > 6
+
+
+def test_the_cause_survives_a_wait(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    domain = vm(world, "0-3#3", name="db02")
+    world.domains.remove(domain)
+
+    def come() -> None:
+        domain.control = CONSTANTS["VIR_DOMAIN_CONTROL_OCCUPIED"]
+        world.domains.append(domain)
+        world.lifecycle("STARTED", domain)
+
+    def answer() -> None:
+        domain.control = CONSTANTS["VIR_DOMAIN_CONTROL_OK"]
+        domain.move("vcpu0", "0-15")
+
+    world.after(1, come)
+    world.after(1.5, answer)
+    world.stop_after(20)
+    keeper.keep("qemu:///system")
+    (done,) = state.published(str(tmp_path / "run")).values()
+    assert done.corrections == {"start": 1}
+
+
+def test_a_state_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state.json")
+    reader = threading.Thread(target=state.published, args=[str(tmp_path)], daemon=True)
+    reader.start()
+    reader.join(2)
+    hangs = reader.is_alive()
+    with contextlib.suppress(OSError):
+        os.close(os.open(tmp_path / "state.json", os.O_WRONLY | os.O_NONBLOCK))
+    assert not hangs

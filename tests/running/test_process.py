@@ -73,7 +73,10 @@ def test_the_control_group(group: str, tmp_path: Path) -> None:
                 "bind:1", {1: 3}, "/dev/hugepages/libvirt/qemu/1-db01/qemu_back_mem.ram-node1.x\\040(deleted)", 2**20
             ),
             Mapped(
-                "bind:1", "/dev/hugepages/libvirt/qemu/1-db01/qemu_back_mem.ram-node1.x\\040(deleted)", {1: 3 * 2**20}
+                "bind:1",
+                "/dev/hugepages/libvirt/qemu/1-db01/qemu_back_mem.ram-node1.x\\040(deleted)",
+                {1: 3 * 2**20},
+                2**20,
             ),
         ),
         (

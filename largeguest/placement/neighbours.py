@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What other VMs hold on the host, and what of that a placement takes as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..problem import Problem
+from ..values import Guest, Neighbour, Placement, Promise
+from ..wording import exactly, ids_are, quote
+from .capacity import Bound, Flow, bound_memory, bound_to
+
+_PLAN_AGAIN = "largeguest plan leaves out what other VMs hold"
+
+
+def of(name: str, guest: Guest, cpus: CpuSet, is_exclusive: bool, host: Host) -> Neighbour:
+    """What a running VM holds besides these CPUs: the memory that can come only from some nodes."""
+    parts = bound_memory(Placement(policy=guest.policy, cells=guest.cells or None), guest, host)
+    return Neighbour(name, cpus, is_exclusive, tuple(Promise(part.nodeset, part.page, part.memory) for part in parts))
+
+
+def promised(page: int, host: Host) -> dict[int, int]:
+    """Node to KiB in pages of this size that are promised to other VMs.
+
+    What may come from several nodes counts as spread evenly over them, as far as there is room.
+    """
+    left = {number: node.room(page).total for number, node in host.nodes.items()}
+    total = dict(left)
+    for part in sorted(_parts(page, host), key=lambda part: len(part.nodeset)):
+        rest, nodes = part.memory, sorted(part.nodeset, key=lambda node: left[node])
+        for place, node in enumerate(nodes):
+            here = min(left[node], -(-rest // (len(nodes) - place)))
+            left[node] -= here
+            rest -= here
+    return {node: total[node] - left[node] for node in total if total[node] != left[node]}
+
+
+def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
+    """CPUs that other VMs are pinned to, and memory that is promised to them, as warnings."""
+    yield from _check_cpus(placement, guest, host)
+    bound = bound_memory(placement, guest, host)
+    for page in sorted({part.page for part in bound}):
+        yield from _check_memory([part for part in bound if part.page == page], page, host)
+
+
+def _check_cpus(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
+    pins = {} if placement.pins is None else placement.pins.vcpus
+    ours = CpuSet.union(cpus for vcpu, cpus in pins.items() if vcpu in guest.plugged_vcpus)
+    for neighbour in host.neighbours:
+        shared = ours & neighbour.cpus
+        if shared:
+            name = quote(neighbour.name)
+            how = f"those of VM {name} alone" if neighbour.is_exclusive else f"also pinned by VM {name}"
+            yield Problem("cputune", f"{ids_are('CPU', shared)} {how}", _PLAN_AGAIN, warning=True)
+
+
+def _check_memory(parts: list[Bound], page: int, host: Host) -> Iterator[Problem]:
+    """Whether it all fits beside what is promised, of which the other VMs may not have touched everything yet."""
+    others = _parts(page, host)
+    nodes = CpuSet.union(part.nodeset for part in (*others, *parts))
+    flow = Flow([*others, *parts], {number: host.nodes[number].room(page).total for number in nodes})
+    for part in others:
+        flow.add(part)
+    full = next(filter(None, map(flow.add, parts)), CpuSet())
+    if not full:
+        return
+    inside = [part for part in others if not part.nodeset - full]
+    names = ", ".join(dict.fromkeys(quote(part.name) for part in inside))
+    if not names:
+        return  # without the others it does not fit either
+    name, what = bound_to(parts, page, CpuSet.union(part.nodeset for part in parts if part.nodeset & full))
+    promised_there = f"{what} {exactly(sum(part.memory for part in inside))} is promised to VM {names}"
+    yield Problem(name, promised_there, _PLAN_AGAIN, warning=True)
+
+
+def _parts(page: int, host: Host) -> list[Bound]:
+    """The promises in pages of this size; `name` is the VM's."""
+    return [
+        Bound(neighbour.name, promise.nodes & CpuSet(host.nodes), page, promise.memory)
+        for neighbour in host.neighbours
+        for promise in neighbour.promises
+        if promise.page == page and promise.nodes & CpuSet(host.nodes)
+    ]

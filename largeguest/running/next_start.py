@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the hook would report if a running VM were started again on this host with the same properties."""
+
+from __future__ import annotations
+
+from ..cpuset import CpuSet
+from ..host.topology import Host, Pages
+from ..placement.place import place
+from ..problem import Problem, Refused
+from ..properties import Properties
+from ..record import replace
+from ..values import Guest, Pins
+
+
+def check(properties: Properties, guest: Guest, host: Host) -> tuple[Problem, ...]:
+    """Its problems. Free memory does not count: that of the VM itself will be free then."""
+    if properties == Properties():
+        return ()
+    try:
+        return place(properties, _started_again(guest), _idle(host)).warnings
+    except Refused as refused:
+        return refused.problems
+
+
+def _started_again(guest: Guest) -> Guest:
+    """As the engine starts it the next time: memory that was plugged in is in the cells, and the first vCPUs run."""
+    plugged = [device for device in guest.devices if device.model == "dimm"]
+    more = [sum(device.size for device in plugged if device.cell == cell) for cell in range(len(guest.cells))]
+    return replace(
+        guest,
+        memory=guest.memory + sum(device.size for device in plugged),
+        devices=tuple(device for device in guest.devices if device.model != "dimm"),
+        plugged=CpuSet.span(0, len(guest.plugged_vcpus) - 1),
+        cells=tuple(replace(cell, memory=cell.memory + size) for cell, size in zip(guest.cells, more)),
+        pins=guest.pins if guest.cpu_policy == "manual" else Pins(),
+    )
+
+
+def _idle(host: Host) -> Host:
+    """The host without what is known of its free memory."""
+    return replace(
+        host,
+        nodes={
+            number: replace(
+                node, free=None, pages={size: Pages(pages.total, None) for size, pages in node.pages.items()}
+            )
+            for number, node in host.nodes.items()
+        },
+    )
