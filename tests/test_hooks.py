@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 from largeguest import VERSION, hooks
-from largeguest.running import pins
+from largeguest.cpuset import CpuSet
+from largeguest.running import pins, state
+from largeguest.running.state import Work
+from largeguest.values import Neighbour
 
 from . import COVERAGE, DATA, ROOT, hosts, vdsm
 from .refusals import THREE_REFUSALS
@@ -107,6 +110,33 @@ def test_what_holds_the_pins(
         # no pins, no keeper needed
         domxml.write_bytes(PLAIN)
         assert "keeper" not in run_hook(domxml, {"numatune": "0"}).stderr
+
+
+@pytest.mark.parametrize(
+    ("connected", "runs", "message"),
+    [
+        (
+            True,
+            True,
+            '; largeguest: warning: cputune: CPU 0 is also pinned by VM "db09": largeguest plan leaves out what',
+        ),
+        (False, True, ""),  # it does not know of VMs that have started since libvirt left it
+        (True, False, ""),
+    ],
+)
+def test_what_other_vms_hold(
+    run_hook: Hook, domxml: Path, tmp_path: Path, connected: bool, runs: bool, message: str
+) -> None:
+    others = {"a": (Neighbour("db09", CpuSet([0])), Work()), UUID: (Neighbour("db01", CpuSet([1])), Work())}
+    state.publish(str(tmp_path), connected, others)
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as lock:
+        if runs:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run_hook(domxml, {"cputune": "0-3#=node0"}, f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; ")
+    assert result.returncode == 0
+    assert ("pinned by VM" in result.stderr) == bool(message)
+    assert message in result.stderr
 
 
 # A stand-in for libvirt's binding; the e2e tests have the real one.

@@ -52,7 +52,7 @@ def _check_cpus(placement: Placement, guest: Guest, host: Host) -> Iterator[Prob
         shared = ours & neighbour.cpus
         if shared:
             name = quote(neighbour.name)
-            how = f"those of VM {name} alone" if neighbour.is_exclusive else f"also pinned by VM {name}"
+            how = f"exclusive to VM {name}" if neighbour.is_exclusive else f"also pinned by VM {name}"
             yield Problem("cputune", f"{ids_are('CPU', shared)} {how}", _PLAN_AGAIN, warning=True)
 
 

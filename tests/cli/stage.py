@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from largeguest import cli
+from largeguest.cli import others
 from largeguest.cli import status as command
 from largeguest.host import sysfs
 from largeguest.rewrite import rewrite
@@ -41,11 +42,13 @@ class Stage:
 
     def keeper(self, runs: bool, **work: Work) -> None:
         """Whether a keeper runs, and what it has done for VMs by their names."""
-        self._patch.setattr(command, "keeper_is_active", lambda: runs)
+        for module in (command, others):
+            self._patch.setattr(module, "keeper_is_active", lambda: runs)
         folder = self.root / "keeper"
         folder.mkdir(exist_ok=True)
         state.publish(str(folder), True, {self.uuid(name): (None, done) for name, done in work.items()})
-        self._patch.setattr(command, "KEEPER_FOLDER", str(folder))
+        for module in (command, others):
+            self._patch.setattr(module, "KEEPER_FOLDER", str(folder))
 
     def uuid(self, name: str) -> str:
         return UUID.replace("a01", f"{sum(map(ord, name)) % 4096:03x}")
@@ -87,7 +90,8 @@ def on_stage(patch: pytest.MonkeyPatch, host: str, root: Path) -> Stage:
     world = fake_libvirt.World()
     patch.setitem(sys.modules, "libvirt", world.module())
     patch.setattr(sysfs, "SYS", host)
-    patch.setattr(command, "ROOT", str(root))
+    for module in (command, others):
+        patch.setattr(module, "ROOT", str(root))
     return Stage(world, root, host, patch)
 
 

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
+from largeguest.cpuset import CpuSet
 from largeguest.host import neighbours, sysfs
 from largeguest.running import connection, fight, pins, report, schedule, state
 from largeguest.running.state import Work
+from largeguest.values import Neighbour
 
 from .fake_libvirt import CONSTANTS, Domain, Vdsm, World, libvirtError
 
@@ -813,6 +815,38 @@ def test_what_it_has_done_is_published(world: World, keeper: ModuleType, tmp_pat
     assert third.keys() == {"uuid-of-db02", "uuid-of-db04"}
     assert refused.pins == {}
     assert (tmp_path / "run" / neighbours.NAME).stat().st_mode & 0o777 == 0o644
+
+
+def test_what_vms_hold_is_published_while_libvirt_is_there(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    """Until all have been looked at, and while the connection is gone, nobody may rely on it."""
+    seen: list[tuple[float, dict[str, Neighbour] | None]] = []
+    for name, cputune, policy, real in (
+        ("db01", "0-1#=4,5", "none", {}),
+        ("db02", "", "dedicated", {"vcpu0": "8"}),
+        ("plain", "", "none", {"vcpu0": "0-7"}),
+        ("broken", "0#0", "none", {}),
+    ):
+        vm(world, cputune, name=name, policy=policy, pins=real)
+    world.domains[3].XMLDesc = lambda: "<domain"  # type: ignore[method-assign]
+
+    def look() -> None:
+        seen.append((world.now - 1000, neighbours.published(str(tmp_path / "run"))))
+
+    def crash() -> None:
+        world.unreachable = True
+        world.crash()
+
+    for at in (0.01, 1, 2.01, 4):
+        world.after(at, look)
+    world.after(2, crash)
+    world.after(3, lambda: setattr(world, "unreachable", False))
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    held = {
+        "uuid-of-db01": Neighbour("db01", CpuSet([4, 5])),
+        "uuid-of-db02": Neighbour("db02", CpuSet([8]), True),
+    }
+    assert [found for _, found in seen] == [None, held, None, held]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""plan and check on a host where other VMs run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from largeguest import cli
+
+from .stage import MIB, PLAIN, Stage
+
+PLAN = ["plan", "--vcpus", "4", "--memory", "1G"]
+NUMBERS = {"cputune": "0-3#=0-3", "numatune": "strict#0", "guestnuma": "0-3#*@0"}
+ON_0 = {f"vcpu{n}": str(n) for n in range(4)}
+
+
+@pytest.fixture
+def busy(stage: Stage) -> Stage:
+    """A VM has all CPUs of node 0, and of the memory there 512 MiB, of which it has touched a part."""
+    stage.keeper(False)
+    stage.start(NUMBERS, threads=ON_0, memory={0: 100 * MIB})
+    return stage
+
+
+def plan(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, list[str]]:
+    """Where the memory is, and the notes."""
+    assert cli.main([*PLAN, *arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    return found["properties"]["numatune"], found["notes"]
+
+
+LEFT = 'left to 1 other VM ("db01"): 4 CPUs and 512 MiB promised'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "numatune", "notes"),
+    [([], "strict#1", [LEFT]), (["--share"], "strict#0", []), (["--replace", "db01"], "strict#0", [])],
+)
+@pytest.mark.usefixtures("busy")
+def test_plan(arguments: list[str], numatune: str, notes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan(capsys, *arguments) == (numatune, notes)
+
+
+def test_plan_for_a_vm_that_runs_here(busy: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert busy.world.domains
+    document = tmp_path / "vm.xml"
+    for name, numatune in (("db01", "strict#0"), ("db02", "strict#1")):
+        document.write_bytes(PLAIN.replace(b"db01", name.encode()))
+        assert cli.main(["plan", "--domain", str(document), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["properties"]["numatune"] == numatune
+
+
+def test_after_it_has_stopped_its_cpus_are_free(busy: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    busy.world.domains.clear()
+    assert plan(capsys) == ("strict#0", [])
+
+
+def test_plan_when_libvirt_cannot_be_asked(busy: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    busy.world.unreachable = True
+    assert plan(capsys) == ("strict#0", ['what other VMs hold is not known: "Failed to connect socket"'])
+    (busy.root / "run/libvirt/qemu/db01.pid").unlink()
+    (busy.root / "run/libvirt/qemu/driver.pid").touch()
+    assert plan(capsys) == ("strict#0", [])  # none runs here
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--replace", "db99"], 'largeguest: no VM "db99" runs here: name one that does, see largeguest status\n'),
+        (["--share", "--host", "caps.xml"], "No such file or directory\n"),
+    ],
+)
+@pytest.mark.usefixtures("busy")
+def test_what_cannot_be_replaced(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, *arguments]) == 2
+    assert capsys.readouterr().err.endswith(error)
+
+
+def test_other_hosts_have_other_vms(busy: Stage, four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert busy.world.domains
+    assert plan(capsys, "--host", four_nodes) == ("strict#0", [])
+    with pytest.raises(SystemExit):
+        cli.main([*PLAN, "--share", "--host", four_nodes])
+    assert "--share and --replace are about the VMs of this host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("several", [[], ["--host", "local", "--host", "local"]])
+def test_check(several: list[str], busy: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = tmp_path / "vm.xml"
+    document.write_bytes(PLAIN.replace(b"db01", b"db02"))
+    typed = ["--cputune", "all#=cell", "--guestnuma", "0-3#*@0"]
+    warning = 'cputune: CPUs 0-3 are also pinned by VM "db01": largeguest plan leaves out what other VMs hold'
+    assert cli.main(["check", *several, *typed, str(document)]) == 0
+    assert warning in capsys.readouterr().out
+    document.write_bytes(PLAIN)  # its own restart
+    assert cli.main(["check", *several, *typed, str(document)]) == 0
+    assert warning not in capsys.readouterr().out
+    busy.world.unreachable = True
+    assert cli.main(["check", *several, *typed, str(document)]) == 0
+    assert "what other VMs hold is not known" in capsys.readouterr().out
+
+
+def test_the_keeper_is_believed(busy: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    busy.keeper(True)  # on this stage it has seen no VM that holds anything
+    assert plan(capsys) == ("strict#0", [])
