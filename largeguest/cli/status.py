@@ -8,12 +8,11 @@ import contextlib
 import functools
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..hooks import KEEPER_FOLDER, keeper_is_active
 from ..host import capabilities, sysfs
-from ..problem import Problem
 from ..record import Record, replace
 from ..running import connection, pins, state, status
 from ..running.status import Status, Unread, Where
@@ -108,14 +107,19 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     if name is not None and unread:
         raise files.unusable(f"VM {quote_name(unread[0].name)}: {unread[0].why}")
     nearby = [*(vm.pins for vm in vms), *(vm for vm in neighbours if isinstance(vm, pins.Running))]
-    return _Found(tuple(replace(vm, wrong=(*vm.wrong, *_check_shared(vm.pins, nearby))) for vm in vms), unread)
+    return _Found(tuple(_beside(vm, nearby) for vm in vms), unread)
 
 
-def _check_shared(vm: pins.Running, others: Sequence[pins.Running]) -> Iterator[Problem]:
-    """The warnings about CPUs of a VM that another one has exclusively, and vice versa."""
+def _beside(vm: Status, others: Sequence[pins.Running]) -> Status:
+    """The VM with the CPUs that it shares with others: wrong if one of the two has them exclusively."""
+    wrong, shared = list(vm.wrong), []
     for other in others:
-        if other is not vm:
-            yield from filter(None, (pins.check_shared(vm, other), pins.check_shared(other, vm)))
+        if other is not vm.pins:
+            wrong += filter(None, (pins.check_shared(vm.pins, other), pins.check_shared(other, vm.pins)))
+            both = vm.pins.holds.cpus & other.holds.cpus
+            if both and not (vm.pins.holds.is_exclusive or other.holds.is_exclusive):
+                shared.append((other.name, both))
+    return replace(vm, wrong=tuple(wrong), shared=tuple(shared))
 
 
 def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], list[Any]]:

@@ -61,6 +61,8 @@ class Status(Record):
     """Whether the XML has other cells or another memory policy than the properties ask for; None: not known."""
     next_start: tuple[Problem, ...]
     """What the hook would report at a start on this host with the same properties, as it would refuse it or warn."""
+    shared: tuple[tuple[str, CpuSet], ...] = ()
+    """The names of other VMs that are pinned to CPUs of this one, and these."""
     unknown: tuple[str, ...] = ()
     """Why it is not known whether something is as asked for."""
     keeper: bool | None = None

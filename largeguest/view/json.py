@@ -120,6 +120,7 @@ def _status(vm: Status) -> dict[str, Any]:
         "devices": dict(vm.devices),
         "keeper": _work(vm.work),
         "problems": [_problem(problem) for problem in vm.wrong],
+        "shared": [{"name": name, "cpus": str(cpus)} for name, cpus in vm.shared],
         "unknown": list(vm.unknown),
         "next_start": {"refused": vm.is_refused_next, "problems": [_problem(problem) for problem in vm.next_start]},
     }

@@ -28,7 +28,7 @@ def table(vms: Sequence[Status]) -> list[str]:
     """A line for each VM, then what is wrong with any."""
     named: dict[str, list[str]] = {}
     for vm in vms:
-        for text in (*_wrong(vm), *vm.unknown):
+        for text in (*_wrong(vm), *_shared(vm), *vm.unknown):
             named.setdefault(text, []).append(quote_name(vm.name))
     found = [f"{', '.join(names)}: {text}" for text, names in named.items()]
     found += (
@@ -87,6 +87,11 @@ def _wrong(vm: Status) -> Iterator[str]:
     yield from (problem.text for problem in vm.wrong)
 
 
+def _shared(vm: Status) -> Iterator[str]:
+    for name, cpus in vm.shared:
+        yield f"shares {name_ids('CPU', cpus)} with VM {quote_name(name)}: largeguest plan leaves out what others hold"
+
+
 def details(vm: Status, host: Host) -> list[str]:
     """A VM by cell, its other threads, devices and properties, then what is wrong."""
     lines = [f"{name:<10} {printable(value)}" for name, value in vm.values.items()]
@@ -103,7 +108,7 @@ def details(vm: Status, host: Host) -> list[str]:
     lines += [f"locality: {figure.text(vm.figure)}{near}", *_kept(vm)]
     lines += [] if not vm.values else [f"next start: {_next_start(vm)}"]
     warnings = [f"next start warns: {problem.text}" for problem in vm.next_start if problem.warning]
-    found = [*_wrong(vm), *vm.unknown, *warnings]
+    found = [*_wrong(vm), *_shared(vm), *vm.unknown, *warnings]
     return [*lines, *([""] if found else []), *found]
 
 

@@ -139,8 +139,8 @@ def test_what_is_not_as_asked_shows(fault: str, stage: Stage, capsys: pytest.Cap
     for line, text in zip(lines, found):
         assert text.startswith(line if line == QUESTION else f'"db01": {line}')
     assert run(capsys, "--json")[0] == 1
-    stage.start(name="db02", pid=PID + 100)
-    assert run(capsys, "db02")[1].endswith("next start: ok\n")
+    stage.start({}, "db02", pid=PID + 100)
+    assert run(capsys, "db02")[0] == 0
     assert run(capsys, "db01")[0] == 1
 
 
@@ -312,6 +312,7 @@ def test_json(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
                 "warning": False,
             }
         ],
+        "shared": [],
         "unknown": [],
         "next_start": {"refused": False, "problems": []},
     }
@@ -347,6 +348,19 @@ def test_cpus_that_another_vm_has_exclusively(
     )
     stage.start({}, "db2", pid=PID + 200)
     assert run(capsys, "db2")[0] == 0
+
+
+def test_cpus_that_two_vms_share(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be meant so."""
+    stage.start()
+    stage.start({"cputune": "0-3#5,9"}, "db02", threads=dict.fromkeys(FOUR, "5,9"), pid=PID + 100)
+    code, out = run(capsys)
+    hint = "largeguest plan leaves out what others hold"
+    assert code == 0
+    assert f'"db01": shares CPU 5 with VM "db02": {hint}\n"db02": shares CPU 5 with VM "db01": {hint}\n' in out
+    assert run(capsys, "db01")[1].endswith(f'\nshares CPU 5 with VM "db02": {hint}\n')
+    (vm, _) = json.loads(run(capsys, "--json")[1])["vms"]
+    assert vm["shared"] == [{"name": "db02", "cpus": "5"}]
 
 
 def fail(code: str) -> Callable[[], str]:
