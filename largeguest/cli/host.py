@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from ..view import json, layout, table
-from . import files, options
+from . import files, options, others
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -30,8 +31,12 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    host = files.require_host(arguments.host)
+    host, note = files.require_host(arguments.host), ""
+    if arguments.host == "local":
+        host, note = others.beside(host)
     if arguments.svg is not None:
         files.draw(arguments.svg, layout.lay_out(host))
     print(json.host_json(host) if arguments.json else table.host_table(host))
+    if note:
+        print(note, file=sys.stderr)
     return 0

@@ -96,7 +96,8 @@ def _run(arguments: argparse.Namespace) -> int:
         host,
     )
     plan = replace(plan, notes=(*filter(None, [note]), *plan.notes))
-    picture = layout.lay_out(host, plan.placement, guest)
+    left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
+    picture = layout.lay_out(host, plan.placement, guest, left_out=left_out)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
     print(json.plan_json(plan, host) if arguments.json else table.plan_text(plan, picture, in_colour()))

@@ -31,6 +31,8 @@ class Plan(Record):
     """Of its locality, see placement.figure; None if the memory is not bound to nodes."""
     notes: tuple[str, ...]
     """What a user of the plan should know, one sentence each."""
+    reserved: CpuSet = CpuSet()
+    excluded: CpuSet = CpuSet()
     page: int = NO_HUGE_PAGE
     """KiB of the huge pages that back the guest."""
 
@@ -67,4 +69,15 @@ def plan(request: Request, host: Host) -> Plan:
     placement, warnings = choice.carry_out()
     sentences = (*notes(choice), *map(str, warnings))
     near = figure.of_layout(placement.completed(need.guest), need.guest, host)
-    return Plan(choice.properties, placement, choice.topology, choice.nodes, choice.vcpus, near, sentences, need.page)
+    return Plan(
+        choice.properties,
+        placement,
+        choice.topology,
+        choice.nodes,
+        choice.vcpus,
+        near,
+        sentences,
+        need.reserved,
+        need.excluded,
+        need.page,
+    )

@@ -26,7 +26,7 @@ STATUS_VERSION = 1
 
 
 def host_json(host: Host) -> str:
-    """A JSON object with `nodes` and `sockets`; memory in KiB, null for what is not known."""
+    """A JSON object with `nodes`, `sockets` and other `vms`; memory in KiB, null for what is not known."""
     nodes = [
         {
             "id": number,
@@ -41,12 +41,29 @@ def host_json(host: Host) -> str:
     sockets = [
         {"id": number, "cores": [str(core) for core in cores]} for number, cores in cores_by_socket(host).items()
     ]
-    return json.dumps({"nodes": nodes, "sockets": sockets}, indent=2)
+    return json.dumps({"nodes": nodes, "sockets": sockets, "vms": _neighbours(host)}, indent=2)
+
+
+def _neighbours(host: Host) -> list[dict[str, Any]]:
+    """What other VMs hold; memory in KiB."""
+    return [
+        {
+            "name": other.name,
+            "cpus": str(other.cpus),
+            "exclusive": other.is_exclusive,
+            "promised": [
+                {"nodes": str(part.nodes), "page_kib": part.page or None, "memory_kib": part.memory}
+                for part in other.promises
+            ],
+        }
+        for other in host.neighbours
+    ]
 
 
 def plan_json(plan: Plan, host: Host) -> str:
     """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `locality`, `length` and `notes`.
 
+    It also has what was left out: what other `vms` hold, and the CPUs `reserved` and `excluded`.
     `properties` are all custom properties to set, because the engine replaces the list of a VM as a whole.
     `locality` counts the `vcpus` whose memory is bound to nodes, and those `near` it, and has the `figure` for it.
     """
@@ -75,6 +92,9 @@ def plan_json(plan: Plan, host: Host) -> str:
             },
             "nodes": nodes,
             "locality": None if locality is None else _locality(locality, plan.figure),
+            "vms": _neighbours(host),
+            "reserved": str(plan.reserved),
+            "excluded": str(plan.excluded),
             "length": plan.length,
             "notes": plan.notes,
         },

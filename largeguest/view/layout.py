@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..placement import locality
 from ..record import Record, replace
 from ..values import Cell, Guest, Home, Pins, Placement
+from ..wording import quote_name
 
 
 class Seat(Record):
@@ -26,6 +28,8 @@ class Seat(Record):
     """Other threads that are pinned to it, by libvirt's names: emulator, iothread1."""
     far: CpuSet = CpuSet()
     """The vCPUs whose memory is on other nodes."""
+    held: tuple[str, ...] = ()
+    """Why the guest should leave it alone: `VM "db02"`, `reserved`, `excluded`."""
 
 
 class Core(Record):
@@ -68,14 +72,20 @@ class Layout(Record):
 
 
 def lay_out(
-    host: Host, placement: Placement | None = None, guest: Guest | None = None, shares: Iterable[int] = ()
+    host: Host,
+    placement: Placement | None = None,
+    guest: Guest | None = None,
+    shares: Iterable[int] = (),
+    left_out: Mapping[str, CpuSet] = MappingProxyType({}),
 ) -> Layout:
     """The guest on the host: by the placement, and what that leaves open, by its XML.
 
     Without a placement or a guest: the host alone. `shares` are cells whose memory, like the guest's, is unknown.
+    `left_out` are CPUs that are left out beside those of other VMs, and why.
     """
+    held = {**{f"VM {quote_name(other.name)}": other.cpus for other in host.neighbours}, **left_out}
     if placement is None or guest is None:
-        return Layout(host, _cores(host, Pins(), (), ()), (), CpuSet(), CpuSet(), None)
+        return Layout(host, _cores(host, Pins(), (), (), held), (), CpuSet(), CpuSet(), None)
     whole = placement.completed(guest)
     cells, pins = whole.cells or (), whole.pins or Pins()
     pins = replace(pins, vcpus={vcpu: pins.vcpus[vcpu] for vcpu in guest.plugged_vcpus if vcpu in pins.vcpus})
@@ -83,11 +93,13 @@ def lay_out(
     memory = None if shares else guest.total_memory
     # a placement without properties has none: the whole layout is that of the XML
     homes = (placement.locality or locality.measure(whole, guest, host)).homes
-    cores = _cores(host, pins, cells, homes)
+    cores = _cores(host, pins, cells, homes, held)
     return Layout(host, cores, cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares), homes)
 
 
-def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...], homes: tuple[Home, ...]) -> dict[int, tuple[Core, ...]]:
+def _cores(
+    host: Host, pins: Pins, cells: tuple[Cell, ...], homes: tuple[Home, ...], held: Mapping[str, CpuSet]
+) -> dict[int, tuple[Core, ...]]:
     cell_of = {vcpu: number for number, cell in enumerate(cells) for vcpu in cell.vcpus}
     far_of = {vcpu: home.far for home in homes for vcpu in home.vcpus}
     vcpus: dict[int, list[int]] = {}
@@ -105,6 +117,7 @@ def _cores(host: Host, pins: Pins, cells: tuple[Cell, ...], homes: tuple[Home, .
             len(here) == 1 and len(pins.vcpus[here[0]]) == 1,
             tuple(name for name, cpus in others if cpu in cpus),
             CpuSet(vcpu for vcpu in here if cpu in far_of.get(vcpu, ())),
+            tuple(name for name, cpus in held.items() if cpu in cpus),
         )
 
     def core(node: int, number: int, threads: list[int]) -> Core:

@@ -26,6 +26,7 @@ _COLOURS = (
 )
 _SEVERAL = ("#dddddd", "#000000")
 _EMPTY = ("#ffffff", "#000000")
+_HELD = ("#eedddd", "#000000")
 _INK, _FAINT, _LINE = "#000000", "#555555", "#888888"
 
 _MARGIN = 24
@@ -195,11 +196,11 @@ def _core(core: Core, x: float, y: float) -> Iterator[Item]:
 
 
 def _seat(seat: Seat, x: float, y: float) -> Iterator[Item]:
-    fill, ink = _colours(seat.cells) if seat.vcpus else _EMPTY
+    fill, ink = _colours(seat.cells) if seat.vcpus else _HELD if seat.held else _EMPTY
     stroke, dash = (_INK, "3 2") if seat.vcpus and not seat.alone else (_LINE, "")
     vcpus = [_vcpus(seat.vcpus)] if seat.vcpus else []
     far = [f"far from the memory of {_vcpus(seat.far)}"] if seat.far else []
-    tooltip = ", ".join([f"CPU {seat.cpu}", *vcpus, *seat.others, *far])
+    tooltip = ", ".join([f"CPU {seat.cpu}", *vcpus, *seat.others, *far, *seat.held])
     yield Box(x + 1, y, _SEAT_WIDTH - 2, _SEAT_HEIGHT, fill, stroke, 2, dash, tooltip)
     yield Text(x + 4, y + 10, str(seat.cpu), 8, ink)
     if seat.others:
@@ -240,6 +241,9 @@ def _entries(layout: Layout, seats: Sequence[Seat]) -> Iterator[tuple[str, str]]
         yield fill, f"cell {number}: {_vcpus(home.vcpus)}, {amount(layout.memory_of(number))}{where}"
     if any(seat.vcpus and len(seat.cells) != 1 for seat in seats):
         yield _SEVERAL[0], "vCPUs of several cells, or of none"
+    held = dict.fromkeys(name for seat in seats for name in seat.held)
+    if held:
+        yield _HELD[0], f"left out: {', '.join(held)}"
     yield _EMPTY[0], "no thread of the guest"
 
 

@@ -12,7 +12,7 @@ from ..host.topology import Host
 from ..placement import figure
 from ..properties import MAX_LENGTH
 from ..values import Home
-from ..wording import amount, plural
+from ..wording import amount, name_ids, plural, printable
 from .layout import Core, Layout, cores_by_socket
 
 if TYPE_CHECKING:
@@ -42,7 +42,16 @@ def host_table(host: Host) -> str:
         threads = "-".join(map(str, sorted({min(map(len, cores)), max(map(len, cores))})))
         lines.append([str(number), str(cpus), str(len(cores)), threads, str(cores[0])])
     head = ", ".join(plural(len(things), noun) for things, noun in counts) + " online"
-    return "\n".join([head, "", *columns(nodes), "", *columns(lines)])
+    return "\n".join([head, "", *columns(nodes), "", *columns(lines), *_neighbour_lines(host)])
+
+
+def _neighbour_lines(host: Host) -> list[str]:
+    rows = [["VM", "CPUs", "promised memory"]]
+    for other in host.neighbours:
+        exclusive = " exclusive" if other.is_exclusive else ""
+        promises = ", ".join(f"{amount(part.memory)} on {name_ids('node', part.nodes)}" for part in other.promises)
+        rows.append([printable(other.name), (str(other.cpus) or "-") + exclusive, promises or "-"])
+    return ["", *columns(rows)] if len(rows) > 1 else []
 
 
 def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
@@ -95,7 +104,7 @@ def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:
     """The nodes; on a large host, consecutive ones without any of the guest in one group."""
 
     def used(number: int) -> int | None:
-        others = any(seat.others for core in layout.cores[number] for seat in core.seats)
+        others = any(seat.others or seat.held for core in layout.cores[number] for seat in core.seats)
         return number if layout.cells_on(number) or others or not fold or not layout.vcpus else None
 
     for _, group in itertools.groupby(layout.host.nodes, used):
@@ -104,7 +113,7 @@ def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:
 
 def _core_groups(cores: Iterable[Core], fold: bool) -> Iterator[list[Core]]:
     def alike(core: Core) -> object:
-        seats = [(str(seat.cells), seat.alone or str(seat.vcpus), seat.others) for seat in core.seats]
+        seats = [(str(seat.cells), seat.alone or str(seat.vcpus), seat.others, seat.held) for seat in core.seats]
         return (core.socket, seats) if fold else core
 
     for _, group in itertools.groupby(cores, alike):
@@ -122,7 +131,7 @@ def _core_row(cores: list[Core]) -> list[str]:
         str(CpuSet(seat.cpu for seat in seats)),
         str(CpuSet(cell for seat in seats for cell in seat.cells)) or "-",
         str(vcpus) + marks or "-",
-        " ".join(dict.fromkeys(other for seat in seats for other in seat.others)),
+        ", ".join(dict.fromkeys(other for seat in seats for other in (*seat.others, *seat.held))),
     ]
 
 

@@ -164,7 +164,7 @@ METADATA = (
 )
 CHECKED = """\
 node  free   socket  cores  CPUs   cell  vCPUs  also here
-0     2 GiB  0       0      0-1    0     0-1    emulator iothread1
+0     2 GiB  0       0      0-1    0     0-1    emulator, iothread1
              0       1      2-3    -     -
 1     2 GiB  0       0      4-5    1     2-3
              0       1      6-7    -     -
@@ -506,6 +506,9 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
             for node in (0, 1)
         ],
         "locality": {"figure": 1.0, "near": 8, "vcpus": 8},
+        "vms": [],
+        "reserved": "",
+        "excluded": "",
         "length": 77,
         "notes": [],
     }

@@ -44,6 +44,35 @@ def test_plan(arguments: list[str], numatune: str, notes: list[str], capsys: pyt
     assert plan(capsys, *arguments) == (numatune, notes)
 
 
+@pytest.mark.usefixtures("busy")
+def test_what_is_left_out_is_shown_as_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    left_out = ["--reserve", "node1.core0", "--exclude", "node3.core1"]
+    assert cli.main([*PLAN, *left_out, "--nodes", "1", "--svg", str(tmp_path / "plan.svg")]) == 0
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for row in (
+        '0 2 GiB 0 0 0-1 - - VM "db01"',
+        '0 1 2-3 - - VM "db01"',
+        "1 2 GiB 0 0 4-5 - - emulator, reserved",
+        "1 1 14-15 - - excluded",
+    ):
+        assert row in rows
+    picture = (tmp_path / "plan.svg").read_text(encoding="utf-8")
+    assert "left out: VM &quot;db01&quot;, reserved, excluded" in picture.replace('"db01"', "&quot;db01&quot;")
+    assert cli.main([*PLAN, *left_out, "--nodes", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    promised = [{"nodes": "0", "page_kib": None, "memory_kib": 512 * MIB}]
+    assert found["vms"] == [{"name": "db01", "cpus": "0-3", "exclusive": False, "promised": promised}]
+    assert (found["reserved"], found["excluded"]) == ("4-5", "14-15")
+
+
+@pytest.mark.usefixtures("busy")
+def test_host_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["host"]) == 0
+    assert capsys.readouterr().out.endswith("\n\nVM    CPUs  promised memory\ndb01  0-3   512 MiB on node 0\n")
+    assert cli.main(["host", "--json"]) == 0
+    assert [vm["name"] for vm in json.loads(capsys.readouterr().out)["vms"]] == ["db01"]
+
+
 def test_plan_for_a_vm_that_runs_here(busy: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert busy.world.domains
     document = tmp_path / "vm.xml"
