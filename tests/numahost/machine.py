@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,9 @@ CPUS_PER_NODE = 4
 # AMD, it takes each CPU for a socket. Without la57, page tables have four levels: less to emulate.
 CPU = "max,vendor=GenuineIntel,family=6,model=106,stepping=6,la57=off,svm=off"
 CMDLINE = "console=ttyS0 panic=-1 mitigations=off nokaslr tsc=reliable nowatchdog apparmor=0"
+
+BOOT_SECONDS = 90.0
+"""It takes 7 on a quiet machine to reach init."""
 
 TIMED_OUT, FAILED = 124, 125
 """Exit statuses: switched off after so many seconds; it ended without the command's exit status."""
@@ -61,18 +65,29 @@ def running(
         archive, status = Path(name, "archive"), Path(name, "status")
         _pack(command, folder, archive)
         status.touch()
-        process = subprocess.Popen(
-            # it ends with us: `timeout` hands the signal on to QEMU
-            ["setpriv", "--pdeathsig", "TERM", "timeout", str(seconds), *_qemu(booted, archive, status, console)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
-        with process:
+        # it ends with us: `timeout` hands the signal on to QEMU
+        qemu = ["setpriv", "--pdeathsig", "TERM", "timeout", str(seconds), *_qemu(booted, archive, status, console)]
+        with _booted(qemu, console, stderr) as process:
             try:
                 yield Machine(process, status)
             finally:
                 process.terminate()
+
+
+def _booted(qemu: Sequence[str], console: Path, stderr: IO[bytes], tries: int = 3) -> subprocess.Popen[bytes]:
+    """The process of a machine that has reached its init. An emulated kernel now and then hangs before: try again."""
+    for left in reversed(range(tries)):
+        process = subprocess.Popen(qemu, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
+        end = time.monotonic() + BOOT_SECONDS
+        while process.poll() is None and time.monotonic() < end:
+            if console.exists() and b"Run /init" in console.read_bytes():
+                return process
+            time.sleep(0.5)
+        if not left or process.poll() is not None:
+            break
+        with process:
+            process.terminate()
+    return process
 
 
 def _pack(command: Sequence[str], folder: Path | None, archive: Path) -> None:
