@@ -19,10 +19,15 @@ TYPE_CHECKING = False  # importing it from typing takes longer than all the rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .host.topology import Host
+
 SYS = "/sys"
 
 VM_FOLDERS = "/run/vdsm"
 """Has VDSM's folder of each VM, by UUID, with a file `launchflags` while `before_vm_start` runs at a start."""
+
+ROOT = "/"
+"""Where libvirt's /run is."""
 
 KEEPER_FOLDER = "/run/vdsm-largeguest-keeper"
 """Where the keeper holds a lock, which shows that it is active."""
@@ -35,19 +40,31 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     """
 
     def write_layout(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-        from .host import neighbours, sysfs
-        from .record import replace
+        from .host import sysfs
         from .rewrite import RESUMED, rewrite
 
         uuid = environ.get("vmId", "")
         if _is_resumed(uuid):
             return document, RESUMED
         keeper = keeper_is_active()
-        held = (neighbours.published(KEEPER_FOLDER) if keeper else None) or {}
-        others = tuple(other for other_uuid, other in held.items() if other_uuid != uuid)
-        return rewrite(values, document, replace(sysfs.from_sys(SYS), neighbours=others), keeper)
+        return rewrite(values, document, _beside_others(sysfs.from_sys(SYS), uuid, keeper), keeper)
 
     return _run(environ, PROPERTIES, write_layout)
+
+
+def _beside_others(host: Host, uuid: str, keeper: bool | None) -> Host:
+    """The host with what its VMs hold, other than this one."""
+    from .host import neighbours
+    from .record import replace
+
+    if not neighbours.any_vm_runs(ROOT):
+        return host
+    held = neighbours.published(KEEPER_FOLDER) if keeper else None
+    if held is not None:
+        return replace(host, neighbours=tuple(other for other_uuid, other in held.items() if other_uuid != uuid))
+    from .running import neighbours as running
+
+    return running.beside(host, None, lambda other_uuid, _: other_uuid == uuid)
 
 
 def _is_resumed(uuid: str) -> bool:

@@ -105,16 +105,14 @@ def _run_on_one(arguments: argparse.Namespace, name: str) -> int:
     """Print the properties, the table, and what is wrong."""
     host = files.host(name) if arguments.svg is None else files.require_host(name)
     request = _read(arguments)
-    host, note = (host, "") if name != "local" or host is None else others.beside(host, request.name)
+    host = others.beside(host, request.name) if name == "local" and host is not None else host
     result = _check(request, host, arguments.strict)
     picture = None
     if host is not None and result.placement is not None:
         picture = layout.lay_out(host, result.placement, result.guest, request.shares)
     shown = picture if request.properties != Properties() else None
     rows = "" if shown is None else table.layout_table(shown, in_colour())
-    found = "\n".join(
-        [*filter(None, [note]), *map(str, result.problems), *filter(None, [result.locality]), result.counts]
-    )
+    found = "\n".join([*map(str, result.problems), *filter(None, [result.locality]), result.counts])
     print("\n\n".join(filter(None, [request.origin, rows, found])))
     if arguments.svg is not None:
         if picture is None:
@@ -134,9 +132,9 @@ def _run_on_each(request: _Request, name: str, strict: bool) -> int:
     except OSError as error:
         print(f"{printable(name)}: {Problem('host', str(error.strerror), '')}")
         return 2
-    host, note = (host, "") if name != "local" or host is None else others.beside(host, request.name)
+    host = others.beside(host, request.name) if name == "local" and host is not None else host
     result = _check(request, host, strict)
-    details = "; ".join(filter(None, [note, join(result.problems), result.locality]))
+    details = "; ".join(filter(None, [join(result.problems), result.locality]))
     print(": ".join(filter(None, [printable(name), result.counts, details])))
     return 1 if result.errors else 0
 

@@ -31,12 +31,12 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    host, note = files.require_host(arguments.host), ""
+    host = files.require_host(arguments.host)
     if arguments.host == "local":
-        host, note = others.beside(host)
+        host = others.beside(host)
     if arguments.svg is not None:
         files.draw(arguments.svg, layout.lay_out(host))
     print(json.host_json(host) if arguments.json else table.host_table(host))
-    if note:
-        print(note, file=sys.stderr)
+    if host.neighbours_unknown:
+        print(f"what other VMs hold is not known: {host.neighbours_unknown}", file=sys.stderr)
     return 0

@@ -4,26 +4,22 @@
 from __future__ import annotations
 
 from ..hooks import KEEPER_FOLDER, keeper_is_active
+from ..host.neighbours import any_vm_runs
 from ..host.topology import Host
-from ..record import replace
 from ..running import neighbours, process
-from ..wording import quote, quote_name
+from ..wording import quote_name
 from . import files
 
 ROOT = "/"
 """The folder with the proc, run and sys of this host."""
 
 
-def beside(host: Host, name: str = "") -> tuple[Host, str]:
-    """This host with what its VMs hold, as if the one with this name did not run; and a note if that is not known."""
-    if not process.any_runs(ROOT):
-        return host, ""
+def beside(host: Host, name: str = "") -> Host:
+    """This host with what its VMs hold, as if the one with this name did not run."""
+    if not any_vm_runs(ROOT):
+        return host
     host = neighbours.without(host, name, ROOT)
-    try:
-        held = neighbours.running_here(host, KEEPER_FOLDER if keeper_is_active() else None)
-    except OSError as error:
-        return host, f"what other VMs hold is not known: {quote(str(error), 200)}"
-    return replace(host, neighbours=tuple(other for other in held.values() if other and other.name != name)), ""
+    return neighbours.beside(host, KEEPER_FOLDER if keeper_is_active() else None, lambda _, other: other.name == name)
 
 
 def require_running(name: str) -> None:

@@ -80,7 +80,7 @@ def _add_vm(plan: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     guest, pci, name = _guest_to_plan_for(arguments)
-    host, note = _host_to_plan_on(arguments, name)
+    host = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
     plan = planner.plan(
         planner.Request(
@@ -95,7 +95,6 @@ def _run(arguments: argparse.Namespace) -> int:
         ),
         host,
     )
-    plan = replace(plan, notes=(*filter(None, [note]), *plan.notes))
     left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
     picture = layout.lay_out(host, plan.placement, guest, left_out=left_out)
     if arguments.svg is not None:
@@ -104,15 +103,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> tuple[Host, str]:
-    """The host, if it is this one with what VMs hold other than that of this name; and a note if that is not known."""
+def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> Host:
+    """The host; if it is this one, with what VMs hold other than that of this name."""
     host = files.require_host(arguments.host)
     if arguments.host != "local" and (arguments.share or arguments.replace is not None):
         arguments.parser.error("--share and --replace are about the VMs of this host, not of --host")
     if arguments.replace is not None:
         others.require_running(arguments.replace)
     if arguments.host != "local" or arguments.share:
-        return host, ""
+        return host
     return others.beside(host, name if arguments.replace is None else arguments.replace)
 
 

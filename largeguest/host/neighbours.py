@@ -9,6 +9,7 @@ import stat
 from .. import cpuset
 from ..cpuset import CpuSet
 from ..values import Neighbour, Promise
+from .sysfs import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ NAME = "state.json"
 
 
 MAX_BYTES = 2**22
+
+PID_FILES = "run/libvirt/qemu"
+"""Where libvirt has a file with the process of each running domain of the system's QEMU driver."""
+
+
+def any_vm_runs(root: str) -> bool:
+    """Whether any domain may run here; the files of those that have crashed are left until libvirt notices."""
+    files = entries(os.path.join(root, PID_FILES))
+    return any(name.endswith(".pid") and name != "driver.pid" for name in files)  # that is libvirt's own
 
 
 def content(folder: str) -> dict[str, Any] | None:

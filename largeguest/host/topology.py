@@ -93,7 +93,9 @@ class Host(Record):
     pci_node: Callable[[str], int | None] = lambda _: None
     """The node a PCI device such as `0000:3b:00.0` is attached to; None if that is not known."""
     neighbours: tuple[Neighbour, ...] = ()
-    """What other VMs hold on it, as far as that is known."""
+    """What other VMs hold on it."""
+    neighbours_unknown: str = ""
+    """Why that is not known; empty: it is, or nobody has asked."""
     siblings: Callable[[int], Iterable[int]] | None = None
     """A CPU's siblings, without reading the rest of its topology; None: take `cpus[...].siblings`."""
 

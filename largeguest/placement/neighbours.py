@@ -39,6 +39,11 @@ def promised(page: int, host: Host) -> dict[int, int]:
 
 def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     """CPUs that other VMs are pinned to, and memory that is promised to them, as warnings."""
+    if host.neighbours_unknown:
+        what = f"what other VMs hold is not known: {host.neighbours_unknown}"
+        yield Problem("host", what, "start the keeper: systemctl enable --now vdsm-largeguest-keeper", warning=True)
+    if not host.neighbours:
+        return
     yield from _check_cpus(placement, guest, host)
     bound = bound_memory(placement, guest, host)
     for page in sorted({part.page for part in bound}):

@@ -25,7 +25,7 @@ def place(properties: Properties, guest: Guest, host: Host | None) -> Placement:
     if host is None:
         return replace(placement, warnings=_refuse_or_warn(problems))
     problems += check_host.check(placement, guest, host)
-    if host.neighbours:
+    if properties != Properties():
         problems += neighbours.check(placement, guest, host)
     warnings = _refuse_or_warn(problems)
     if properties == Properties():

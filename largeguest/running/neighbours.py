@@ -5,28 +5,38 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..host import neighbours
 from ..host.topology import Host, Pages
+from ..problem import Refused
 from ..record import replace
 from ..values import Neighbour
-from . import connection, pins, process, status
+from ..wording import quote
+from . import connection, pins, process
 
 MAX_SECONDS = 2.0
 """How long libvirt is waited for: a daemon that hangs never answers."""
 
 
-def running_here(host: Host, keeper: str | None) -> Mapping[str, Neighbour]:
-    """What each running VM holds, by UUID; `keeper` is the folder of the one that runs, None: there is none.
+def beside(host: Host, keeper: str | None, is_itself: Callable[[str, Neighbour], bool]) -> Host:
+    """The host with what the VMs that run on it hold, or why that is not known.
 
-    Raises OSError with the reason if that is not known.
+    `keeper` is the folder of the one that runs, None: there is none. `is_itself` says by UUID and name which VM is not
+    another one.
     """
-    published = None if keeper is None else neighbours.published(keeper)
-    return _from_libvirt(host) if published is None else published
+    held: Mapping[str, Neighbour] | None = None if keeper is None else neighbours.published(keeper)
+    if held is None:
+        try:
+            held = _from_libvirt(host)
+        except OSError as error:
+            return replace(host, neighbours_unknown=quote(str(error), 200))
+    others = (other for uuid, other in held.items() if other and not is_itself(uuid, other))
+    return replace(host, neighbours=tuple(others))
 
 
 def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:
+    """What libvirt's VMs hold, by UUID; one that cannot be read is left out. Raises OSError with a reason."""
     found: dict[str, Neighbour] = {}
     failures: list[str] = []
 
@@ -34,16 +44,15 @@ def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:
         try:
             import libvirt
         except ImportError:
-            return failures.append("libvirt's Python binding is missing")
+            failures.append("libvirt's Python binding is missing")
+            return
         try:
             with contextlib.closing(connection.open_read_only(connection.SYSTEM)) as opened:
                 for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-                    vm = status.look(domain, lambda document: pins.read(document, host))
-                    if isinstance(vm, pins.Running):
-                        found[domain.UUIDString()] = vm.holds
+                    with contextlib.suppress(Refused, *([libvirt.libvirtError] if opened.isAlive() else [])):
+                        found[domain.UUIDString()] = pins.read(domain.XMLDesc().encode(), host).holds
         except libvirt.libvirtError as error:
             failures.append(str(error))
-        return None
 
     asking = threading.Thread(target=ask, daemon=True)  # a call to a daemon that hangs cannot be interrupted
     asking.start()

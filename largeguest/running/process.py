@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .. import cpuset
+from ..host.neighbours import PID_FILES
 from ..host.sysfs import entries, read
 from ..host.topology import BASE_PAGES
 from ..problem import ParseError
@@ -18,8 +19,6 @@ from ..record import Record
 from ..values import Pins
 
 MAX_BASE_PAGE = max(BASE_PAGES)
-
-_PID_FILES = "run/libvirt/qemu"
 
 
 class Mapped(Record):
@@ -37,14 +36,8 @@ class Mapped(Record):
 
 def pid_of(domain: str, root: str = "/") -> int | None:
     """The process of a running domain of the system's QEMU driver; None if there is none here."""
-    text = read(os.path.join(root, _PID_FILES, f"{domain}.pid")) or ""
+    text = read(os.path.join(root, PID_FILES, f"{domain}.pid")) or ""
     return int(text) if re.fullmatch("[0-9]{1,10}", text) and os.path.isdir(_proc(root, int(text))) else None
-
-
-def any_runs(root: str = "/") -> bool:
-    """Whether any domain may run here; the files of those that have crashed are left until libvirt notices."""
-    files = entries(os.path.join(root, _PID_FILES))
-    return any(name.endswith(".pid") and name != "driver.pid" for name in files)  # that is libvirt's own
 
 
 def threads(pid: int, root: str = "/") -> Pins:

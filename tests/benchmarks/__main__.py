@@ -79,10 +79,11 @@ class Bench:
     def keeper(self, vms: int) -> str:
         """A folder as a keeper has it that knows of so many VMs with 8 vCPUs; it is locked until the end."""
         folder = self._folder / "keeper"
-        folder.mkdir()
+        (folder / "run/libvirt/qemu").mkdir(parents=True)
+        (folder / "run/libvirt/qemu/vm0.pid").touch()
         held = {
             f"00000000-0000-4000-8000-{number:012}": (
-                Neighbour(f"vm{number}", CpuSet.span(0, 7), False, (Promise(CpuSet([number % 4]), 0, GIB // 4),)),
+                Neighbour(f"vm{number}", CpuSet.span(32, 39), False, (Promise(CpuSet([number % 4]), 0, GIB // 4),)),
                 Work({"start": 1, "moved": 3}, 0, 0.07, 0.3),
             )
             for number in range(vms)
@@ -95,7 +96,7 @@ class Bench:
     def hook(self, host: str, document: bytes, keeper: str = "/nowhere") -> Callable[[], list[str]]:
         code = (
             f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest import hooks; hooks.SYS = {host!r}; "
-            f"hooks.KEEPER_FOLDER = {keeper!r}; "
+            f"hooks.KEEPER_FOLDER = {keeper!r}; hooks.ROOT = {keeper!r}; "
         )
         code += "os._exit(hooks.before_vm_start())"
         return self._on(document, [sys.executable, "-I", "-c", code])

@@ -288,6 +288,27 @@ def test_status_while_vms_come_and_go(here: Daemon) -> None:
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_start_on_the_cpus_of_another_vm(kept: bool, here: Daemon) -> None:
+    """The keeper knows what it holds; without one the hook asks libvirt."""
+    with here.libvirt.running(domain("0-3#1", name="db02"), "--paused"), contextlib.ExitStack() as stack:
+        if kept:
+            keeper = stack.enter_context(keeping(here))
+            wait_until(lambda: len(pins(here, "db02")) == 4, keeper.said)
+        _, said = here.host.run_hooks("before_vm_start", PLAIN, {"cputune": "0#1"})
+        assert 'largeguest: warning: cputune: CPU 1 is also pinned by VM "db02": largeguest plan leaves out' in said
+
+
+def test_a_start_without_a_keeper_while_libvirt_hangs(here: Daemon) -> None:
+    with here.libvirt.running(domain("0-3#1", name="db02"), "--paused"):
+        here.process.send_signal(signal.SIGSTOP)
+        try:
+            _, said = here.host.run_hooks("before_vm_start", PLAIN, {"cputune": "0#1"})
+        finally:
+            here.process.send_signal(signal.SIGCONT)
+    assert 'what other VMs hold is not known: "libvirt does not answer within 2 seconds": start the keeper' in said
+
+
 def test_libvirt_is_killed_and_comes_back(here: Daemon) -> None:
     target = {0: "0", 1: "0", 2: "1", 3: "1"}
     with here.libvirt.running(domain("0-1#0,2-3#1"), "--paused"), keeping(here) as keeper:
