@@ -235,7 +235,8 @@ def test_status_sees_the_threads_and_what_the_keeper_does(here: Daemon) -> None:
         assert [line for line in found.stdout.splitlines() if line.startswith(("cputune: ", "keeper: it does"))] == [
             "cputune: may run elsewhere: vCPU 1 on CPUs 0-1 instead of CPU 1, emulator on CPUs 0-1 instead of CPU 0: "
             "start the keeper, which puts them back: systemctl enable --now vdsm-largeguest-keeper",
-            "keeper: none runs on this host: VDSM will move the pins: systemctl enable --now vdsm-largeguest-keeper",
+            "keeper: it does not run here, so nothing puts back the pins that VDSM moves: "
+            "systemctl enable --now vdsm-largeguest-keeper",
         ]
         with keeping(here) as keeper:
             keeper.wait_for("emulator pinned")
