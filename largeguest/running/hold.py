@@ -58,7 +58,7 @@ class Holder:
         if not domain.isActive():
             self.forget(vm.uuid)
             return None
-        if pins.arrives(domain):
+        if pins.is_half_there(domain):
             return None  # an event reports its arrival or its end
         if _is_busy(domain):
             return BUSY_SECONDS

@@ -132,11 +132,16 @@ def check_shared(held: Running, exclusive: Running) -> Problem | None:
     return Problem("cputune", what, fix, warning=True)
 
 
-def arrives(domain: Any) -> bool:
-    """Whether it is waiting here for its migration to finish, or was restored and has not run since."""
+def is_half_there(domain: Any) -> bool:
+    """Whether libvirt is still starting it, it waits for its migration to finish, or has not run since its restore.
+
+    Not all of its threads are there and pinned yet; an event reports when they are.
+    """
     import libvirt
 
-    return tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+    state, reason = domain.state()
+    waits = (libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+    return state == libvirt.VIR_DOMAIN_PAUSED and reason in waits
 
 
 def put_back(domain: Any, moved: Pins, cpus: int) -> dict[str, str]:

@@ -98,7 +98,7 @@ def look(domain: Any, work: Callable[[bytes], Value]) -> Value | Unread:
 
     result: Value | Unread
     try:
-        if _is_half_there(domain):
+        if pins.is_half_there(domain):
             return Unread(
                 domain.name(), "it is starting or arriving, or was restored and has not run since", is_fine=True
             )
@@ -115,15 +115,6 @@ def look(domain: Any, work: Callable[[bytes], Value]) -> Value | Unread:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             return Unread(domain.name(), f"libvirt: {quote(str(error), 200)}", is_fine=False)
     return Unread(domain.name(), "not running", is_fine=True)
-
-
-def _is_half_there(domain: Any) -> bool:
-    """Whether libvirt is still starting it, or it waits for its memory: not all of its threads are pinned yet."""
-    import libvirt
-
-    state, reason = domain.state()
-    waits = (libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
-    return state == libvirt.VIR_DOMAIN_PAUSED and reason in waits
 
 
 def of(document: bytes, where: Where) -> Status:
