@@ -51,6 +51,8 @@ class Status(Record):
     memory: Memory
     sizes: tuple[int, ...]
     """KiB that each cell can have."""
+    plugged_memory: int
+    """KiB that have been plugged in since its start."""
     figure: float | None
     """See placement.figure; None if it is not known."""
     devices: Mapping[str, int | None]
@@ -147,6 +149,7 @@ def of(document: bytes, where: Where) -> Status:
         locality=near,
         memory=held,
         sizes=tuple(memory.size_of(guest, cell) for cell in range(len(near.homes))),
+        plugged_memory=sum(device.size for device in guest.devices if device.model == "dimm"),
         figure=_figure(running.real, near.homes, held, host),
         devices={address: host.pci_node(address) for address in read_xml.pci_devices(tree)},
         wrong=tuple(wrong),

@@ -28,6 +28,9 @@ def table(vms: Sequence[Status]) -> list[str]:
     """A line for each VM, then what is wrong with any."""
     named: dict[str, list[str]] = {}
     for vm in vms:
+        for text in _refused(vm):
+            named.setdefault(text, []).append(quote_name(vm.name))
+    for vm in vms:
         for text in (*_wrong(vm), *_shared(vm), *vm.unknown):
             named.setdefault(text, []).append(quote_name(vm.name))
     found = [f"{', '.join(names)}: {text}" for text, names in named.items()]
@@ -81,10 +84,15 @@ def _next_start(vm: Status) -> str:
     return "refused" if vm.is_refused_next else "warns" if vm.next_start else "ok"
 
 
+def _refused(vm: Status) -> Iterator[str]:
+    since = f" ({amount(vm.plugged_memory)} was plugged in since its start)" if vm.plugged_memory else ""
+    for problem in vm.next_start:
+        if not problem.warning and problem not in vm.wrong:
+            yield f"next start refused{since}: {problem.text}"
+
+
 def _wrong(vm: Status) -> Iterator[str]:
-    refused = (problem for problem in vm.next_start if not problem.warning and problem not in vm.wrong)
-    yield from (f"next start refused: {problem.text}" for problem in refused)
-    yield from (problem.text for problem in vm.wrong)
+    return (problem.text for problem in vm.wrong)
 
 
 def _shared(vm: Status) -> Iterator[str]:
@@ -108,7 +116,7 @@ def details(vm: Status, host: Host) -> list[str]:
     lines += [f"locality: {figure.text(vm.figure)}{near}", *_kept(vm)]
     lines += [] if not vm.values else [f"next start: {_next_start(vm)}"]
     warnings = [f"next start warns: {problem.text}" for problem in vm.next_start if problem.warning]
-    found = [*_wrong(vm), *_shared(vm), *vm.unknown, *warnings]
+    found = [*_refused(vm), *_wrong(vm), *_shared(vm), *vm.unknown, *warnings]
     return [*lines, *([""] if found else []), *found]
 
 

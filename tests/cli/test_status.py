@@ -122,7 +122,7 @@ FAULTS = {
             "threads": fake_kernel.all_cpus(4, hosts.FOUR_NODES.online),
         },
         "guestnuma 0 of 4 410 MiB of 410 MiB as asked 0.69 - refused",
-        ["next start refused: guestnuma: "],
+        ["next start refused (256 MiB was plugged in since its start): guestnuma: "],
     ),
 }
 
