@@ -64,17 +64,17 @@ REFUSALS = [
     (
         {"guestnuma": "0-1#262144,2-3#262145"},
         "guestnuma: cell 1 has 262145 KiB, which is not a multiple of 1 MiB: write 256M or 257M; largeguest: "
-        "guestnuma: the cells have 524289 KiB, but the VM has 512 MiB: remove 1 KiB, or write * for one "
+        "guestnuma: the cells have 524289 KiB, but the VM has 512 MiB: remove 1 KiB from a cell, or write * for one "
         "cell's memory",
     ),
     (
         {"guestnuma": "0-3#524289"},
         "guestnuma: cell 0 has 524289 KiB, which is not a multiple of 1 MiB: write 512M or 513M; largeguest: "
-        "guestnuma: the cells have 524289 KiB, but the VM has 512 MiB: remove 1 KiB, or write * for one cell's memory",
+        "guestnuma: the cells have 524289 KiB, but the VM has 512 MiB: remove 1 KiB from a cell, or write * for one cell's memory",
     ),
     (
         {"guestnuma": "0-3#262144"},
-        "guestnuma: the cells have 256 MiB, but the VM has 512 MiB: add 256 MiB, or write * for one cell's memory",
+        "guestnuma: the cells have 256 MiB, but the VM has 512 MiB: add 256 MiB to a cell, or write * for one cell's memory",
     ),
     (
         {"cputune": "0#\u00e9", "numatune": "strict#\x07"},
@@ -84,7 +84,7 @@ REFUSALS = [
     (
         {"cputune": "x", "numatune": "preferred#0-1", "guestnuma": "0-3#1048576"},
         'cputune: "x" at 0: "x" names no vCPU: write <vcpu>#<cpuset>, as in 0#0-3; largeguest: '
-        "guestnuma: the cells have 1 GiB, but the VM has 512 MiB: remove 512 MiB, or write * for one "
+        "guestnuma: the cells have 1 GiB, but the VM has 512 MiB: remove 512 MiB from a cell, or write * for one "
         "cell's memory; largeguest: "
         "numatune: preferred names nodes 0-1, but older QEMU (7.2) silently uses only the first: name one node, or write interleave#",
     ),

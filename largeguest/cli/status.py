@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..hooks import KEEPER_FOLDER, keeper_is_active
 from ..host import capabilities, sysfs
+from ..placement import neighbours
 from ..record import Record, replace
 from ..running import connection, pins, state, status
 from ..running.status import Status, Unread, Where
@@ -101,25 +102,27 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     named, others = _running(opened, libvirt, name)
     where = replace(where, closely=name is not None)
     looked = [status.look(domain, functools.partial(status.of, where=where)) for domain in named]
-    neighbours = [status.look(domain, functools.partial(pins.read, host=where.host)) for domain in others]
+    beside = [status.look(domain, functools.partial(pins.read, host=where.host)) for domain in others]
     vms = tuple(vm for vm in looked if isinstance(vm, Status))
     unread = tuple(vm for vm in looked if isinstance(vm, Unread))
     if name is not None and unread:
         raise files.unusable(f"VM {quote_name(unread[0].name)}: {unread[0].why}")
-    nearby = [*(vm.pins for vm in vms), *(vm for vm in neighbours if isinstance(vm, pins.Running))]
+    nearby = [*(vm.pins for vm in vms), *(vm for vm in beside if isinstance(vm, pins.Running))]
     return _Found(tuple(_beside(vm, nearby) for vm in vms), unread)
 
 
 def _beside(vm: Status, others: Sequence[pins.Running]) -> Status:
     """The VM with the CPUs that it shares with others: wrong if one of the two has them exclusively."""
-    wrong, shared = list(vm.wrong), []
+    wrong, shared, soon = list(vm.wrong), [], list(vm.next_start)
     for other in others:
         if other is not vm.pins:
             wrong += filter(None, (pins.check_shared(vm.pins, other), pins.check_shared(other, vm.pins)))
             both = vm.pins.holds.cpus & other.holds.cpus
             if both and not (vm.pins.holds.is_exclusive or other.holds.is_exclusive):
                 shared.append((other.name, both))
-    return replace(vm, wrong=tuple(wrong), shared=tuple(shared))
+            elif not both:
+                soon += filter(None, [neighbours.check_overlap(vm.next_cpus, other.holds)])
+    return replace(vm, wrong=tuple(wrong), shared=tuple(shared), next_start=tuple(soon))
 
 
 def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], list[Any]]:

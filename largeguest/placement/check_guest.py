@@ -182,8 +182,8 @@ def _right_sum(total: int, guestnuma: Guestnuma, guest: Guest) -> str:
     """The fix for cells that sum up to `total`; a number without a unit may be meant as MiB."""
     if total * 1024 == guest.memory:
         return f"did you mean {guestnuma.cells[0].memory}M?"
-    change = "remove" if total > guest.memory else "add"
-    return f"{change} {exactly(abs(total - guest.memory))}, or write * for one cell's memory"
+    change, where = ("remove", "from") if total > guest.memory else ("add", "to")
+    return f"{change} {exactly(abs(total - guest.memory))} {where} a cell, or write * for one cell's memory"
 
 
 def _nothing_left(shares: list[int], left: int, guest: Guest) -> Problem:

@@ -53,12 +53,17 @@ def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
 def _check_cpus(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     pins = {} if placement.pins is None else placement.pins.vcpus
     ours = CpuSet.union(cpus for vcpu, cpus in pins.items() if vcpu in guest.plugged_vcpus)
-    for neighbour in host.neighbours:
-        shared = ours & neighbour.cpus
-        if shared:
-            name = quote(neighbour.name)
-            how = f"exclusive to VM {name}" if neighbour.is_exclusive else f"also pinned by VM {name}"
-            yield Problem("cputune", f"{ids_are('CPU', shared)} {how}", _PLAN_AGAIN, warning=True)
+    yield from filter(None, (check_overlap(ours, neighbour) for neighbour in host.neighbours))
+
+
+def check_overlap(cpus: CpuSet, neighbour: Neighbour) -> Problem | None:
+    """A warning if a VM that is pinned to these CPUs would share any with another one."""
+    shared = cpus & neighbour.cpus
+    if not shared:
+        return None
+    name = quote(neighbour.name)
+    how = f"exclusive to VM {name}" if neighbour.is_exclusive else f"also pinned by VM {name}"
+    return Problem("cputune", f"{ids_are('CPU', shared)} {how}", _PLAN_AGAIN, warning=True)
 
 
 def _check_memory(parts: list[Bound], page: int, host: Host) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from . import memory
 from .memory import Memory
 from .pins import Running
 
-START_AGAIN = "shut the VM down and start it on a host with the hook"
+START_AGAIN = "shut the VM down and start it on a host with the hook (a reboot is not enough)"
 START_KEEPER = "systemctl enable --now vdsm-largeguest-keeper"
 
 

@@ -12,14 +12,18 @@ from ..record import replace
 from ..values import Guest, Pins
 
 
-def check(properties: Properties, guest: Guest, host: Host) -> tuple[Problem, ...]:
-    """Its problems. Free memory does not count: that of the VM itself will be free then."""
+def check(properties: Properties, guest: Guest, host: Host) -> tuple[tuple[Problem, ...], CpuSet]:
+    """Its problems, and the CPUs that the vCPUs would be pinned to.
+
+    Free memory does not count: that of the VM itself will be free then.
+    """
     if properties == Properties():
-        return ()
+        return (), CpuSet()
     try:
-        return place(properties, _started_again(guest), _idle(host)).warnings
+        placement = place(properties, _started_again(guest), _idle(host))
     except Refused as refused:
-        return refused.problems
+        return refused.problems, CpuSet()
+    return placement.warnings, CpuSet.union((placement.pins or Pins()).vcpus.values())
 
 
 def _started_again(guest: Guest) -> Guest:

@@ -63,6 +63,8 @@ class Status(Record):
     """Whether the XML has other cells or another memory policy than the properties ask for; None: not known."""
     next_start: tuple[Problem, ...]
     """What the hook would report at a start on this host with the same properties, as it would refuse it or warn."""
+    next_cpus: CpuSet = CpuSet()
+    """Those to which it would then be pinned."""
     shared: tuple[tuple[str, CpuSet], ...] = ()
     """The names of other VMs that are pinned to CPUs of this one, and these."""
     unknown: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ def of(document: bytes, where: Where) -> Status:
     near = locality.measure(Placement(running.real, guest.policy, guest.cells or None), guest, host)
     held = _memory(guest, near.homes, seen, host)
     differences = asked.check_layout(typed, guest, host)
+    next_problems, next_cpus = next_start.check(typed, guest, host)
     wrong = [
         *(differences or running.problems),  # these may follow from those
         *(problem for problem in problems if problem.subject != "cputune"),
@@ -154,7 +157,8 @@ def of(document: bytes, where: Where) -> Status:
         devices={address: host.pci_node(address) for address in read_xml.pci_devices(tree)},
         wrong=tuple(wrong),
         differs=None if differences is None else bool(differences),
-        next_start=problems or next_start.check(typed, guest, host),
+        next_start=problems or next_problems,
+        next_cpus=next_cpus if host.online - next_cpus else CpuSet(),
         unknown=tuple(_unknown(guest, near.homes, held, seen)),
         keeper=where.keeper if "cputune" in values else None,
         work=where.work.get(uuid),

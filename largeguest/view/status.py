@@ -10,7 +10,7 @@ from .. import PROPERTIES
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..placement import figure
-from ..wording import amount, name_ids, plural, printable, quote_name
+from ..wording import amount, name_ids, plural, printable, quote_name, shorten
 from .table import columns
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ HEADS = ["VM", "properties", "vCPUs near", "memory in place", "cells", "locality
 
 CELLS = {False: "as asked", True: "differ", None: "?"}
 
-NO_PROPERTIES = "no properties: those set in the engine since its start count when it is shut down and started again"
+NO_PROPERTIES = "no properties: if they were set in the engine since its start, shut the VM down and start it"
 
 
 def table(vms: Sequence[Status]) -> list[str]:
@@ -39,7 +39,9 @@ def table(vms: Sequence[Status]) -> list[str]:
     )
     asked = [vm for vm in vms if vm.values]
     wrong = sum(vm.is_as_asked is False for vm in asked)
-    count = f"not as asked: {wrong} of {plural(len(asked), 'VM')} with properties; without: {len(vms) - len(asked)}"
+    count = f"not as asked: {wrong} of {plural(len(asked), 'VM')} with properties"
+    without = shorten(", ".join(quote_name(vm.name) for vm in vms if not vm.values), 200)
+    count += f"; without, since their last start: {without}" if without else ""
     return [*columns([HEADS, *map(_row, vms)]), "", *found, count]
 
 

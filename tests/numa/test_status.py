@@ -179,5 +179,5 @@ def test_a_cell_that_is_bound_elsewhere(this_host: Host, libvirt: Libvirt, nodes
     assert re.search(r"^db01  cputune,guestnuma .* differ ", out, re.MULTILINE)
     assert (
         f"guestnuma: cell 1 should have strict memory on node {two}, but has strict memory on node 0: "
-        "shut the VM down and start it on a host with the hook"
+        "shut the VM down and start it on a host with the hook (a reboot is not enough)"
     ) in out

@@ -98,11 +98,11 @@ def test_what_is_not_requested_is_none() -> None:
         ),
         (
             {"guestnuma": "0-3#5120"},
-            "guestnuma: the cells have 5 MiB, but the VM has 4 MiB: remove 1 MiB, or write * for one cell's memory",
+            "guestnuma: the cells have 5 MiB, but the VM has 4 MiB: remove 1 MiB from a cell, or write * for one cell's memory",
         ),
         (
             {"guestnuma": "0-3#3072"},
-            "guestnuma: the cells have 3 MiB, but the VM has 4 MiB: add 1 MiB, or write * for one cell's memory",
+            "guestnuma: the cells have 3 MiB, but the VM has 4 MiB: add 1 MiB to a cell, or write * for one cell's memory",
         ),
         (
             {"cputune": "4#0", "numatune": "preferred#0,2", "guestnuma": "1,3#4096"},
@@ -572,7 +572,7 @@ REFUSED_ON_GUEST = [
     (
         {"guestnuma": "0-3#4096"},
         Guest(max_vcpus=4, memory=3072, devices=(DIMM,)),
-        "guestnuma: the cells have 4 MiB, but the VM has 3 MiB without its memory devices: remove 1 MiB, "
+        "guestnuma: the cells have 4 MiB, but the VM has 3 MiB without its memory devices: remove 1 MiB from a cell, "
         "or write * for one cell's memory; largeguest: guestnuma: the VM has a memory device in guest node 2, but only cell 0 exists: "
         "write more cells, or unplug the device",
     ),
