@@ -11,6 +11,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..cpuset import CpuSet
 from ..hooks import KEEPER_FOLDER, keeper_is_active
 from ..host import capabilities, sysfs
 from ..placement import neighbours
@@ -108,14 +109,16 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     if name is not None and unread:
         raise files.unusable(f"VM {quote_name(unread[0].name)}: {unread[0].why}")
     nearby = [*(vm.pins for vm in vms), *(vm for vm in beside if isinstance(vm, pins.Running))]
-    return _Found(tuple(_beside(vm, nearby) for vm in vms), unread)
+    cpus = [(vm, vm.cpus()) for vm in nearby]
+    return _Found(tuple(_beside(vm, cpus) for vm in vms), unread)
 
 
-def _beside(vm: Status, others: Sequence[pins.Running]) -> Status:
+def _beside(vm: Status, others: Sequence[tuple[pins.Running, CpuSet]]) -> Status:
     """The VM with the CPUs that it shares with others: wrong if one of the two has them exclusively."""
     wrong, shared, soon = list(vm.wrong), [], list(vm.next_start)
-    for other in others:
-        if other is not vm.pins:
+    ours = vm.pins.cpus() | vm.next_cpus
+    for other, theirs in others:
+        if ours & theirs and other is not vm.pins:
             wrong += filter(None, (pins.check_shared(vm.pins, other), pins.check_shared(other, vm.pins)))
             both = vm.pins.holds.cpus & other.holds.cpus
             if both and not (vm.pins.holds.is_exclusive or other.holds.is_exclusive):

@@ -186,14 +186,24 @@ def entries(folder: str) -> list[str]:
 
 
 def read(path: str) -> str | None:
-    """The text of a file in /sys or /proc, read without Python's I/O layers, which take longer than the kernel."""
+    """The text of a file in /sys, read without Python's I/O layers, which take longer than the kernel."""
+    return _text(path, 65536)
+
+
+def read_in_pieces(path: str) -> str | None:
+    """The text of a file in /proc that the kernel gives a page at a time, whatever the size of the buffer."""
+    return _text(path, 1)
+
+
+def _text(path: str, full: int) -> str | None:
+    """The text up to the first piece with fewer than `full` bytes; None if it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         content = piece = os.read(descriptor, 65536)
-        while piece:  # of some files the kernel gives a page at a time
+        while len(piece) >= full:
             piece = os.read(descriptor, 65536)
             content += piece
     except OSError:

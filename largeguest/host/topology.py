@@ -107,6 +107,11 @@ class Host(Record):
         return CpuSet(self.cpus)
 
     @functools.cached_property
+    def node_of(self) -> dict[int, int]:
+        """CPU to its node."""
+        return {cpu: number for number, node in self.nodes.items() for cpu in node.cpus}
+
+    @functools.cached_property
     def local_nodes(self) -> CpuSet:
         """The nodes that have both CPUs and memory; a coherent GPU's own memory is a node without CPUs."""
         return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)

@@ -24,11 +24,10 @@ def mean(vcpus: Iterable[tuple[CpuSet, Mapping[int, int]]], host: Host) -> float
 
     None if there are none, or if nothing is known about the CPUs or the memory of one.
     """
-    node_of = {cpu: number for number, node in host.nodes.items() for cpu in node.cpus}
 
     @functools.cache
     def of_vcpu(cpus: CpuSet, memory: tuple[tuple[int, int], ...]) -> float | None:
-        nodes = [node_of[cpu] for cpu in cpus if cpu in node_of]
+        nodes = [host.node_of[cpu] for cpu in cpus if cpu in host.node_of]
         total = len(nodes) * sum(size for _, size in memory)
         near = sum(size * nearness(node, other) for node in nodes for other, size in memory)
         return near / total if total else None

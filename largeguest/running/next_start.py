@@ -13,14 +13,11 @@ from ..values import Guest, Pins
 
 
 def check(properties: Properties, guest: Guest, host: Host) -> tuple[tuple[Problem, ...], CpuSet]:
-    """Its problems, and the CPUs that the vCPUs would be pinned to.
-
-    Free memory does not count: that of the VM itself will be free then.
-    """
+    """Its problems on an `idle` host, and the CPUs that the vCPUs would be pinned to."""
     if properties == Properties():
         return (), CpuSet()
     try:
-        placement = place(properties, _started_again(guest), _idle(host))
+        placement = place(properties, _started_again(guest), host)
     except Refused as refused:
         return refused.problems, CpuSet()
     return placement.warnings, CpuSet.union((placement.pins or Pins()).vcpus.values())
@@ -40,8 +37,8 @@ def _started_again(guest: Guest) -> Guest:
     )
 
 
-def _idle(host: Host) -> Host:
-    """The host without what is known of its free memory."""
+def idle(host: Host) -> Host:
+    """The host without what is known of its free memory: that of the VM itself will be free then."""
     return replace(
         host,
         nodes={

@@ -52,6 +52,10 @@ class Running(Record):
         """The CPUs of the host that this VM has exclusively, by a CPU pinning policy of the engine."""
         return self.holds.cpus if self.holds.is_exclusive else CpuSet()
 
+    def cpus(self) -> CpuSet:
+        """The CPUs that it holds, and those of its other pinned threads."""
+        return self.holds.cpus if self.target is None else self.holds.cpus | self.target.cpus()
+
     @property
     def moved(self) -> Pins:
         """The threads whose CPUs differ from the target, and the CPUs they should have."""

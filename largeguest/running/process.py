@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from .. import cpuset
 from ..host.neighbours import PID_FILES
-from ..host.sysfs import entries, read
+from ..host.sysfs import entries, read, read_in_pieces
 from ..host.topology import BASE_PAGES
 from ..problem import ParseError
 from ..record import Record
@@ -87,7 +87,7 @@ def mappings(pid: int, root: str = "/") -> list[Mapped] | None:
 
     The kernel walks every page for it, so this takes long for a large guest without huge pages.
     """
-    text = read(os.path.join(_proc(root, pid), "numa_maps"))
+    text = read_in_pieces(os.path.join(_proc(root, pid), "numa_maps"))
     return list(filter(None, map(_mapping, text.splitlines()))) if text else None
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -36,6 +37,10 @@ class Where(Record):
     """Whether a keeper runs; None: that is not known."""
     work: Mapping[str, Work] = {}
     """What it has done, by the UUID of the VM."""
+
+    @functools.cached_property
+    def idle(self) -> Host:
+        return next_start.idle(self.host)
 
 
 class Status(Record):
@@ -136,7 +141,7 @@ def of(document: bytes, where: Where) -> Status:
     near = locality.measure(Placement(running.real, guest.policy, guest.cells or None), guest, host)
     held = _memory(guest, near.homes, seen, host)
     differences = asked.check_layout(typed, guest, host)
-    next_problems, next_cpus = next_start.check(typed, guest, host)
+    next_problems, next_cpus = next_start.check(typed, guest, where.idle)
     wrong = [
         *(differences or running.problems),  # these may follow from those
         *(problem for problem in problems if problem.subject != "cputune"),

@@ -185,7 +185,7 @@ def main() -> None:
             many = status.seconds(count)
             print(f"    {count:5} VMs                   {many * 1000:8.1f} ms {many / one:6.2f} x")
 
-        print("(f) largeguest plan, against importing lxml")
+        print("(g) largeguest plan, against importing lxml")
         for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):
             code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest.cli import main; sys.exit(main("
             code += f"['plan', '--vcpus', '{vcpus}', '--memory', '{memory}', '--host', {host!r}]))"
