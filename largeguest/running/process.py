@@ -79,7 +79,9 @@ def _numa_stat(pid: int, root: str) -> str | None:
     parts = found[1].split("/") if found else []
     own = (number for number, part in enumerate(parts, 1) if re.fullmatch(_OWN_GROUP, part))
     depth = next(own, None)
-    return None if depth is None else read(os.path.join(root, "sys/fs/cgroup", *parts[:depth], "memory.numa_stat"))
+    if depth is None:
+        return None
+    return read_in_pieces(os.path.join(root, "sys/fs/cgroup", *parts[:depth], "memory.numa_stat"))
 
 
 def mappings(pid: int, root: str = "/") -> list[Mapped] | None:
