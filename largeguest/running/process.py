@@ -94,8 +94,13 @@ def mappings(pid: int, root: str = "/") -> list[Mapped] | None:
 
 
 def huge_pages(pid: int, root: str = "/") -> dict[tuple[int, int], int]:
-    """Size in KiB and node to the number of huge pages that a process has, if `mappings` may be read."""
+    """Size in KiB and node to the number of huge pages that a process has, if `mappings` may be read.
+
+    They are not read if it has none: the walk over all other pages would be in vain.
+    """
     found: dict[tuple[int, int], int] = {}
+    if _field(read(os.path.join(_proc(root, pid), "status")) or "", "HugetlbPages") == "0 kB":
+        return found
     for mapped in mappings(pid, root) or ():
         if mapped.page > MAX_BASE_PAGE:
             for node, kib in mapped.nodes.items():

@@ -96,3 +96,13 @@ def test_the_control_group(group: str, tmp_path: Path) -> None:
 def test_mappings(line: str, mapped: Mapped | None, tmp_path: Path) -> None:
     show(tmp_path, "db01", 4711, {}, mappings=line)
     assert process.mappings(4711, str(tmp_path)) == ([] if mapped is None else [mapped])
+
+
+def test_the_mappings_are_not_walked_for_huge_pages_of_a_process_without_any(tmp_path: Path) -> None:
+    huge = mapping("bind:1", {1: 3}, "/dev/hugepages/libvirt/qemu/1-db01/ram-node0", 2048)
+    show(tmp_path, "db01", 4711, {"vcpu0": "0"}, {0: 2048}, QEMUS_OWN + huge)
+    status = tmp_path / "proc/4711/status"
+    status.write_text("Name:\tqemu-system-x86\nHugetlbPages:\t    6144 kB\n")
+    assert process.huge_pages(4711, str(tmp_path)) == {(2048, 1): 3}
+    status.write_text("Name:\tqemu-system-x86\nHugetlbPages:\t       0 kB\n")
+    assert process.huge_pages(4711, str(tmp_path)) == {}
