@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .host.topology import Host
+    from .values import Neighbour
 
 SYS = "/sys"
 
@@ -55,16 +56,18 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
 def _beside_others(host: Host, uuid: str, keeper: bool | None) -> Host:
     """The host with what its VMs hold, other than this one."""
     from .host import neighbours
-    from .record import replace
+
+    def is_itself(other_uuid: str, _: Neighbour) -> bool:
+        return other_uuid == uuid
 
     if not neighbours.any_vm_runs(ROOT):
         return host
     held = neighbours.published(KEEPER_FOLDER) if keeper else None
     if held is not None:
-        return replace(host, neighbours=tuple(other for other_uuid, other in held.items() if other_uuid != uuid))
+        return neighbours.add(host, held, is_itself)
     from .running import neighbours as running
 
-    return running.beside(host, None, lambda other_uuid, _: other_uuid == uuid)
+    return running.beside(host, None, is_itself)
 
 
 def _is_resumed(uuid: str) -> bool:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from .options import Commands
 
 
+ROOT = "/"
+"""The folder with the proc, run and sys of this host."""
+
+
 class _Found(Record):
     """The VMs that were looked at."""
 
@@ -81,10 +85,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if not found.vms and not found.unread:
         print("no VM runs on this host")
     return found.code
-
-
-ROOT = "/"
-"""The folder with the proc, run and sys of this host."""
 
 
 def _where(opened: Any, uri: str) -> Where:

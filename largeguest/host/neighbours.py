@@ -8,18 +8,20 @@ import stat
 
 from .. import cpuset
 from ..cpuset import CpuSet
+from ..record import replace
 from ..values import Neighbour, Promise
 from .sysfs import entries
+from .topology import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 VERSION = 1
 """Of the file."""
 
 NAME = "state.json"
-
 
 MAX_BYTES = 2**22
 
@@ -65,6 +67,12 @@ def published(folder: str) -> dict[str, Neighbour] | None:
         return {uuid: _read(vm) for uuid, vm in found["vms"].items() if "cpus" in vm}
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         return None
+
+
+def add(host: Host, held: Mapping[str, Neighbour], is_itself: Callable[[str, Neighbour], bool]) -> Host:
+    """The host with what these VMs hold, by UUID; `is_itself` says by UUID and name which one is not another VM."""
+    others = (other for uuid, other in held.items() if other and not is_itself(uuid, other))
+    return replace(host, neighbours=tuple(others))
 
 
 def _read(vm: dict[str, Any]) -> Neighbour:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ..cpuset import CpuSet
 from ..host.topology import UNKNOWN_DISTANCE, Host
-from ..values import Cell, Guest, Pins, Placement
+from ..values import Cell, Guest, Locality, Pins, Placement
 
 LOCAL = 10
 
@@ -70,8 +70,13 @@ def text(figure: float | None) -> str:
     return "?" if figure is None else f"{rounded(figure, 2):.2f}"
 
 
+def describe(figure: float | None, where: Locality | None) -> str:
+    """`1.00, 8 of 8 vCPUs on the nodes of their cells`; without the count if no memory is bound to nodes."""
+    return ", ".join(filter(None, [text(figure), str(where or "")]))
+
+
 def line(placement: Placement, guest: Guest, host: Host | None) -> str:
     """`locality 1.00, 8 of 8 vCPUs on the nodes of their cells`; empty if no memory is bound to nodes."""
     if host is None or not str(placement.locality or ""):
         return ""
-    return f"locality {text(of_layout(placement.completed(guest), guest, host))}, {placement.locality}"
+    return f"locality {describe(of_layout(placement.completed(guest), guest, host), placement.locality)}"

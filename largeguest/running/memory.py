@@ -69,10 +69,14 @@ def by_group(guest: Guest, homes: Sequence[Home], of_vm: Mapping[int, int] | Non
     if len(homes) == 1:
         return Memory(of_vm, (of_vm,), slack)
     unknown = Memory(of_vm, (None,) * len(homes), slack)
-    held = [{node: kib for node, kib in of_vm.items() if node in (home.nodes or ())} for home in homes]
     if not _are_apart(homes) or unknown.away(homes) or surplus(guest, homes, unknown):
         return unknown
-    return Memory(of_vm, tuple(held), slack)
+    return Memory(of_vm, tuple(_on_own_nodes(of_vm, homes)), slack)
+
+
+def _on_own_nodes(of_vm: Mapping[int, int], homes: Sequence[Home]) -> list[dict[int, int]]:
+    """What is on the nodes of each home."""
+    return [{node: kib for node, kib in of_vm.items() if node in (home.nodes or ())} for home in homes]
 
 
 def by_mapping(guest: Guest, homes: Sequence[Home], mappings: Sequence[Mapped]) -> Memory | None:
@@ -101,11 +105,8 @@ def surplus(guest: Guest, homes: Sequence[Home], memory: Memory) -> dict[int, in
     """Cell to the KiB on its nodes, where that is more than it can have: some of it is another cell's."""
     if memory.of_vm is None or not _are_apart(homes):
         return {}
-    held = {
-        cell: sum(kib for node, kib in memory.of_vm.items() if node in (home.nodes or ()))
-        for cell, home in enumerate(homes)
-    }
-    return {cell: kib for cell, kib in held.items() if kib > size_of(guest, cell) + memory.slack}
+    held = (sum(own.values()) for own in _on_own_nodes(memory.of_vm, homes))
+    return {cell: kib for cell, kib in enumerate(held) if kib > size_of(guest, cell) + memory.slack}
 
 
 def _are_apart(homes: Sequence[Home]) -> bool:

@@ -31,8 +31,7 @@ def beside(host: Host, keeper: str | None, is_itself: Callable[[str, Neighbour],
             held = _from_libvirt(host)
         except OSError as error:
             return replace(host, neighbours_unknown=quote(str(error), 200))
-    others = (other for uuid, other in held.items() if other and not is_itself(uuid, other))
-    return replace(host, neighbours=tuple(others))
+    return neighbours.add(host, held, is_itself)
 
 
 def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:
@@ -49,8 +48,13 @@ def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:
         try:
             with contextlib.closing(connection.open_read_only(connection.SYSTEM)) as opened:
                 for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-                    with contextlib.suppress(Refused, *([libvirt.libvirtError] if opened.isAlive() else [])):
+                    try:
                         found[domain.UUIDString()] = pins.read(domain.XMLDesc().encode(), host).holds
+                    except Refused:
+                        continue
+                    except libvirt.libvirtError:
+                        if not opened.isAlive():
+                            raise
         except libvirt.libvirtError as error:
             failures.append(str(error))
 
@@ -69,8 +73,7 @@ def without(host: Host, name: str, root: str) -> Host:
     pid = process.pid_of(name, root)
     if pid is None:
         return host
-    memory = process.memory(pid, root) or {}
-    huge = process.huge_pages(pid, root)
+    memory, huge = process.memory(pid, root) or {}, process.huge_pages(pid, root)
     nodes = {}
     for number, node in host.nodes.items():
         pages = {

@@ -34,9 +34,8 @@ def table(vms: Sequence[Status]) -> list[str]:
         for text in (*_wrong(vm), *_shared(vm), *vm.unknown):
             named.setdefault(text, []).append(quote_name(vm.name))
     found = [f"{', '.join(names)}: {text}" for text, names in named.items()]
-    found += (
-        ["?: ask as root for one VM by its name"] if any(vm.figure is None and not vm.unknown for vm in vms) else []
-    )
+    if any(vm.figure is None and not vm.unknown for vm in vms):
+        found.append("?: ask as root for one VM by its name")
     asked = [vm for vm in vms if vm.values]
     wrong = sum(vm.is_as_asked is False for vm in asked)
     count = f"not as asked: {wrong} of {plural(len(asked), 'VM')} with properties"
@@ -114,8 +113,7 @@ def details(vm: Status, host: Host) -> list[str]:
             lines.append(f"{name}: {name_ids('CPU', cpus)} on {_nodes(cpus, host)}")
     for address, node in vm.devices.items():
         lines.append(f"{address}: on {'an unknown node' if node is None else f'node {node}'}")
-    near = f", {vm.locality}" if str(vm.locality) else ""
-    lines += [f"locality: {figure.text(vm.figure)}{near}", *_kept(vm)]
+    lines += [f"locality: {figure.describe(vm.figure, vm.locality)}", *_kept(vm)]
     lines += [] if not vm.values else [f"next start: {_next_start(vm)}"]
     warnings = [f"next start warns: {problem.text}" for problem in vm.next_start if problem.warning]
     found = [*_refused(vm), *_wrong(vm), *_shared(vm), *vm.unknown, *warnings]

@@ -67,7 +67,7 @@ def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
         ]
     )
     lines = [f"{name:<10} {value}" for name, value in plan.custom_properties.items()]
-    near = figure.text(plan.figure) + (f", {plan.placement.locality}" if str(plan.placement.locality or "") else "")
+    near = figure.describe(plan.figure, plan.placement.locality)
     lines += ["", f"{'topology':<10} {shape}", f"{'locality':<10} {near}"]
     lines += [f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
     lines += [f"{'note':<10} {note}" for note in plan.notes]
