@@ -137,6 +137,21 @@ def parse(source: str, start: int = 0, end: int | None = None) -> CpuSet:
     return ids
 
 
+def read_ids(text: str) -> list[int]:
+    """The ids in a list as `str()` and the kernel write it, such as `0-3,8`, in its order: faster than `parse`.
+
+    Raises ValueError for anything else, and for an id above MAX_ID.
+    """
+    ids: list[int] = []
+    for item in text.split(","):
+        first, dash, last = item.partition("-")
+        low, high = int(first), int(last if dash else first)
+        if high > MAX_ID:
+            raise ValueError(text)
+        ids += range(low, high + 1)
+    return ids
+
+
 def split(source: str, start: int, end: int, separator: str = ",") -> Iterator[tuple[int, int]]:
     """The bounds of the pieces of `source[start:end]` between the separators."""
     for piece in source[start:end].split(separator):

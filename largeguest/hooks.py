@@ -28,7 +28,7 @@ VM_FOLDERS = "/run/vdsm"
 """Has VDSM's folder of each VM, by UUID, with a file `launchflags` while `before_vm_start` runs at a start."""
 
 ROOT = "/"
-"""Where libvirt's /run is."""
+"""Where /run is: libvirt's, and the folder of the reservations."""
 
 KEEPER_FOLDER = "/run/vdsm-largeguest-keeper"
 """Where the keeper holds a lock, which shows that it is active."""
@@ -41,33 +41,48 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     """
 
     def write_layout(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-        from .host import sysfs
+        from .host import reservations, sysfs
         from .rewrite import RESUMED, rewrite
 
         uuid = environ.get("vmId", "")
         if _is_resumed(uuid):
             return document, RESUMED
-        keeper = keeper_is_active()
-        return rewrite(values, document, _beside_others(sysfs.from_sys(SYS), uuid, keeper), keeper)
+        keeper, warnings = keeper_is_active(), list[str]()
+        _attempt(warnings, reservations.lock, ROOT)  # until this process ends
+        rewritten = rewrite(values, document, _beside_others(sysfs.from_sys(SYS), uuid, keeper), keeper)
+        _attempt(warnings, reservations.reserve, ROOT, uuid, rewritten.holds)
+        return rewritten.document, "; ".join([rewritten.line, *dict.fromkeys(warnings)])
 
     return _run(environ, PROPERTIES, write_layout)
 
 
 def _beside_others(host: Host, uuid: str, keeper: bool | None) -> Host:
     """The host with what its VMs hold, other than this one."""
-    from .host import neighbours
+    from .host import neighbours, reservations
 
     def is_itself(other_uuid: str, _: Neighbour) -> bool:
         return other_uuid == uuid
 
-    if not neighbours.any_vm_runs(ROOT):
-        return host
-    held = neighbours.published(KEEPER_FOLDER) if keeper else None
-    if held is not None:
-        return neighbours.add(host, held, is_itself)
+    known = reservations.known(ROOT, KEEPER_FOLDER if keeper else None)
+    if known is not None:
+        return neighbours.add(host, known, is_itself)
     from .running import neighbours as running
 
-    return running.beside(host, None, is_itself)
+    return running.beside(host, None, ROOT, is_itself)
+
+
+def _attempt(warnings: list[str], work: Callable[..., object], *arguments: object) -> None:
+    """Do what keeps VMs apart that start at the same time; a VM also starts without it, with a warning."""
+    from .problem import Problem
+
+    try:
+        work(*arguments)
+    except OSError as error:
+        what = f"VMs that start at the same time may get the same CPUs and memory: {error.strerror}"
+        fix = "systemd-tmpfiles --create vdsm-largeguest.conf"
+        if isinstance(error, TimeoutError):
+            fix = "end the process that fuser -v /run/vdsm-largeguest/choose shows"
+        warnings.append(str(Problem("host", what, fix, warning=True)))
 
 
 def _is_resumed(uuid: str) -> bool:
@@ -91,10 +106,11 @@ def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
 
 def _check(environ: Mapping[str, str], suspended: bool) -> int:
     def check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
-        from .host import sysfs
+        from .host import reservations, sysfs
         from .rewrite import check_again
 
-        check_again(values, document, sysfs.from_sys(SYS), suspended)
+        holds = check_again(values, document, sysfs.from_sys(SYS), suspended)
+        _attempt([], reservations.reserve, ROOT, environ.get("vmId", ""), holds)  # no warning is reported here
         return document, ""
 
     return _run(environ, PROPERTIES, check)

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from . import VERSION, properties
 from .domxml import parse, read, write
 from .host.topology import Host
-from .placement import pinning
+from .placement import neighbours, pinning
 from .placement.place import place, place_again
 from .problem import Problem, Refused, also, join
-from .record import replace
-from .values import Layout, Pins
+from .record import Record, replace
+from .values import Layout, Neighbour, Pins
 from .wording import plural
 
 _NO_KEEPER = Problem(
@@ -29,18 +29,26 @@ _kept: list[object] = []
 """The last tree: freeing a large one takes a while, and a hook's process ends right away."""
 
 
-def rewrite(
-    values: Mapping[str, str], document: bytes, host: Host | None, keeper: bool | None = None
-) -> tuple[bytes, str]:
+class Rewritten(Record):
+    """What has become of a domain XML."""
+
+    document: bytes
+    line: str
+    """Reports what was done."""
+    holds: Neighbour = Neighbour("")
+    """What other VMs of the host should leave to this one."""
+
+
+def rewrite(values: Mapping[str, str], document: bytes, host: Host | None, keeper: bool | None = None) -> Rewritten:
     """Apply the properties (name to text) to the domain XML `document`; `keeper`: whether it is active, if known.
 
-    Returns the new document and one line that reports what was done. The XML of a VM that has run is returned as it
-    is. Raises Refused with every problem; those with the host only if one is given.
+    The XML of a VM that has run is returned as it is. Raises Refused with every problem; those with the host only if
+    one is given.
     """
     request, problems = properties.parse(values)
     tree = also(problems, parse.domain, document)
     if read.has_run(tree):
-        return document, f"{RESUMED} (<domain id=...>)"
+        return Rewritten(document, f"{RESUMED} (<domain id=...>)")
     guest = also(problems, read.guest, tree)
     placement = also(problems, place, request, guest, host)
     if problems:
@@ -57,14 +65,15 @@ def rewrite(
             warnings.append(_NO_KEEPER)
         else:
             parts.append("the keeper has to hold the pins" if keeper is None else "the keeper holds the pins")
-    return new, "; ".join(filter(None, [*parts, join(warnings)]))
+    holds = Neighbour("") if host is None else neighbours.of_placement(read.name(tree), placement, guest, host)
+    return Rewritten(new, "; ".join(filter(None, [*parts, join(warnings)])), holds)
 
 
-def check_again(values: Mapping[str, str], document: bytes, host: Host, suspended: bool) -> None:
+def check_again(values: Mapping[str, str], document: bytes, host: Host, suspended: bool) -> Neighbour:
     """Check that `host` can take over the VM of the domain XML `document`, which runs elsewhere or is `suspended`.
 
     The vCPUs of a suspended VM come without pins or with those of the engine. Nothing about the guest is checked: its
-    start has done that, and memory may have been plugged in since. Raises Refused.
+    start has done that, and memory may have been plugged in since. Returns what it will hold. Raises Refused.
     """
     request, problems = properties.parse(values)
     tree = also(problems, parse.domain, document)
@@ -73,9 +82,10 @@ def check_again(values: Mapping[str, str], document: bytes, host: Host, suspende
         guest = replace(guest, pins=replace(guest.pins, vcpus={}))
     layout = read.layout(tree)
     before = None if layout is None else pinning.of_numbers(layout.cputune)
-    also(problems, place_again, request, guest, host, before or Pins())
+    placement = also(problems, place_again, request, guest, host, before or Pins())
     if problems:
         raise Refused(problems)
+    return neighbours.of_placement(read.name(tree), placement, guest, host)
 
 
 def retarget(device: bytes, running: bytes) -> bytes:

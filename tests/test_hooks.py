@@ -13,11 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from largeguest import VERSION, hooks
 from largeguest.cpuset import CpuSet
+from largeguest.host import reservations
 from largeguest.running import pins, state
 from largeguest.running.state import Work
 from largeguest.values import Neighbour
@@ -33,6 +35,14 @@ Hook = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Has the /run of a host on which no VM runs."""
+    root = tmp_path_factory.mktemp("root")
+    vdsm.make_run_folder(root)
+    return root
+
+
+@pytest.fixture
 def domxml(tmp_path: Path) -> Path:
     path = tmp_path / "domxml"
     path.write_bytes(PLAIN)
@@ -40,23 +50,34 @@ def domxml(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_hook(four_nodes: str) -> Hook:
-    """Run the hook of a hook point as VDSM does, on a host with four nodes; `first` is code to run before it."""
+def start_hook(four_nodes: str, root: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start the hook of a hook point as VDSM does, on a host with four nodes; `first` is code to run before it."""
 
-    def run(
+    def start(
         domxml: Path, environ: dict[str, str], first: str = "", point: str = "before_vm_start"
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> subprocess.Popen[str]:
         # `-I` would not find the package in this tree
-        prepare = (
-            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest import hooks; hooks.SYS = {four_nodes!r}; "
-        )
-        return subprocess.run(
+        prepare = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest import hooks; "
+        prepare += f"hooks.SYS = {four_nodes!r}; hooks.ROOT = {str(root)!r}; "
+        return subprocess.Popen(
             [sys.executable, "-I", "-c", f"{prepare}{first}sys.exit(hooks.{point}())"],
             env={**COVERAGE, "_hook_domxml": str(domxml), "vmId": UUID, **environ},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
+
+    return start
+
+
+@pytest.fixture
+def run_hook(start_hook: Callable[..., subprocess.Popen[str]]) -> Hook:
+    """Run it to its end."""
+
+    def run(*arguments: Any, **named: Any) -> subprocess.CompletedProcess[str]:
+        with start_hook(*arguments, **named) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
 
@@ -131,7 +152,7 @@ UNKNOWN = (
     ],
 )
 def test_what_other_vms_hold(
-    run_hook: Hook, domxml: Path, tmp_path: Path, connected: bool, runs: bool, message: str
+    run_hook: Hook, domxml: Path, tmp_path: Path, root: Path, connected: bool, runs: bool, message: str
 ) -> None:
     others = {"a": (Neighbour("db09", CpuSet([0])), Work()), UUID: (Neighbour("db01", CpuSet([1])), Work())}
     state.publish(str(tmp_path), connected, others)
@@ -139,18 +160,82 @@ def test_what_other_vms_hold(
     with (tmp_path / "lock").open() as lock:
         if runs:
             fcntl.flock(lock, fcntl.LOCK_EX)
-        (tmp_path / "run/libvirt/qemu").mkdir(parents=True)
-        first = (
-            f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; hooks.ROOT = {str(tmp_path)!r}; sys.modules['libvirt'] = None; "
-        )
+        (root / "run/libvirt/qemu").mkdir(parents=True)
+        first = f"hooks.KEEPER_FOLDER = {str(tmp_path)!r}; sys.modules['libvirt'] = None; "
         none_runs = run_hook(domxml, {"cputune": "0-3#=node0"}, first)
         assert "VMs" not in none_runs.stderr
         domxml.write_bytes(PLAIN)
-        (tmp_path / "run/libvirt/qemu/db09.pid").touch()
+        (root / "run/libvirt/qemu/db09.pid").touch()
         result = run_hook(domxml, {"cputune": "0-3#=node0"}, first)
     assert result.returncode == 0
     assert message in result.stderr
     assert ("pinned by VM" in result.stderr) == (connected and runs)
+
+
+RACING = {
+    "one CPU each on a node of four": ([{"cputune": f"all#=node{node}"} for node in (0, 1, 1, 2)], 3, "pinned by VM"),
+    "more than half of a node": ([{"numatune": f"strict#{node}"} for node in (0, 0, 0, 3)], 2, "promised to VM"),
+}
+
+
+@pytest.mark.parametrize(("typed", "fit", "warning"), RACING.values(), ids=RACING.keys())
+def test_four_starts_at_once(
+    start_hook: Callable[..., subprocess.Popen[str]],
+    root: Path,
+    tmp_path: Path,
+    typed: list[dict[str, str]],
+    fit: int,
+    warning: str,
+) -> None:
+    """libvirt knows none of them yet; whoever comes second is warned."""
+    memory = 3 * hosts.GIB  # of 4
+    started = []
+    for number, properties in enumerate(typed):
+        domxml = tmp_path / f"domxml{number}"
+        document = PLAIN.replace(b">db01<", f">db1{number}<".encode()).replace(b">524288<", f">{memory}<".encode())
+        domxml.write_bytes(document)
+        environ = {**properties, "vmId": UUID[:-1] + str(number)}
+        # with the lock, each waits: without it, all of them would have looked before one reserves
+        slow = "import time; from largeguest import rewrite; old = rewrite.rewrite; "
+        slow += "rewrite.rewrite = lambda *all: (time.sleep(0.2), old(*all))[1]; "
+        started.append(start_hook(domxml, environ, slow))
+    errors = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    assert sum(warning not in text for text in errors) == fit, errors
+    assert len(reservations.held(str(root))) == 4
+
+
+def test_a_hook_that_is_killed_blocks_nothing(
+    start_hook: Callable[..., subprocess.Popen[str]], run_hook: Hook, domxml: Path
+) -> None:
+    stop = "import os, signal; from largeguest.host import reservations; work = reservations.reserve; "
+    stop += "reservations.reserve = lambda *all: (work(*all), os.kill(os.getpid(), signal.SIGSTOP)); "
+    with start_hook(domxml, {"cputune": "all#node0", "vmId": UUID[:-1] + "2"}, stop) as process:
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        short = "from largeguest.host import reservations; reservations.LOCK_SECONDS = 0.1; "
+        waiting = run_hook(domxml, {"cputune": "all#node1"}, short)
+        process.kill()
+    assert waiting.returncode == 0
+    assert "may get the same CPUs and memory: one has been choosing for over 0 seconds" in waiting.stderr
+    after = run_hook(domxml, {"cputune": "all#node1"})
+    assert (after.returncode, "may get the same" in after.stderr) == (0, False)
+
+
+def test_reservations_that_cannot_be_written(run_hook: Hook, domxml: Path, root: Path) -> None:
+    shutil.rmtree(root / "run/vdsm-largeguest")
+    result = run_hook(domxml, {"cputune": "0#0"})
+    assert result.returncode == 0
+    assert result.stderr.count("VMs that start at the same time may get the same CPUs and memory: No such file") == 1
+    assert result.stderr.endswith("systemd-tmpfiles --create vdsm-largeguest.conf\n")
+
+
+@pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])
+def test_a_vm_that_arrives_has_its_place_reserved(run_hook: Hook, domxml: Path, root: Path, point: str) -> None:
+    domxml.write_bytes(RAN.replace(b"<cputune>", b"<numatune><memory mode='strict' nodeset='1'/></numatune><cputune>"))
+    result = run_hook(domxml, {"cputune": "all#node2", "numatune": "strict#1"}, point=point)
+    assert (result.returncode, result.stderr) == (0, "")
+    held = reservations.held(str(root))[UUID]
+    assert (held.cpus, [promise.nodes for promise in held.promises]) == (CpuSet.span(8, 11), [CpuSet([1])])
 
 
 # A stand-in for libvirt's binding; the e2e tests have the real one.

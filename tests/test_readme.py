@@ -79,7 +79,7 @@ def test_the_plan_of_the_large_guest_has_its_vcpus_where_the_example_has_them(
 
 def test_the_hooks_readme_shows_what_the_hook_does() -> None:
     typed = dict(re.findall(r"^  (cputune|numatune|guestnuma)=(\S+) ", HOOK_README, re.MULTILINE))
-    new, _ = rewrite(typed, b"<domain><memory>20971520</memory><vcpu>16</vcpu></domain>", None)
+    new = rewrite(typed, b"<domain><memory>20971520</memory><vcpu>16</vcpu></domain>", None).document
     shown = "".join(re.findall(r"^  +(<.*>)$", HOOK_README, re.MULTILINE))
     assert f"<vcpu>16</vcpu>{shown}</domain>" == new.decode().partition("</memory>")[2].strip()
     values = re.findall(r"\b(cputune|guestnuma)=(\S+)", HOOK_README.partition("</cpu>")[2])

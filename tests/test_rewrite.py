@@ -51,7 +51,7 @@ def test_refused(values: dict[str, str], message: str) -> None:
 
 def rewritten(values: dict[str, str], document: bytes) -> bytes | None:
     try:
-        return rewrite(values, document, FOUR_NODES)[0]
+        return rewrite(values, document, FOUR_NODES).document
     except Refused:
         return None
 

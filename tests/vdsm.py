@@ -34,6 +34,16 @@ def run_scripts(point: str, folder: Path, run: Callable[[Path], subprocess.Compl
     return "".join(errors)
 
 
+def make_run_folder(root: Path, owner: int = os.getuid()) -> Path:
+    """What vdsm-largeguest.conf lets systemd make below `root`, for the user vdsm."""
+    folder = root / "run/vdsm-largeguest"
+    (folder / "reservations").mkdir(parents=True)
+    (folder / "choose").touch(0o600)
+    for path in (folder, folder / "reservations", folder / "choose"):
+        os.chown(path, owner, owner)
+    return folder
+
+
 @contextlib.contextmanager
 def starting(run_folder: Path, uuid: str) -> Iterator[None]:
     """The files in /run/vdsm that exist only while `before_vm_start` runs at a real start."""

@@ -34,12 +34,12 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     document = files.document(arguments.domain)
-    new, line = rewrite.rewrite(options.values(arguments), document, files.host(arguments.host))
+    rewritten = rewrite.rewrite(options.values(arguments), document, files.host(arguments.host))
     if arguments.diff:
-        _print_diff(arguments.domain, document, new)
+        _print_diff(arguments.domain, document, rewritten.document)
     else:
-        sys.stdout.buffer.write(new)
-    print(line, file=sys.stderr)
+        sys.stdout.buffer.write(rewritten.document)
+    print(rewritten.line, file=sys.stderr)
     return 0
 
 

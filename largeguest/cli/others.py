@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from ..hooks import KEEPER_FOLDER, keeper_is_active
-from ..host.neighbours import any_vm_runs
 from ..host.topology import Host
 from ..running import neighbours, process
 from ..wording import quote_name
@@ -16,10 +15,8 @@ ROOT = "/"
 
 def beside(host: Host, name: str = "") -> Host:
     """This host with what its VMs hold, as if the one with this name did not run."""
-    if not any_vm_runs(ROOT):
-        return host
-    host = neighbours.without(host, name, ROOT)
-    return neighbours.beside(host, KEEPER_FOLDER if keeper_is_active() else None, lambda _, other: other.name == name)
+    keeper = KEEPER_FOLDER if keeper_is_active() else None
+    return neighbours.beside(neighbours.without(host, name, ROOT), keeper, ROOT, lambda _, other: other.name == name)
 
 
 def require_running(name: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..cpuset import CpuSet
 from ..hooks import KEEPER_FOLDER, keeper_is_active
 from ..host import capabilities, sysfs
+from ..host.topology import Host
 from ..placement import neighbours
 from ..record import Record, replace
 from ..running import connection, pins, state, status
@@ -110,7 +111,10 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
         raise files.unusable(f"VM {quote_name(unread[0].name)}: {unread[0].why}")
     nearby = [*(vm.pins for vm in vms), *(vm for vm in beside if isinstance(vm, pins.Running))]
     cpus = [(vm, vm.cpus()) for vm in nearby]
-    return _Found(tuple(_beside(vm, cpus) for vm in vms), unread)
+    host = replace(where.host, neighbours=tuple(vm.holds for vm in nearby))
+    crowded = neighbours.crowded(host)
+    beside_others = (_beside(vm, cpus) for vm in vms)
+    return _Found(tuple(_crowded(vm, host) if vm.name in crowded else vm for vm in beside_others), unread)
 
 
 def _beside(vm: Status, others: Sequence[tuple[pins.Running, CpuSet]]) -> Status:
@@ -126,6 +130,13 @@ def _beside(vm: Status, others: Sequence[tuple[pins.Running, CpuSet]]) -> Status
             elif not both:
                 soon += filter(None, [neighbours.check_overlap(vm.next_cpus, other.holds)])
     return replace(vm, wrong=tuple(wrong), shared=tuple(shared), next_start=tuple(soon))
+
+
+def _crowded(vm: Status, host: Host) -> Status:
+    """The VM with the warnings that its next start would give: not all that VMs have been promised can be there."""
+    others = replace(host, neighbours=tuple(other for other in host.neighbours if other.name != vm.name))
+    subject = "guestnuma" if "guestnuma" in vm.values else "numatune"
+    return replace(vm, next_start=(*vm.next_start, *neighbours.check_promises(vm.pins.holds, subject, others)))
 
 
 def _running(opened: Any, libvirt: Any, name: str | None) -> tuple[list[Any], list[Any]]:

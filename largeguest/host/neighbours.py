@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What other VMs hold on this host, as the keeper publishes it in one small JSON file."""
+"""What other VMs hold on this host, as JSON: the format, and the file that the keeper publishes."""
 
 from __future__ import annotations
 
 import os
 import stat
 
-from .. import cpuset
-from ..cpuset import CpuSet
+from ..cpuset import CpuSet, read_ids
 from ..record import replace
 from ..values import Neighbour, Promise
 from .sysfs import entries
@@ -35,12 +34,16 @@ def any_vm_runs(root: str) -> bool:
     return any(name.endswith(".pid") and name != "driver.pid" for name in files)  # that is libvirt's own
 
 
-def content(folder: str) -> dict[str, Any] | None:
-    """The file in the keeper's folder; None if there is none, or one that no keeper of this version has written."""
+NOT_OURS = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
+"""What reading the content of a file raises that nothing of this version has written."""
+
+
+def content(path: str) -> dict[str, Any] | None:
+    """The content of a file; None if there is none, or one that nothing of this version has written."""
     import json
 
     try:
-        found: Any = json.loads(_text(os.path.join(folder, NAME)), parse_constant=float)
+        found: Any = json.loads(_text(path), parse_constant=float)
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("version") == VERSION else None
@@ -48,7 +51,7 @@ def content(folder: str) -> dict[str, Any] | None:
 
 def _text(path: str) -> bytes:
     """The content of a regular file that is not too large; raises OSError or ValueError."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             raise ValueError(path)
@@ -60,12 +63,12 @@ def published(folder: str) -> dict[str, Neighbour] | None:
 
     What it says holds only while the keeper runs.
     """
-    found = content(folder)
+    found = content(os.path.join(folder, NAME))
     if found is None or found.get("connected") is not True:
         return None
     try:
-        return {uuid: _read(vm) for uuid, vm in found["vms"].items() if "cpus" in vm}
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        return {uuid: of_json(vm) for uuid, vm in found["vms"].items() if "cpus" in vm}
+    except NOT_OURS:
         return None
 
 
@@ -73,12 +76,6 @@ def add(host: Host, held: Mapping[str, Neighbour], is_itself: Callable[[str, Nei
     """The host with what these VMs hold, by UUID; `is_itself` says by UUID and name which one is not another VM."""
     others = (other for uuid, other in held.items() if other and not is_itself(uuid, other))
     return replace(host, neighbours=tuple(others))
-
-
-def _read(vm: dict[str, Any]) -> Neighbour:
-    promises = (Promise(cpuset.parse(nodes), int(page), int(memory)) for nodes, page, memory in vm["promises"])
-    cpus = cpuset.parse(vm["cpus"]) if vm["cpus"] else CpuSet()
-    return Neighbour(str(vm["name"]), cpus, bool(vm["exclusive"]), tuple(promises))
 
 
 def as_json(neighbour: Neighbour) -> dict[str, Any]:
@@ -89,3 +86,10 @@ def as_json(neighbour: Neighbour) -> dict[str, Any]:
         "exclusive": neighbour.is_exclusive,
         "promises": [[str(promise.nodes), promise.page, promise.memory] for promise in neighbour.promises],
     }
+
+
+def of_json(entry: dict[str, Any]) -> Neighbour:
+    """What `as_json` has written; raises NOT_OURS for anything else."""
+    promises = (Promise(CpuSet(read_ids(nodes)), int(page), int(memory)) for nodes, page, memory in entry["promises"])
+    cpus = CpuSet(read_ids(entry["cpus"])) if entry["cpus"] else CpuSet()
+    return Neighbour(str(entry["name"]), cpus, bool(entry["exclusive"]), tuple(promises))

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ..cpuset import MAX_ID, CpuSet
+from ..cpuset import MAX_ID, CpuSet, read_ids
 from ..problem import INPUT, Problem, Refused
 from ..wording import quote
 from .topology import Cpu, Host, Node, Pages
@@ -218,18 +218,11 @@ def _list(path: str) -> list[int] | None:
     text = read(path)
     if not text:
         return None if text is None else []
-    ids: list[int] = []
     try:
-        for item in text.split(","):
-            first, _, last = item.partition("-")
-            low, high = int(first), int(last or first)
-            if high > MAX_ID:
-                raise ValueError(high)
-            ids += range(low, high + 1)
+        return read_ids(text)
     except ValueError:
         what, fix = f"{quote(path, 200)} contains no list of ids", "save the tree of the host again"
         raise _unusable(what, fix) from None
-    return ids
 
 
 def _list_or_mask(path: str, mask_path: str) -> list[int]:

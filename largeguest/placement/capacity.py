@@ -35,11 +35,8 @@ def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
             (_too_much, {number: room.total for number, room in rooms.items()}),
             (_too_much_now, {number: room.free for number, room in rooms.items()}),
         ):
-            while True:
-                full = overfull(parts, room)
-                if not full:
-                    break
-                yield problem_of(parts, size, full, sum(room[number] for number in full))
+            for full, among in all_overfull(parts, room):
+                yield problem_of(among, size, full, sum(room[number] for number in full))
                 parts = [part for part in parts if not part.nodeset & full]
 
 
@@ -57,6 +54,13 @@ def overfull(parts: list[Bound], room: dict[int, int]) -> CpuSet:
     """Nodes on which the memory bound to them, or to a part of them, does not fit; empty if all fits (maximum flow)."""
     flow = Flow(parts, room)
     return next(filter(None, map(flow.add, parts)), CpuSet())
+
+
+def all_overfull(parts: list[Bound], room: dict[int, int]) -> Iterator[tuple[CpuSet, list[Bound]]]:
+    """Such nodes, set by set, each with the parts that remain without what is bound to the sets before."""
+    while full := overfull(parts, room):
+        yield full, parts
+        parts = [part for part in parts if not part.nodeset & full]
 
 
 class Flow:

@@ -8,17 +8,33 @@ from collections.abc import Iterator
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import Problem
-from ..values import Guest, Neighbour, Placement, Promise
+from ..record import replace
+from ..values import Guest, Neighbour, Pins, Placement, Promise
 from ..wording import exactly, ids_are, quote
-from .capacity import Bound, Flow, bound_memory, bound_to
+from .capacity import Bound, Flow, all_overfull, bound_memory, bound_to
 
 _PLAN_AGAIN = "largeguest plan leaves out what other VMs hold"
 
 
 def of(name: str, guest: Guest, cpus: CpuSet, is_exclusive: bool, host: Host) -> Neighbour:
-    """What a running VM holds besides these CPUs: the memory that can come only from some nodes."""
-    parts = bound_memory(Placement(policy=guest.policy, cells=guest.cells or None), guest, host)
-    return Neighbour(name, cpus, is_exclusive, tuple(Promise(part.nodeset, part.page, part.memory) for part in parts))
+    """What a VM that is as its XML says holds besides these CPUs: the memory that can come only from some nodes."""
+    return Neighbour(name, cpus, is_exclusive, _promises(Placement().completed(guest), guest, host))
+
+
+def of_placement(name: str, placement: Placement, guest: Guest, host: Host) -> Neighbour:
+    """What a VM will hold that starts, or goes on, with this placement."""
+    cpus = CpuSet() if placement.pins is None else held(placement.pins, host)
+    return Neighbour(name, cpus, False, _promises(placement.completed(guest), guest, host))
+
+
+def _promises(whole: Placement, guest: Guest, host: Host) -> tuple[Promise, ...]:
+    parts = bound_memory(replace(whole, cells=whole.cells or None), guest, host)
+    return tuple(Promise(part.nodeset, part.page, part.memory) for part in parts)
+
+
+def held(pins: Pins, host: Host) -> CpuSet:
+    """The CPUs that vCPUs are pinned to; emulator and iothreads share them with others."""
+    return CpuSet.union(cpus for cpus in pins.vcpus.values() if host.online - cpus)
 
 
 def promised(page: int, host: Host) -> dict[int, int]:
@@ -83,6 +99,24 @@ def _check_memory(parts: list[Bound], page: int, host: Host) -> Iterator[Problem
     name, what = bound_to(parts, page, CpuSet.union(part.nodeset for part in parts if part.nodeset & full))
     promised_there = f"{what} {exactly(sum(part.memory for part in inside))} is promised to VM {names}"
     yield Problem(name, promised_there, _PLAN_AGAIN, warning=True)
+
+
+def crowded(host: Host) -> frozenset[str]:
+    """The names of the VMs that have been promised memory which cannot all be there."""
+    names: set[str] = set()
+    for page in {promise.page for neighbour in host.neighbours for promise in neighbour.promises}:
+        parts = _parts(page, host)
+        room = {number: node.room(page).total for number, node in host.nodes.items()}
+        for full, among in all_overfull(parts, room):
+            names.update(part.name for part in among if not part.nodeset - full)
+    return frozenset(names)
+
+
+def check_promises(own: Neighbour, subject: str, host: Host) -> Iterator[Problem]:
+    """Warnings if what a VM has been promised does not fit beside what the others of the host have been."""
+    for page in sorted({promise.page for promise in own.promises}):
+        same = (promise for promise in own.promises if promise.page == page)
+        yield from _check_memory([Bound(subject, part.nodes, page, part.memory) for part in same], page, host)
 
 
 def _parts(page: int, host: Host) -> list[Bound]:

@@ -58,7 +58,7 @@ def place_again(properties: Properties, guest: Guest, host: Host, before: Pins) 
     problems += check_host.check_pins_that_travel(travel, cputune, held, host)
     placement = Placement(policy=guest.policy, cells=guest.cells or None)
     problems += (_blame(problem, properties) for problem in check_host.check(placement, guest, host))
-    return replace(placement, warnings=_refuse_or_warn(problems))
+    return replace(placement, pins=None if cputune is None else held, warnings=_refuse_or_warn(problems))
 
 
 def _blame(problem: Problem, properties: Properties) -> Problem:

@@ -13,12 +13,13 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 import libvirt
 
-from ..hooks import KEEPER_FOLDER, describe
+from ..hooks import KEEPER_FOLDER, ROOT, describe
+from ..host import reservations
 from ..problem import Problem
 from ..wording import plural, quote, quote_name
 from . import report, state
@@ -112,6 +113,9 @@ class Keeper:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             self.holder.forget(uuid)
             self._publish()
+            self._end_reservations([uuid])
+        elif event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
+            self._end_reservations([uuid])  # it could not be started
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
             self._look_at(uuid, state.START)
 
@@ -119,6 +123,9 @@ class Keeper:
         vm = self.holder.vms.get(uuid)
         if vm is None or vm.known is None or not is_on_target(vm.known, changed):
             self._look_at(uuid, state.MOVED)
+
+    def device(self, uuid: str) -> None:
+        self._look_at(uuid, state.MOVED)  # with memory it holds more, or less
 
     def _look_at(self, uuid: str, cause: str) -> None:
         """Check a VM when its events pause."""
@@ -155,6 +162,12 @@ class Keeper:
         if (connected, vms) != self._published:
             state.publish(self._folder, connected, vms)
             self._published = connected, vms
+            self._end_reservations([uuid for uuid, vm in self.holder.vms.items() if vm.known is not None])
+
+    def _end_reservations(self, uuids: Collection[str]) -> None:
+        """What has been reserved for these VMs is now published, or not needed; if it stays, it ends by itself."""
+        with contextlib.suppress(OSError):
+            reservations.end(ROOT, uuids)
 
     def _hold_or_retry(self, vm: Vm) -> None:
         """Hold the pins of a VM; an error is reported once, and retried after a while."""

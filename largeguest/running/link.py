@@ -35,6 +35,8 @@ class Listener(Protocol):
 
     def tunable(self, uuid: str, changed: dict[str, Any]) -> None: ...
 
+    def device(self, uuid: str) -> None: ...
+
 
 def guarded(work: Callable[..., None]) -> Callable[..., None]:
     """A callback for libvirt, which must not raise. A defect is reported without its message, which could hold XML."""
@@ -87,6 +89,8 @@ class Link:
         for event, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE, self._tunable),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._device),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device),
         ):
             self._callbacks.append(opened.domainEventRegisterAny(None, event, guarded(callback), None))
 
@@ -95,6 +99,9 @@ class Link:
 
     def _tunable(self, _connection: Any, domain: Any, changed: dict[str, Any], _: Any) -> None:
         self._listener.tunable(domain.UUIDString(), changed)
+
+    def _device(self, _connection: Any, domain: Any, _alias: str, _: Any) -> None:
+        self._listener.device(domain.UUIDString())
 
     def _closed(self, which: Any) -> None:
         if which is not self.opened:

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 
-from ..host import neighbours
+from ..host import neighbours, reservations
 from ..host.topology import Host, Pages
 from ..problem import Refused
 from ..record import replace
@@ -19,19 +19,20 @@ MAX_SECONDS = 2.0
 """How long libvirt is waited for: a daemon that hangs never answers."""
 
 
-def beside(host: Host, keeper: str | None, is_itself: Callable[[str, Neighbour], bool]) -> Host:
-    """The host with what the VMs that run on it hold, or why that is not known.
+def beside(host: Host, keeper: str | None, root: str, is_itself: Callable[[str, Neighbour], bool]) -> Host:
+    """The host with what the VMs hold that run on it, or start just now, or why that is not known.
 
-    `keeper` is the folder of the one that runs, None: there is none. `is_itself` says by UUID and name which VM is not
-    another one.
+    `keeper` is the folder of the one that runs, None: there is none. `root` has libvirt's /run. `is_itself` says by
+    UUID and name which VM is not another one.
     """
-    held: Mapping[str, Neighbour] | None = None if keeper is None else neighbours.published(keeper)
-    if held is None:
+    known = reservations.known(root, keeper)
+    if known is None:
+        known = reservations.held(root)
         try:
-            held = _from_libvirt(host)
+            known.update(_from_libvirt(host))
         except OSError as error:
-            return replace(host, neighbours_unknown=quote(str(error), 200))
-    return neighbours.add(host, held, is_itself)
+            host = replace(host, neighbours_unknown=quote(str(error), 200))
+    return neighbours.add(host, known, is_itself)
 
 
 def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:

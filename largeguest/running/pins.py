@@ -90,7 +90,7 @@ def of(tree: etree._ElementTree, guest: Guest, host: Host) -> Running:
         return Running(name, None, guest.pins, holds, (*problems, *check_guest.check_cpu_policy(request, guest)))
     # VDSM pins to its pool of shared CPUs what has no CPU pinning policy
     shared = guest.cpu_policy == "none" or request.cputune is not None
-    others = neighbours.of(name, guest, CpuSet() if shared else _held(guest.pins, host), False, host)
+    others = neighbours.of(name, guest, CpuSet() if shared else neighbours.held(guest.pins, host), False, host)
     if request.cputune is None:
         return Running(name, None, guest.pins, others, problems)
     layout = read_xml.layout(tree)
@@ -103,13 +103,8 @@ def of(tree: etree._ElementTree, guest: Guest, host: Host) -> Running:
         return Running(name, None, guest.pins, others, refused.problems)
     new = None if host.boot is None else Layout(host.boot, pins.numbers())
     target, warnings = pins.on(host.online), (*warnings, *_check_offline(pins, host))
-    holds = replace(others, cpus=_held(target, host))
+    holds = replace(others, cpus=neighbours.held(target, host))
     return Running(name, target, guest.pins, holds, warnings, None if new == layout else new)
-
-
-def _held(pins: Pins, host: Host) -> CpuSet:
-    """The CPUs that vCPUs are pinned to; emulator and iothreads share them with others."""
-    return CpuSet.union(cpus for cpus in pins.vcpus.values() if host.online - cpus)
 
 
 def _check_offline(pins: Pins, host: Host) -> Iterator[Problem]:

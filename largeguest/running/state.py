@@ -75,7 +75,7 @@ def _as_json(work: Work) -> dict[str, object]:
 def published(folder: str) -> dict[str, Work]:
     """What the keeper has done, by the UUID of the VM; nothing if that cannot be read."""
     try:
-        vms = (neighbours.content(folder) or {"vms": {}})["vms"].items()
+        vms = (neighbours.content(os.path.join(folder, neighbours.NAME)) or {"vms": {}})["vms"].items()
         return {uuid: _work(vm) for uuid, vm in vms}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}

@@ -19,9 +19,9 @@ from largeguest.cpuset import CpuSet
 from largeguest.running import state
 from largeguest.running.state import Work
 from largeguest.values import Neighbour, Promise
-from tests import ROOT, hosts
+from tests import ROOT, hosts, vdsm
 
-from . import documents, status
+from . import documents, keeper, status
 
 GIB = hosts.GIB
 METER = str(Path(__file__).with_name("meter.py"))
@@ -51,6 +51,8 @@ class Bench:
         self._meter = subprocess.Popen([sys.executable, "-I", "-S", METER], stdin=PIPE, stdout=PIPE, text=True)
         self._folder = folder
         self._domxml = folder / "domxml"
+        self._idle = str(folder / "idle")
+        vdsm.make_run_folder(folder / "idle")
         small, large = hosts.build(), hosts.build(8, 8, 16, 2, 128 * GIB, siblings_apart=True)
         self.small = hosts.save(hosts.build(cores_per_node=8, memory=64 * GIB), folder / "small")
         self.four = hosts.save(small, folder / "four")
@@ -80,10 +82,16 @@ class Bench:
         """A folder as a keeper has it that knows of so many VMs with 8 vCPUs; it is locked until the end."""
         folder = self._folder / "keeper"
         (folder / "run/libvirt/qemu").mkdir(parents=True)
+        vdsm.make_run_folder(folder)
         (folder / "run/libvirt/qemu/vm0.pid").touch()
         held = {
             f"00000000-0000-4000-8000-{number:012}": (
-                Neighbour(f"vm{number}", CpuSet.span(32, 39), False, (Promise(CpuSet([number % 4]), 0, GIB // 4),)),
+                Neighbour(
+                    f"vm{number}",
+                    CpuSet.span(8 * number + 32, 8 * number + 39),
+                    False,
+                    (Promise(CpuSet([number % 4]), 0, GIB // 4),),
+                ),
                 Work({"start": 1, "moved": 3}, 0, 0.07, 0.3),
             )
             for number in range(vms)
@@ -93,7 +101,8 @@ class Bench:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         return str(folder)
 
-    def hook(self, host: str, document: bytes, keeper: str = "/nowhere") -> Callable[[], list[str]]:
+    def hook(self, host: str, document: bytes, keeper: str = "") -> Callable[[], list[str]]:
+        keeper = keeper or self._idle
         code = (
             f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest import hooks; hooks.SYS = {host!r}; "
             f"hooks.KEEPER_FOLDER = {keeper!r}; hooks.ROOT = {keeper!r}; "
@@ -185,7 +194,13 @@ def main() -> None:
             many = status.seconds(count)
             print(f"    {count:5} VMs                   {many * 1000:8.1f} ms {many / one:6.2f} x")
 
-        print("(g) largeguest plan, against importing lxml")
+        print(f"(g) the keeper, for a change of one VM with {keeper.VCPUS} vCPUs beside others, against one VM alone")
+        alone, _ = keeper.cost(1)
+        for count in (50, 200):
+            cpu, mebibytes = keeper.cost(count)
+            print(f"    {count:5} VMs   CPU          {cpu * 1000:8.1f} ms {cpu / alone:6.2f} x   {mebibytes:6.1f} MiB")
+
+        print("(h) largeguest plan, against importing lxml")
         for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):
             code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest.cli import main; sys.exit(main("
             code += f"['plan', '--vcpus', '{vcpus}', '--memory', '{memory}', '--host', {host!r}]))"

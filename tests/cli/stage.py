@@ -70,7 +70,7 @@ class Stage:
         document = PLAIN.decode().replace("<ovirt-vm:custom>", f"<ovirt-vm:custom>{custom}").replace("db01", name)
         document = document.replace(UUID, self.uuid(name))
         if hook and typed:
-            document = rewrite(typed, document.encode(), sysfs.from_sys(self._sys))[0].decode()
+            document = rewrite(typed, document.encode(), sysfs.from_sys(self._sys)).document.decode()
         document = edit(document.replace("<domain ", '<domain id="7" ', 1))
         domain = fake_libvirt.Domain(self.world, name)
         domain.XMLDesc = lambda: document  # type: ignore[method-assign]

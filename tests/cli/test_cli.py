@@ -46,14 +46,15 @@ def caps(tmp_path: Path) -> str:
 def test_apply_prints_what_the_hook_writes(four_nodes: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert cli.main(["apply", "--host", four_nodes, *options(VALUES), str(PLAIN)]) == 0
     out, err = capfdbinary.readouterr()
-    new, line = rewrite(VALUES, PLAIN.read_bytes(), FOUR_NODES)
+    rewritten = rewrite(VALUES, PLAIN.read_bytes(), FOUR_NODES)
+    new, line = rewritten.document, rewritten.line
     assert (out, err.decode()) == (new, f"{line}\n")
 
 
 def test_apply_reads_stdin(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PLAIN.read_bytes())))
     assert cli.main(["apply", "--host", "none", *options(VALUES), "-"]) == 0
-    assert capfdbinary.readouterr().out == rewrite(VALUES, PLAIN.read_bytes(), None)[0]
+    assert capfdbinary.readouterr().out == rewrite(VALUES, PLAIN.read_bytes(), None).document
 
 
 def test_apply_diff_shows_the_change_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
@@ -880,7 +881,7 @@ def test_as_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "largeguest", "apply", "--host", "none", *options(VALUES), str(PLAIN)]
     with output.open("wb") as file:
         subprocess.run(command, cwd=ROOT, stdout=file, check=True)
-    assert output.read_bytes() == rewrite(VALUES, PLAIN.read_bytes(), None)[0]
+    assert output.read_bytes() == rewrite(VALUES, PLAIN.read_bytes(), None).document
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

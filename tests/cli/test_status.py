@@ -373,6 +373,25 @@ def test_a_next_start_on_the_cpus_of_another_vm(stage: Stage, capsys: pytest.Cap
     assert line not in run(capsys, "db01")[1]
 
 
+def test_memory_that_cannot_be_there_for_both_vms(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither has touched more than a part of its 3 GiB; the node has 4 GiB."""
+
+    def large(document: str) -> str:
+        return document.replace(">524288<", ">3145728<")
+
+    def start(name: str, node: int, pid: int) -> None:
+        typed = {"cputune": f"all#node{node}", "numatune": f"strict#{node}"}
+        stage.start(typed, name, edit=large, threads=dict.fromkeys(FOUR, f"{4 * node}-{4 * node + 3}"), pid=pid)
+
+    for number, (name, node) in enumerate([("db01", 1), ("db02", 2), ("db03", 1)]):
+        start(name, node, PID + 100 * number)
+    out = run(capsys)[1]
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("db0")] == ["warns", "ok", "warns"]
+    line = 'next start warns: numatune: 3 GiB is bound to node 1, where 3 GiB is promised to VM "db03": largeguest plan'
+    assert line in run(capsys, "db01")[1]
+    assert "promised" not in run(capsys, "db02")[1]
+
+
 def fail(code: str) -> Callable[[], str]:
     def read() -> str:
         raise fake_libvirt.libvirtError("no luck", fake_libvirt.CONSTANTS[code])

@@ -68,7 +68,7 @@ def canonical(tree: etree._ElementTree, without: list[str]) -> bytes:
 @pytest.mark.parametrize("name", REWRITES)
 def test_rewrite_gives_the_expected_document(name: str) -> None:
     source, values = REWRITES[name]
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)
+    new = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST).document
     expected = etree.parse(str(DATA / f"{source}.{name.split('-')[1]}.expected.xml"))
     assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(expected, method="c14n")
 
@@ -76,15 +76,15 @@ def test_rewrite_gives_the_expected_document(name: str) -> None:
 @pytest.mark.parametrize("name", REWRITES)
 def test_rewriting_again_changes_nothing(name: str) -> None:
     source, values = REWRITES[name]
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)
-    assert rewrite(values, new, HOST)[0] == new
+    new = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST).document
+    assert rewrite(values, new, HOST).document == new
 
 
 @pytest.mark.parametrize("name", REWRITES)
 def test_everything_else_survives(name: str) -> None:
     source, values = REWRITES[name]
     document = (DATA / f"{source}.xml").read_bytes()
-    new, _ = rewrite(values, document, HOST)
+    new = rewrite(values, document, HOST).document
     owned = [path for property_name in values for path in OWNED[property_name]]
     assert canonical(parse.domain(new), owned) == canonical(parse.domain(document), owned)
 
@@ -95,7 +95,7 @@ def test_the_result_is_valid_by_libvirts_schema(name: str) -> None:
     source, values = REWRITES[name]
     schema = etree.RelaxNG(etree.parse(str(SCHEMA)))
     schema.assertValid(parse.domain((DATA / f"{source}.xml").read_bytes()))
-    new, _ = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST)
+    new = rewrite(values, (DATA / f"{source}.xml").read_bytes(), HOST).document
     if "restrictive" not in SCHEMA.with_name("domaincommon.rng").read_text(encoding="utf-8"):  # before 7.3
         new = new.replace(b"restrictive", b"strict")
     schema.assertValid(parse.domain(new))
@@ -106,14 +106,15 @@ def test_the_result_is_valid_by_libvirts_schema(name: str) -> None:
 @pytest.mark.parametrize("value", ["", "  "])
 def test_a_property_that_is_not_set_changes_nothing(source: str, name: str, value: str) -> None:
     document = (DATA / f"{source}.xml").read_bytes()
-    new, done = rewrite({name: value}, document, None)
-    assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(parse.domain(document), method="c14n")
-    assert done == f"largeguest {VERSION}: nothing requested"
+    rewritten = rewrite({name: value}, document, None)
+    new = parse.domain(rewritten.document)
+    assert etree.tostring(new, method="c14n") == etree.tostring(parse.domain(document), method="c14n")
+    assert rewritten.line == f"largeguest {VERSION}: nothing requested"
 
 
 def test_the_examples_give_this_xml() -> None:
     document = b"<domain><memory>20971520</memory><vcpu>16</vcpu></domain>"
-    new, _ = rewrite({"numatune": "interleave#0-1", "guestnuma": "0-7#10485760,8-15#10485760"}, document, None)
+    new = rewrite({"numatune": "interleave#0-1", "guestnuma": "0-7#10485760,8-15#10485760"}, document, None).document
     assert new == (
         b"<domain><memory>20971520</memory><vcpu>16</vcpu>"
         b'<numatune><memory mode="interleave" nodeset="0-1"/></numatune>'
@@ -190,7 +191,7 @@ def test_the_examples_give_this_xml() -> None:
 )
 def test_what_is_there_already(inside: str, values: dict[str, str], expected: str) -> None:
     start, end = "<domain><memory>4096</memory><vcpu>4</vcpu>", "</domain>"
-    new, _ = rewrite(values, (start + inside + end).encode(), None)
+    new = rewrite(values, (start + inside + end).encode(), None).document
     output = (start + expected + end).encode()
     assert etree.tostring(parse.domain(new), method="c14n") == etree.tostring(parse.domain(output), method="c14n")
 
@@ -294,7 +295,7 @@ def test_the_memory_of_a_vm_is_the_sum_of_its_cells(inside: str, memory: int, to
 def test_a_vm_with_an_nvdimm_keeps_its_memory(guestnuma: str) -> None:
     document = f"<domain><memory>262144</memory><vcpu>4</vcpu>{CELL.format(262144)}"
     document += f"<devices>{device('nvdimm', 131072)}</devices></domain>"
-    new, _ = rewrite({"guestnuma": guestnuma}, document.encode(), None)
+    new = rewrite({"guestnuma": guestnuma}, document.encode(), None).document
     assert [cell.memory for cell in read.guest(parse.domain(new)).cells] == [131072, 131072]
 
 
@@ -333,7 +334,7 @@ def test_the_vcpus_that_are_plugged_in(vcpu: str, plugged: str) -> None:
 def test_what_the_old_cells_agree_on_is_kept(first: str, second: str, kept: str) -> None:
     numa = f"<numa><cell cpus='0-1' memory='2048' {first}/><cell cpus='2-3' memory='2048' {second}/></numa>"
     document = f"<domain><memory>4096</memory><vcpu>4</vcpu><cpu>{numa}</cpu></domain>"
-    new, _ = rewrite({"guestnuma": "0-3#*"}, document.encode(), None)
+    new = rewrite({"guestnuma": "0-3#*"}, document.encode(), None).document
     assert f'<cell id="0" cpus="0-3" memory="4096"{kept}/>'.encode() in new
 
 
@@ -425,9 +426,9 @@ def test_hugepages_without_a_size_are_of_the_hosts_default() -> None:
 @pytest.mark.parametrize("properties", [{"cputune": "0#0"}, {"guestnuma": "9#9", "numatune": "strict#99"}])
 def test_the_xml_of_a_vm_that_has_run_is_left_alone(properties: dict[str, str]) -> None:
     document = (DATA / "plain.xml").read_bytes().replace(b'<domain type="kvm"', b"<domain id='3' type='kvm'")
-    new, line = rewrite(properties, document, None)
-    assert new is document
-    assert line == "largeguest: nothing changed: the VM is resumed, not started (<domain id=...>)"
+    rewritten = rewrite(properties, document, None)
+    assert rewritten.document is document
+    assert rewritten.line == "largeguest: nothing changed: the VM is resumed, not started (<domain id=...>)"
 
 
 @pytest.mark.parametrize(
@@ -445,7 +446,7 @@ def test_the_xml_of_a_vm_that_has_run_is_left_alone(properties: dict[str, str]) 
     ],
 )
 def test_what_was_replaced_is_reported(source: str, values: dict[str, str], replaced: str) -> None:
-    _, line = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None)
+    line = rewrite(values, (DATA / f"{source}.xml").read_bytes(), None).line
     assert line.partition("; replaced")[1] + line.partition("; replaced")[2] == replaced
 
 
@@ -503,8 +504,7 @@ def test_refused(document: str, message: str) -> None:
 
 @pytest.mark.parametrize("start", ["<?xml version='1.0' encoding='UTF-8'?>\n", ""])
 def test_the_xml_declaration_is_kept_or_left_out_as_it_was(start: str) -> None:
-    new, _ = rewrite(
-        {"cputune": "0#0"}, f"{start}<domain><memory>1</memory><name>caf\u00e9</name></domain>".encode(), None
-    )
+    document = f"{start}<domain><memory>1</memory><name>caf\u00e9</name></domain>".encode()
+    new = rewrite({"cputune": "0#0"}, document, None).document
     assert new.startswith(b"<?xml") == bool(start)
     assert "caf\u00e9".encode() in new

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests import vdsm
+
 from .guest import NOBODY, Libvirt, end_process
 from .host import Host
 
@@ -30,8 +32,9 @@ done
 mkdir -p /etc/libvirt
 mount --bind "$1/etc" /etc/libvirt
 mount --bind "$1/boot_id" /proc/sys/kernel/random/boot_id
-mkdir -p /run/vdsm-largeguest-keeper
+mkdir -p /run/vdsm-largeguest-keeper /run/vdsm-largeguest
 mount --bind "$1/keeper" /run/vdsm-largeguest-keeper
+mount --bind "$1/run/vdsm-largeguest" /run/vdsm-largeguest
 if [ -d "$1/keys" ]; then
     mkdir -p /etc/pki/vdsm/keys
     mount --bind "$1/keys" /etc/pki/vdsm/keys
@@ -91,6 +94,7 @@ def system(folder: Path, number: int, host: Host, nodes: str = "", sasl: bool = 
     (folder / "boot_id").write_text(f"{uuid.uuid4()}\n", encoding="ascii")
     (folder / "home").mkdir()
     (folder / "keeper").mkdir()
+    vdsm.make_run_folder(folder, NOBODY)
     os.chown(folder / "keeper", NOBODY, NOBODY)
     folder.chmod(0o755)
     if sasl:

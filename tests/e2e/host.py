@@ -20,10 +20,17 @@ from .guest import NOBODY
 
 HOOKS = "usr/libexec/vdsm/hooks"
 
+LAY_OVER = """
+mount -t overlay none -o "lowerdir=$0/usr:/usr" /usr || exit
+mkdir -p /run/vdsm-largeguest
+mountpoint -q /run/vdsm-largeguest || mount --bind "$0/run/vdsm-largeguest" /run/vdsm-largeguest || exit
+exec "$@"
+"""
+
 
 @dataclass(frozen=True)
 class Host:
-    """A tree in which the RPM is installed, seen by its programs as if it were this machine's `/usr`."""
+    """A tree in which the RPM is installed, seen by its programs as if it were this machine's."""
 
     tree: Path
     """`/` is this machine itself."""
@@ -42,8 +49,7 @@ class Host:
         """Start it, with stdout and stderr going to `output`, and do not wait."""
         enter = [] if self.namespace is None else ["nsenter", f"--mount=/proc/{self.namespace}/ns/mnt"]
         if self.tree != Path("/"):
-            overlay = 'mount -t overlay none -o "lowerdir=$0:/usr" /usr && exec "$@"'
-            enter += ["unshare", "--mount", "bash", "-c", overlay, str(self.tree / "usr")]
+            enter += ["unshare", "--mount", "bash", "-c", LAY_OVER, str(self.tree)]
         enter += ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
         return subprocess.Popen(
             [*enter, *command],
@@ -114,4 +120,5 @@ def install_rpm(rpm: Path, tree: Path) -> Host:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"rpm --install failed: {result.stderr}")
+    vdsm.make_run_folder(tree, NOBODY)
     return Host(tree)

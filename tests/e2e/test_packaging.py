@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from largeguest import VERSION
+from largeguest.host import reservations
 from tests import ROOT
 
 from . import host
@@ -98,6 +99,7 @@ def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
         *(f"/usr/share/man/{page}" for page in MAN_PAGES),
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
+        "/usr/lib/tmpfiles.d/vdsm-largeguest.conf",
         *modules_below(sitelib()),
         *(f"{sitelib()}/vdsm_hook_largeguest-{spec_version()}.dist-info/{name}" for name in DIST_INFO),
     }
@@ -152,6 +154,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
         *(f"/usr/local/share/man/{page}" for page in MAN_PAGES),
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/local/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
+        "/usr/local/lib/tmpfiles.d/vdsm-largeguest.conf",
     }
     for path in COMPLETIONS:
         shell = path.partition("/")[0].removesuffix("-completion")
@@ -160,6 +163,17 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
         assert (tmp_path / "usr/local/share" / path).read_bytes() == generated
     make(sources, "uninstall", f"DESTDIR={tmp_path}", "vdsmhooksdir=/hooks")
     assert files_below(tmp_path) == set()
+
+
+def test_systemd_makes_the_folder_of_the_reservations(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nvdsm:x:36:36::/:/bin/false\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nkvm:x:36:\n")
+    conf = ROOT / "largeguest/vdsm-largeguest.conf"
+    subprocess.run(["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(conf)], check=True)
+    for path in (f"/{reservations.FOLDER}", f"/{reservations.FOLDER}/reservations", f"/{reservations.FOLDER}/choose"):
+        made = (tmp_path / path[1:]).stat()
+        assert (made.st_uid, made.st_gid, made.st_mode & 0o7777) == (36, 36, 0o600 if "choose" in path else 0o755)
 
 
 def test_make_distcheck(rpm: Path, sources: Path) -> None:  # noqa: ARG001 (configured)

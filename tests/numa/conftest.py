@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from largeguest.host import sysfs
-from tests import ROOT, programs
-from tests.e2e.guest import BUSYBOX, KERNEL, Libvirt
+from tests import ROOT, programs, vdsm
+from tests.e2e.guest import BUSYBOX, KERNEL, NOBODY, Libvirt
 from tests.e2e.host import HOOKS, Host
 from tests.numahost import inside, replay
 
@@ -52,6 +52,8 @@ def _missing_for_numahost() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def this_host() -> Host:
+    if not Path("/run/vdsm-largeguest").exists():
+        vdsm.make_run_folder(Path("/"), NOBODY)
     return Host(Path("/"))
 
 

@@ -94,7 +94,7 @@ def test_the_xml_of_a_started_vm_has_the_nodes_of_its_cells(typed: dict[str, str
         <cpu><numa><cell id='0' cpus='0,2' memory='2097152'/><cell id='1' cpus='1,3' memory='2097152'/></numa></cpu>
         </domain>"""
     text = "all#=cell,emulator#cell"
-    new, _ = rewrite({"cputune": text, **typed}, document, hosts.FOUR_NODES)
+    new = rewrite({"cputune": text, **typed}, document, hosts.FOUR_NODES).document
     guest = read.guest(parse.domain(new))
     assert sorted(guest.pins.vcpus) == [0, 1, 2]
     assert resolve(text, guest, hosts.FOUR_NODES) == guest.pins

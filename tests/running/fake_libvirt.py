@@ -36,12 +36,15 @@ CONSTANTS = {
     "VIR_DOMAIN_CONTROL_OCCUPIED": 2,
     "VIR_DOMAIN_CONTROL_OK": 0,
     "VIR_DOMAIN_EVENT_CRASHED": 8,
+    "VIR_DOMAIN_EVENT_ID_DEVICE_ADDED": 19,
+    "VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED": 15,
     "VIR_DOMAIN_EVENT_ID_LIFECYCLE": 0,
     "VIR_DOMAIN_EVENT_ID_TUNABLE": 17,
     "VIR_DOMAIN_EVENT_RESUMED": 4,
     "VIR_DOMAIN_EVENT_STARTED": 2,
     "VIR_DOMAIN_EVENT_STOPPED": 5,
     "VIR_DOMAIN_EVENT_SUSPENDED": 3,
+    "VIR_DOMAIN_EVENT_UNDEFINED": 1,
     "VIR_DOMAIN_JOB_NONE": 0,
     "VIR_DOMAIN_METADATA_ELEMENT": 2,
     "VIR_DOMAIN_JOB_UNBOUNDED": 2,
@@ -92,6 +95,11 @@ class Domain:
     """Namespace to our own element there."""
     unwritable: libvirtError | None = None
     looked: int = 0
+    bound: str = ""
+    """The nodes of its memory, by strict numatune."""
+    memory: int = 2**20
+    """KiB, with the devices."""
+    devices: str = ""
 
     def name(self) -> str:
         return self.called
@@ -130,11 +138,21 @@ class Domain:
             for thread, cpus in self.pins.items()
         )
         return (
-            f"<domain id='1'><name>{self.called}</name><memory>1048576</memory><vcpu>{self.vcpus}</vcpu>"
+            f"<domain id='1'><name>{self.called}</name><memory>{self.memory}</memory><vcpu>{self.vcpus}</vcpu>"
             f"<iothreads>1</iothreads><cputune>{pins}</cputune><metadata><o:vm xmlns:o='http://ovirt.org/vm/1.0'>"
             f"<o:custom><o:cputune>{self.cputune}</o:cputune></o:custom><o:cpuPolicy>{self.policy}</o:cpuPolicy>"
-            f"</o:vm>{''.join(self.metadata.values())}</metadata></domain>"
+            f"</o:vm>{''.join(self.metadata.values())}</metadata>{self._numatune()}<devices>{self.devices}</devices>"
+            "</domain>"
         )
+
+    def _numatune(self) -> str:
+        return f"<numatune><memory mode='strict' nodeset='{self.bound}'/></numatune>" if self.bound else ""
+
+    def plug(self, kib: int) -> None:
+        """A memory device is plugged in."""
+        self.memory += kib
+        self.devices += f"<memory model='dimm'><target><size>{kib}</size></target></memory>"
+        self.world.emit("VIR_DOMAIN_EVENT_ID_DEVICE_ADDED", self, "dimm0")
 
     def setMetadata(self, kind: int, text: str, key: str, uri: str, _flags: int) -> None:
         """libvirt adds the namespace, and replaces the element that has it."""

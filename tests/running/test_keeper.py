@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from largeguest.cpuset import CpuSet
-from largeguest.host import neighbours, sysfs
+from largeguest.host import neighbours, reservations, sysfs
 from largeguest.running import connection, fight, pins, report, schedule, state
 from largeguest.running.state import Work
 from largeguest.values import Neighbour
+from tests import vdsm
 
 from .fake_libvirt import CONSTANTS, Domain, Vdsm, World, libvirtError
 
@@ -41,6 +42,7 @@ def keeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four_n
     with world.keeper() as module:
         monkeypatch.setattr(sysfs, "SYS", four_nodes)
         monkeypatch.setattr(module, "KEEPER_FOLDER", str(tmp_path / "run"))
+        monkeypatch.setattr(module, "ROOT", str(tmp_path))
         monkeypatch.setattr(module.time, "monotonic", lambda: world.now)
         monkeypatch.delenv("JOURNAL_STREAM", raising=False)
         monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
@@ -847,6 +849,61 @@ def test_what_vms_hold_is_published_while_libvirt_is_there(world: World, keeper:
         "uuid-of-db02": Neighbour("db02", CpuSet([8]), True),
     }
     assert [found for _, found in seen] == [None, held, None, held]
+
+
+def test_what_is_plugged_in_is_published(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    domain = vm(world, "", bound="1")
+    found: list[int] = []
+
+    def look() -> None:
+        held = neighbours.published(str(tmp_path / "run")) or {}
+        found.extend(promise.memory for promise in held[domain.UUIDString()].promises)
+
+    for at in (1, 3):
+        world.after(at, look)
+    world.after(2, lambda: domain.plug(2**18))
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert found == [2**20, 2**20, 2**18]
+
+
+@pytest.mark.parametrize("end", ["STARTED", "STOPPED", "UNDEFINED"])
+def test_a_reservation_ends_when_it_is_not_needed(world: World, keeper: ModuleType, tmp_path: Path, end: str) -> None:
+    """Not before the file has what the VM holds."""
+    root, uuid = str(tmp_path), "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a02"
+    vdsm.make_run_folder(tmp_path)
+    reserved = Neighbour("db02", CpuSet([0, 1]))
+    reservations.reserve(root, uuid, reserved)
+    domain = vm(world, name="db02", UUIDString=lambda: uuid)
+    world.domains.clear()
+    seen: list[bool] = []
+
+    def look() -> None:
+        published = neighbours.published(str(tmp_path / "run")) or {}
+        held = {**reservations.held(root), **published}
+        seen.append(held.get(uuid) == reserved)
+
+    def appear() -> None:
+        domain.status = (CONSTANTS["VIR_DOMAIN_PAUSED"], CONSTANTS["VIR_DOMAIN_PAUSED_STARTING_UP"])
+        world.domains.append(domain)
+        world.lifecycle("STARTED", domain)
+
+    def happen() -> None:
+        domain.status = (CONSTANTS["VIR_DOMAIN_RUNNING"], 1)
+        if end != "STARTED":
+            world.domains.clear()
+        world.lifecycle(end, domain)
+
+    world.after(1, appear)
+    for tenth in range(10, 31):
+        world.after(tenth / 10, look)
+    world.after(2, happen)
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert seen[:10] == [True] * 10
+    assert seen[-1] == (end == "STARTED")
+    assert set(seen) == ({True} if end == "STARTED" else {True, False})
+    assert reservations.held(root) == {}
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,20 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from largeguest.cpuset import CpuSet
 from largeguest.host import neighbours as published
+from largeguest.host import reservations
 from largeguest.host.topology import Host
 from largeguest.record import replace
 from largeguest.running import neighbours, pins, state
 from largeguest.running.state import Work
 from largeguest.values import Neighbour, Promise
+from tests import vdsm
 from tests.hosts import FOUR_NODES, GIB
 
 from . import fake_kernel
@@ -88,11 +91,25 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def beside(keeper: str | None, itself: str = "") -> Host:
-    return neighbours.beside(FOUR_NODES, keeper, lambda uuid, other: itself in (uuid, other.name))
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A host on which a VM runs."""
+    vdsm.make_run_folder(tmp_path / "root")
+    running = tmp_path / "root" / published.PID_FILES / "db01.pid"
+    running.parent.mkdir(parents=True)
+    running.touch()
+    return tmp_path / "root"
 
 
-def test_libvirt_is_asked_if_no_keeper_knows(world: World, tmp_path: Path) -> None:
+@pytest.fixture
+def beside(root: Path) -> Callable[..., Host]:
+    def ask(keeper: str | None, itself: str = "") -> Host:
+        return neighbours.beside(FOUR_NODES, keeper, str(root), lambda uuid, other: itself in (uuid, other.name))
+
+    return ask
+
+
+def test_libvirt_is_asked_if_no_keeper_knows(beside: Callable[..., Host], world: World, tmp_path: Path) -> None:
     world.domains[0].status = (3, 11)  # it is starting
     found = (Neighbour("db01", CpuSet([4])),)
     assert beside(None).neighbours == found
@@ -104,7 +121,9 @@ def test_libvirt_is_asked_if_no_keeper_knows(world: World, tmp_path: Path) -> No
     assert beside(str(tmp_path)).neighbours_unknown == ""
 
 
-def test_a_libvirt_that_cannot_be_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_libvirt_that_cannot_be_asked(
+    beside: Callable[..., Host], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.unreachable = True
     assert beside(None).neighbours_unknown == '"Failed to connect socket"'
     monkeypatch.setitem(sys.modules, "libvirt", None)
@@ -112,7 +131,23 @@ def test_a_libvirt_that_cannot_be_asked(world: World, monkeypatch: pytest.Monkey
     assert beside(None).neighbours == ()
 
 
-def test_a_libvirt_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_reserved_counts_until_libvirt_knows_the_vm(
+    beside: Callable[..., Host], world: World, root: Path
+) -> None:
+    uuid = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a02"
+    reservations.reserve(str(root), uuid, replace(HELD, name="db02"))
+    assert beside(None).neighbours == (replace(HELD, name="db02"), Neighbour("db01", CpuSet([4])))
+    assert beside(None, "db02").neighbours == beside(None, uuid).neighbours == (Neighbour("db01", CpuSet([4])),)
+    world.domains.append(Domain(world, "db02"))
+    world.domains[-1].UUIDString = lambda: uuid  # type: ignore[method-assign]
+    assert beside(None).neighbours == (Neighbour("db01", CpuSet([4])),)  # it runs, and has been resumed without pins
+    world.unreachable = True
+    assert beside(None).neighbours == (replace(HELD, name="db02"),)
+
+
+def test_a_libvirt_that_hangs_is_not_waited_for(
+    beside: Callable[..., Host], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, answer = threading.Event(), threading.Event()
 
     def hang() -> str:
