@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ import pytest
 from tests import ROOT, programs
 from tests.e2e.conftest import PROGRAMS
 
-from . import __main__, image, inside
+from . import __main__, image, inside, machine
 
 
 def test_a_missing_program_is_one_line_with_its_package(
@@ -54,6 +57,43 @@ def test_an_image_is_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(image, "_build", built.append)
     assert image.image() == image.image()
     assert len(built) == 1
+
+
+@pytest.mark.parametrize(("hangs", "runs"), [(1, 2), (9, 2), (0, 1)])
+def test_what_hangs_with_its_machine_runs_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hangs: int, runs: int
+) -> None:
+    """A stand-in for the machine, which reports the first of its tests before it hangs."""
+    started: list[list[str]] = []
+
+    @contextlib.contextmanager
+    def running(command: list[str], _: object, __: float, console: Path, *___: object) -> Iterator[SimpleNamespace]:
+        console.touch()
+        ids = command[command.index(inside.SCRIPT) + 2 :]
+        started.append(ids)
+        reading, writing = map(os.fdopen, os.pipe(), ("rb", "wb"))
+        with reading, writing:
+            for name in ids[: 1 if len(started) <= hangs else None]:
+                writing.write(json.dumps({"nodeid": name, "when": "teardown"}).encode() + b"\n")
+            writing.flush()
+            if len(started) > hangs:
+                writing.close()
+            yield SimpleNamespace(stdout=reading, wait=lambda: 0)
+
+    monkeypatch.setattr(machine, "running", running)
+    monkeypatch.setattr(inside, "_prepare", lambda _: tmp_path)
+    monkeypatch.setattr(inside, "QUIET_SECONDS", 0.1)
+    lines = inside.run_tests(["a", "b", "c"])
+    reported: list[str] = []
+    end = ""
+    while not end:
+        try:
+            reported.append(json.loads(next(lines))["nodeid"])
+        except StopIteration as stop:
+            end = stop.value
+    assert started == [["a", "b", "c"], ["b", "c"]][:runs]
+    assert reported == ["a", "b", "c"][: 2 if hangs > 1 else 3]
+    assert ("hangs" in end) == (hangs > 1)
 
 
 CONFTEST = """
