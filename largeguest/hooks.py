@@ -109,8 +109,12 @@ def _check(environ: Mapping[str, str], suspended: bool) -> int:
         from .host import reservations, sysfs
         from .rewrite import check_again
 
-        holds = check_again(values, document, sysfs.from_sys(SYS), suspended)
-        _attempt([], reservations.reserve, ROOT, environ.get("vmId", ""), holds)  # no warning is reported here
+        host, uuid = sysfs.from_sys(SYS), environ.get("vmId", "")
+        if "auto" in values.get("cputune", ""):
+            _attempt([], reservations.lock, ROOT)  # until this process ends; no warning is reported here
+            host = _beside_others(host, uuid, keeper_is_active())
+        holds = check_again(values, document, host, suspended)
+        _attempt([], reservations.reserve, ROOT, uuid, holds)
         return document, ""
 
     return _run(environ, PROPERTIES, check)
@@ -141,11 +145,17 @@ def _put_back(uuid: str) -> int:
     except ImportError:
         _report(str(Problem("cputune", "libvirt's Python binding is not installed", fix)))
         return 1
-    from .host import sysfs
+    from .host import reservations, sysfs
     from .running import pins
 
+    host = sysfs.from_sys(SYS)
+
+    def choose() -> Host:
+        _attempt([], reservations.lock, ROOT)  # until this process ends
+        return _beside_others(host, uuid, keeper=False)
+
     try:
-        _, not_pinned = pins.put_back_once(uuid, sysfs.from_sys(SYS))
+        _, not_pinned = pins.put_back_once(uuid, host, choose)
     except Refused as refused:
         _report(str(refused))
         return 1

@@ -13,8 +13,14 @@ from .placement import neighbours, pinning
 from .placement.place import place, place_again
 from .problem import Problem, Refused, also, join
 from .record import Record, replace
-from .values import Layout, Neighbour, Pins
+from .values import Guest, Layout, Neighbour, Pins, Placement
 from .wording import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lxml import etree
+
+    from .properties import Properties
 
 _NO_KEEPER = Problem(
     "cputune",
@@ -50,7 +56,7 @@ def rewrite(values: Mapping[str, str], document: bytes, host: Host | None, keepe
     if read.has_run(tree):
         return Rewritten(document, f"{RESUMED} (<domain id=...>)")
     guest = also(problems, read.guest, tree)
-    placement = also(problems, place, request, guest, host)
+    placement = also(problems, place_on, request, guest, host, tree)
     if problems:
         raise Refused(problems)
     replaced = write.write(tree, placement)
@@ -58,7 +64,8 @@ def rewrite(values: Mapping[str, str], document: bytes, host: Host | None, keepe
         write.write_layout(tree, Layout(host.boot, placement.pins.numbers()))
     new = write.serialise(tree, like=document)
     _kept[:] = [tree]
-    parts = [f"largeguest {VERSION}: {placement}", str(placement.locality or ""), *_replaced_text(replaced)]
+    auto = "auto: " if request.is_auto else ""
+    parts = [f"largeguest {VERSION}: {auto}{placement}", str(placement.locality or ""), *_replaced_text(replaced)]
     warnings = list(placement.warnings)
     if placement.pins is not None and guest.cpu_policy == "none":
         if keeper is False:
@@ -67,6 +74,17 @@ def rewrite(values: Mapping[str, str], document: bytes, host: Host | None, keepe
             parts.append("the keeper has to hold the pins" if keeper is None else "the keeper holds the pins")
     holds = Neighbour("") if host is None else neighbours.of_placement(read.name(tree), placement, guest, host)
     return Rewritten(new, "; ".join(filter(None, [*parts, join(warnings)])), holds)
+
+
+def place_on(request: Properties, guest: Guest, host: Host | None, tree: etree._ElementTree | None = None) -> Placement:
+    """Place a VM that starts; the planner chooses what is auto, near the devices of the domain XML. Raises Refused."""
+    if not request.is_auto:
+        return place(request, guest, host)
+    from .planner.expand import expand
+
+    chosen, warnings = expand(request, guest, host, () if tree is None else tuple(read.pci_devices(tree)))
+    placement = place(chosen, guest, host)
+    return replace(placement, warnings=(*warnings, *placement.warnings))
 
 
 def check_again(values: Mapping[str, str], document: bytes, host: Host, suspended: bool) -> Neighbour:
@@ -80,6 +98,10 @@ def check_again(values: Mapping[str, str], document: bytes, host: Host, suspende
     guest = also(problems, read.guest, tree)
     if suspended:
         guest = replace(guest, pins=replace(guest.pins, vcpus={}))
+    if request.cputune is not None and request.cputune.is_auto:
+        from .planner.free import pin_again
+
+        request = replace(request, cputune=also(problems, pin_again, guest, host))
     layout = read.layout(tree)
     before = None if layout is None else pinning.of_numbers(layout.cputune)
     placement = also(problems, place_again, request, guest, host, before or Pins())

@@ -13,11 +13,11 @@ from ..cpuset import MAX_ID, CpuSet
 from ..domxml import parse, read
 from ..host.topology import Host
 from ..placement import deal, figure
-from ..placement.place import place
 from ..problem import Problem, Refused, also, join
 from ..properties import MAX_LENGTH, Properties
 from ..properties.cputune import Vcpus
 from ..record import Record, replace
+from ..rewrite import place_on
 from ..values import Guest, Placement
 from ..view import layout, table
 from ..wording import plural, printable, shorten
@@ -25,6 +25,8 @@ from . import files, options, others
 from .plan import in_colour
 
 if TYPE_CHECKING:
+    from lxml import etree
+
     from .options import Commands
 
 
@@ -34,8 +36,9 @@ class _Request(Record):
     properties: Properties
     problems: tuple[Problem, ...]
     """With their syntax."""
+    tree: etree._ElementTree | None
+    """The domain XML; None: none is given."""
     guest: Guest | None
-    """None: no domain XML is given."""
     name: str
     """Of that VM."""
     origin: str
@@ -145,7 +148,9 @@ def _read(arguments: argparse.Namespace) -> _Request:
     given = any(value.strip(" ") for value in values.values())
     request, problems = properties.parse(values)
     if arguments.domain is None:
-        return _Request(request, problems, None, "", "" if given else "no properties: none on the command line")
+        typed, unchecked = _without_auto(request)
+        origin = "" if given else "no properties: none on the command line"
+        return _Request(typed, (*problems, *unchecked), None, None, "", origin)
     tree = also(problems, lambda: parse.domain(files.document(arguments.domain)))
     origin = ""
     if not given:
@@ -153,7 +158,15 @@ def _read(arguments: argparse.Namespace) -> _Request:
         values = {name: custom[name] for name in PROPERTIES if custom.get(name, "").strip(" ")}
         request, problems = properties.parse(values)
         origin = "\n".join(_origin(values, arguments.domain))
-    return _Request(request, problems, also(problems, read.guest, tree), read.name(tree), origin)
+    return _Request(request, problems, tree, also(problems, read.guest, tree), read.name(tree), origin)
+
+
+def _without_auto(request: Properties) -> tuple[Properties, list[Problem]]:
+    """What can be checked without a VM, and warnings for the rest."""
+    autos = [name for name in ("cputune", "guestnuma") if (value := getattr(request, name)) and value.is_auto]
+    what, fix = "auto: what is chosen depends on the VM", "name its DOMAIN.xml"
+    problems = [Problem(name, what, fix, warning=True) for name in autos]
+    return replace(request, **dict.fromkeys(autos)), problems
 
 
 def _origin(metadata: dict[str, str], domain: str) -> Iterator[str]:
@@ -169,7 +182,7 @@ def _check(request: _Request, host: Host | None, strict: bool) -> _Result:
     guest = request.guest or _guest_that_fits(request.properties, None if host is None else host.arch)
     placement = None
     try:
-        placement = place(request.properties, guest, host)
+        placement = place_on(request.properties, guest, host, request.tree)
         problems = (*request.problems, *placement.warnings)
     except Refused as refused:
         problems = (*request.problems, *refused.problems)

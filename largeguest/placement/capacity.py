@@ -81,6 +81,10 @@ class Flow:
             need -= self._move(end, reached, need)
         return CpuSet()
 
+    def on(self, nodeset: CpuSet) -> dict[int, int]:
+        """Node to how much of what was added for this nodeset is there."""
+        return self._on[nodeset]
+
     def _search(self, nodeset: CpuSet, reached: dict[int, tuple[CpuSet, int | None]]) -> int | None:
         """A node with room that this set can reach, perhaps by moving what another set has put on a node.
 

@@ -19,7 +19,7 @@ def check(placement: Placement, guest: Guest, host: Host) -> Iterator[Problem]:
     if placement.pins is not None:
         yield from check_cpus(placement.pins, host)
     if placement.policy is not None:
-        yield from _check_policy(placement.policy, host)
+        yield from check_policy(placement.policy, host)
     cells = placement.cells or ()
     yield from _check_nodes_exist(
         "guestnuma", CpuSet.union(cell.nodes for cell in cells if cell.nodes is not None), host
@@ -69,7 +69,8 @@ def _names(cputune: Cputune, travel: Pins) -> Iterator[str]:
             yield str(pin.threads)
 
 
-def _check_policy(policy: Policy, host: Host) -> Iterator[Problem]:
+def check_policy(policy: Policy, host: Host) -> Iterator[Problem]:
+    """Its nodes must be there, with memory."""
     if policy.nodeset is not None:
         yield from _check_nodes_exist("numatune", policy.nodeset, host)
     elif host.numad is False:

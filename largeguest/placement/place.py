@@ -109,20 +109,30 @@ def _resolve(properties: Properties, guest: Guest, host: Host | None) -> tuple[P
 
     The pins come last: the place `cell` needs the nodes of the cells, and these the policy.
     """
+    placement, problems = _resolve_memory(properties, guest, host)
+    if properties.cputune is not None:
+        pins, more = pinning.resolve(properties.cputune, guest, backing.of(placement.completed(guest)), host)
+        placement, problems = replace(placement, pins=pins), [*more, *problems]
+    return placement, problems
+
+
+def behind(properties: Properties, guest: Guest, host: Host) -> backing.Backing:
+    """What backs the cells of the guest, whatever cputune is."""
+    return backing.of(_resolve_memory(properties, guest, host)[0].completed(guest))
+
+
+def _resolve_memory(properties: Properties, guest: Guest, host: Host | None) -> tuple[Placement, list[Problem]]:
     problems: list[Problem] = []
-    pins, policy, cells = None, None, None
+    policy, cells = None, None
     if properties.numatune is not None:
-        policy, problems = _resolve_policy(properties.numatune, host)
+        policy, problems = resolve_policy(properties.numatune, host)
     if properties.guestnuma is not None:
         cells = _resolve_cells(properties.guestnuma, properties.numatune, guest, host)
-    if properties.cputune is not None:
-        whole = Placement(None, policy, cells).completed(guest)
-        pins, more = pinning.resolve(properties.cputune, guest, backing.of(whole), host)
-        problems = [*more, *problems]
-    return Placement(pins, policy, cells), problems
+    return Placement(None, policy, cells), problems
 
 
-def _resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list[Problem]]:
+def resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list[Problem]]:
+    """The nodes that numatune names on this host, and what is wrong with them."""
     nodeset = numatune.nodeset
     if nodeset is None:
         return Policy(numatune.mode, None), []

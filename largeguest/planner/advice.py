@@ -49,7 +49,7 @@ def _beside(need: Need) -> str:
 def missing(need: Need) -> Refused:
     """What is missing, in numbers, and the nearest plan that would fit."""
     smallest = candidates(need)[-1]
-    return refused(_shortage(smallest), next(_alternatives(smallest)))
+    return refused(shortage(need), next(_alternatives(smallest)))
 
 
 def _whole_cores(need: Need) -> Iterator[str]:
@@ -71,8 +71,9 @@ def _try(request: Request, host: Host) -> Choice | None:
     return choice
 
 
-def _shortage(candidate: Candidate) -> str:
-    need = candidate.need
+def shortage(need: Need) -> str:
+    """What the host lacks, in numbers."""
+    candidate = candidates(need)[-1]
     limit = "" if need.request.nodes is None else f" on {plural(need.request.nodes, 'node')}"
     cpus, memory = _supply(candidate)
     cores = f" in whole cores of {candidate.shape.threads} threads" if candidate.shape.threads > 1 else ""

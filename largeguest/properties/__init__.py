@@ -34,6 +34,11 @@ class Properties(Record):
     numatune: Numatune | None = None
     guestnuma: Guestnuma | None = None
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether pins or cells are chosen where the VM starts."""
+        return any(value is not None and value.is_auto for value in (self.cputune, self.guestnuma))
+
 
 def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:
     """Parse the properties in a mapping from name to text; one with an error is left out and reported as a problem."""

@@ -18,7 +18,7 @@ from ..record import Record
 from ..wording import shorten
 from . import cpulist
 from .cpulist import CpuList
-from .shape import AUTO, Shape, not_alone, not_available, refuse_auto, second_sign
+from .shape import AUTO, Shape, is_auto, not_alone, not_available, second_sign
 
 _THREADS = rf"(?:{RANGE}|all *|emulator *|iothread *{NUMBER} *)"
 _SIGN = "# *(?:= *(?:= *)?)?"
@@ -77,15 +77,21 @@ class Cputune(Record):
     """The pins, in the order typed."""
 
     pins: tuple[Pin, ...]
+    """None: they are chosen where the VM starts."""
+
+    @property
+    def is_auto(self) -> bool:
+        return not self.pins
 
     def __str__(self) -> str:
-        return ",".join(map(str, self.pins))
+        return ",".join(map(str, self.pins)) or "auto"
 
 
 def parse(text: str) -> Cputune:
     """Read pins such as `0#0-1,1#2,4` or `0-31#=node0`; raises ParseError."""
     fields = SHAPE.fields(text, _explain)
-    refuse_auto(text, fields, "pins", "all#=cell")
+    if is_auto(text, fields, "pins"):
+        return Cputune(())
     begins = [(start, text.index("#", start, end)) for start, end in fields if "#" in text[start:end]]
     ends = [start - 1 for start, _ in begins[1:]] + [len(text)]
     return Cputune(tuple(_parse_pin(text, start, sign, end) for (start, sign), end in zip(begins, ends)))

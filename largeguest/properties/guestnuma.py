@@ -14,7 +14,7 @@ from .. import cpuset
 from ..cpuset import NUMBER, RANGE, CpuSet
 from ..problem import ParseError
 from ..record import Record
-from .shape import AUTO, Shape, not_alone, not_joined, refuse_auto, second_sign, union
+from .shape import AUTO, Shape, is_auto, not_alone, not_joined, second_sign, union
 
 UNITS = {"": 1, "K": 2**0, "M": 2**10, "G": 2**20, "T": 2**30}
 """KiB in a unit; memory without one is in KiB, as in libvirt's domain XML."""
@@ -53,6 +53,11 @@ class Guestnuma(Record):
     """The guest's cells; a cell's id is its index."""
 
     cells: tuple[CellSpec, ...]
+    """None: they are chosen where the VM starts."""
+
+    @property
+    def is_auto(self) -> bool:
+        return not self.cells
 
     @property
     def shares(self) -> list[int]:
@@ -60,13 +65,14 @@ class Guestnuma(Record):
         return [number for number, cell in enumerate(self.cells) if cell.memory is None]
 
     def __str__(self) -> str:
-        return ",".join(map(str, self.cells))
+        return ",".join(map(str, self.cells)) or "auto"
 
 
 def parse(text: str) -> Guestnuma:
     """Read cells such as `0-7#10485760,8-15#10G@1`; raises ParseError."""
     fields = SHAPE.fields(text, _explain)
-    refuse_auto(text, fields, "cells", "0-31#*@0,32-63#*@1")
+    if is_auto(text, fields, "cells"):
+        return Guestnuma(())
     cells = []
     begin = 0
     for start, end in fields:

@@ -62,16 +62,17 @@ def not_joined(text: str, start: int, end: int) -> ParseError:
     )
 
 
-def refuse_auto(text: str, fields: list[tuple[int, int]], others: str, example: str) -> None:
-    """Raise ParseError if the first of the fields is `auto`, which is only a part of the syntax so far.
+def is_auto(text: str, fields: list[tuple[int, int]], others: str) -> bool:
+    """Whether the value is the word `auto`; raises ParseError if it is only the first of the fields.
 
-    `others` are what else the value could have, an `example` is for them.
+    `others` are what else the value could have.
     """
     start, end = cpuset.strip(text, *fields[0])
-    if text[start:end] == "auto":
-        if len(fields) > 1:
-            raise not_alone(text, start, end, others)
-        raise not_available(text, start, end, f"write {others}, for example {example}")
+    if text[start:end] != "auto":
+        return False
+    if len(fields) > 1:
+        raise not_alone(text, start, end, others)
+    return True
 
 
 def not_alone(text: str, start: int, end: int, others: str) -> ParseError:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from typing import Any
 
 import libvirt
 
 from ..cpuset import CpuSet
-from ..host import sysfs
+from ..hooks import ROOT
+from ..host import neighbours, reservations, sysfs
+from ..host.topology import Host
 from ..problem import Problem, Refused
 from ..values import Pins
 from ..wording import quote_name
@@ -63,7 +67,7 @@ class Holder:
         if _is_busy(domain):
             return BUSY_SECONDS
         try:
-            vm.known = running = pins.read(domain.XMLDesc().encode(), sysfs.from_sys(sysfs.SYS))
+            running = self._read(vm, domain)
         except Refused as error:
             self._report_unread(vm, domain.name(), error)
             return TROUBLE_SECONDS
@@ -84,6 +88,27 @@ class Holder:
             what = f"VM {quote_name(running.name)}: libvirt: {pins.refused_text(refused)}"
             self.trouble(vm, " ".join(refused), what)
         return TROUBLE_SECONDS if refused else None
+
+    def _read(self, vm: Vm, domain: Any) -> pins.Running:
+        """Read it; if CPUs have to be chosen, they are reserved before anything else chooses. Raises Refused."""
+        host = sysfs.from_sys(sysfs.SYS)
+        with contextlib.ExitStack() as chosen:
+
+            def choose() -> Host:
+                with contextlib.suppress(OSError):
+                    chosen.callback(os.close, reservations.lock(ROOT))
+                    chosen.callback(self._reserve, vm)
+                known = {uuid: other.known.holds for uuid, other in self.vms.items() if other.known is not None}
+                return neighbours.add(host, {**reservations.held(ROOT), **known}, lambda uuid, _: uuid == vm.uuid)
+
+            vm.known = pins.read(domain.XMLDesc().encode(), host, choose)
+        return vm.known
+
+    @staticmethod
+    def _reserve(vm: Vm) -> None:
+        if vm.known is not None:
+            with contextlib.suppress(OSError):
+                reservations.reserve(ROOT, vm.uuid, vm.known.holds)
 
     def _report_unread(self, vm: Vm, name: str, refused: Refused) -> None:
         for problem in refused.problems:

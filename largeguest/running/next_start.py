@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from ..cpuset import CpuSet
 from ..host.topology import Host, Pages
-from ..placement.place import place
 from ..problem import Problem, Refused
 from ..properties import Properties
 from ..record import replace
+from ..rewrite import place_on
 from ..values import Guest, Pins
 
 
@@ -17,7 +17,7 @@ def check(properties: Properties, guest: Guest, host: Host) -> tuple[tuple[Probl
     if properties == Properties():
         return (), CpuSet()
     try:
-        placement = place(properties, _started_again(guest), host)
+        placement = place_on(properties, _started_again(guest), host)
     except Refused as refused:
         return refused.problems, CpuSet()
     return placement.warnings, CpuSet.union((placement.pins or Pins()).vcpus.values())

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from .. import properties
 from ..cpuset import CpuSet
@@ -16,6 +16,7 @@ from ..host.topology import Host
 from ..placement import check_guest, neighbours, pinning
 from ..placement.place import resolve_pins
 from ..problem import Problem, Refused
+from ..properties.cputune import Cputune
 from ..record import Record, replace
 from ..values import Guest, Layout, Neighbour, Pins
 from ..wording import name_ids, quote, quote_name, shorten, verb
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _POLICIES_WITH_SIBLINGS = ("siblings", "isolate-threads")
 """VDSM also removes the thread siblings of these VMs' CPUs from its shared pool (vdsm.virt.cpumanagement)."""
+
+
+_NOT_CHOSEN = Problem("cputune", "auto: its CPUs have not been chosen on this host", "start the keeper")
 
 
 class Running(Record):
@@ -72,13 +76,17 @@ class Running(Record):
             yield thread, cpus, real.get(thread)
 
 
-def read(document: bytes, host: Host) -> Running:
-    """Read a running VM from its domain XML; raises Refused for invalid XML."""
+def read(document: bytes, host: Host, choose: Callable[[], Host] | None = None) -> Running:
+    """Read a running VM from its domain XML; raises Refused for invalid XML.
+
+    If CPUs have to be chosen for it, `choose` gives the host with what other VMs hold, while nothing else chooses.
+    None: this is left to the keeper.
+    """
     tree = parse_xml.domain(document)
-    return of(tree, read_xml.guest(tree), host)
+    return of(tree, read_xml.guest(tree), host, choose)
 
 
-def of(tree: etree._ElementTree, guest: Guest, host: Host) -> Running:
+def of(tree: etree._ElementTree, guest: Guest, host: Host, choose: Callable[[], Host] | None = None) -> Running:
     """A running VM by its domain XML, and by what was read from that."""
     name, cputune = read_xml.name(tree), read_xml.custom_properties(tree).get("cputune", "")
     request, problems = properties.parse({"cputune": cputune})
@@ -97,14 +105,30 @@ def of(tree: etree._ElementTree, guest: Guest, host: Host) -> Running:
     before = (layout and pinning.of_numbers(layout.cputune)) or Pins()
     # of another machine only its topology is known: what its VM has is its record
     holds_here = layout is not None and host.boot in (None, layout.boot)
+    held = before if holds_here else Pins()
     try:
-        pins, warnings = resolve_pins(request.cputune, guest, host, before if holds_here else Pins(), before)
+        pins, warnings = _resolve(request.cputune, guest, host, held, before, choose)
     except Refused as refused:
         return Running(name, None, guest.pins, others, refused.problems)
     new = None if host.boot is None else Layout(host.boot, pins.numbers())
     target, warnings = pins.on(host.online), (*warnings, *_check_offline(pins, host))
     holds = replace(others, cpus=neighbours.held(target, host))
     return Running(name, target, guest.pins, holds, warnings, None if new == layout else new)
+
+
+def _resolve(
+    cputune: Cputune, guest: Guest, host: Host, held: Pins, before: Pins, choose: Callable[[], Host] | None
+) -> tuple[Pins, tuple[Problem, ...]]:
+    """The pins of a VM that holds some already, and warnings; raises Refused."""
+    if not cputune.is_auto:
+        return resolve_pins(cputune, guest, host, held, before)
+    if held and not guest.plugged_vcpus - CpuSet(held.vcpus):
+        return held, ()
+    if choose is None:
+        raise Refused([_NOT_CHOSEN])
+    from ..planner.free import pin_again
+
+    return resolve_pins(pin_again(guest, choose(), held), guest, host, held, before)
 
 
 def _check_offline(pins: Pins, host: Host) -> Iterator[Problem]:
@@ -196,14 +220,14 @@ def refused_text(refused: Mapping[str, str]) -> str:
     return f"{shorten(', '.join(refused), 100)} cannot be pinned: {quote(next(iter(refused.values())), 200)}"
 
 
-def put_back_once(uuid: str, host: Host) -> tuple[Pins, dict[str, str]]:
+def put_back_once(uuid: str, host: Host, choose: Callable[[], Host]) -> tuple[Pins, dict[str, str]]:
     """Put back the moved pins of a VM on this `host`; returns what was pinned, and the threads refused and why.
 
-    Raises Refused if cputune cannot be applied here, and libvirtError.
+    `choose` is as for `read`. Raises Refused if cputune cannot be applied here, and libvirtError.
     """
     with contextlib.closing(connection.open_to_change(connection.SYSTEM)) as opened:
         domain = opened.lookupByUUIDString(uuid)
-        running = read(domain.XMLDesc().encode(), host)
+        running = read(domain.XMLDesc().encode(), host, choose)
         if running.target is None and running.problems:
             raise Refused(running.problems)
         refused = put_back(domain, running.moved, opened.getCPUMap()[0])

@@ -771,13 +771,13 @@ def test_sasl_where_vdsm_has_a_password(
 def test_pins_are_put_back_once_for_a_vm_that_has_arrived(world: World, four_nodes: str) -> None:
     domain = vm(world)
     here = sysfs.from_sys(four_nodes)
-    done, refused = pins.put_back_once("uuid-of-db01", here)
+    done, refused = pins.put_back_once("uuid-of-db01", here, lambda: here)
     assert (str(done), refused, domain.pins) == ("4 vCPUs pinned", {}, TARGET)
-    done, refused = pins.put_back_once("uuid-of-db01", here)
+    done, refused = pins.put_back_once("uuid-of-db01", here, lambda: here)
     assert (bool(done), refused, len(domain.calls)) == (False, {}, 4)
     domain.broken, domain.broken_pins = libvirtError("no luck"), ("vcpu1", "vcpu2")
     move_all(domain)
-    done, refused = pins.put_back_once("uuid-of-db01", here)
+    done, refused = pins.put_back_once("uuid-of-db01", here, lambda: here)
     assert (str(done), refused) == ("2 vCPUs pinned", {"vcpu1": "no luck", "vcpu2": "no luck"})
 
 

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write out the word auto for a VM that starts or arrives on a host, beside the VMs that run there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..cpuset import CpuSet
+from ..host.topology import Host
+from ..placement import lookup
+from ..placement.check_host import check_policy
+from ..placement.place import behind, resolve_policy
+from ..problem import Problem, Refused
+from ..properties import Properties
+from ..properties.cpulist import CpuList, spans
+from ..properties.cputune import All, Vcpus
+from ..record import replace
+from ..values import DEFAULT_MODE, Guest, Topology
+from ..wording import plural, shorten
+from .advice import shortage
+from .choice import best_choice
+from .free import NOWHERE, pin_near
+from .need import MODES, Request, resolve
+
+
+def expand(
+    typed: Properties, guest: Guest, host: Host | None, pci: tuple[str, ...] = ()
+) -> tuple[Properties, tuple[Problem, ...]]:
+    """Choose nodes and CPUs for each property that is auto, as a plan does; the others stay. Also returns warnings.
+
+    `pci` are the addresses of the devices that are passed through. Raises Refused if nothing fits.
+    """
+    if host is None:
+        autos = (name for name in ("cputune", "guestnuma") if getattr(typed, name) and getattr(typed, name).is_auto)
+        what = "auto must be looked up on a host, but none is given"
+        raise Refused(Problem(name, what, "write numbers, or name a host") for name in autos)
+    if typed.guestnuma is not None and typed.guestnuma.is_auto:
+        return _with_cells(typed, guest, host, pci)
+    return replace(typed, cputune=pin_near(behind(typed, guest, host), guest, host)), ()
+
+
+def _with_cells(
+    typed: Properties, guest: Guest, host: Host, pci: tuple[str, ...]
+) -> tuple[Properties, tuple[Problem, ...]]:
+    """A cell on each of the nodes that the planner chooses."""
+    host.check_nodes_apart()
+    mode = DEFAULT_MODE if typed.numatune is None else typed.numatune.mode
+    allowed = _allowed(typed, host)
+    exclude = CpuList(spans(host.online - allowed)) if host.online - allowed else None
+    request = Request(guest, mode=mode if mode in MODES else DEFAULT_MODE, exclude=exclude, pci=pci)
+    try:
+        need = resolve(request, host)
+        choice = best_choice(need)
+    except Refused as refused:
+        problems = refused.problems
+        raise Refused(
+            replace(problem, subject="guestnuma", what=f"auto: {problem.what}") for problem in problems
+        ) from None
+    if choice is None:
+        raise Refused([Problem("guestnuma", f"auto: {shortage(need)}", NOWHERE)])
+    chosen = choice.properties
+    assert chosen.numatune
+    cputune = chosen.cputune if typed.cputune is not None and typed.cputune.is_auto else typed.cputune
+    properties = Properties(cputune, replace(chosen.numatune, mode=mode), chosen.guestnuma)
+    return properties, tuple(_topology(choice.topology, guest))
+
+
+def _allowed(typed: Properties, host: Host) -> CpuSet:
+    """The CPUs near which cells can be: of the nodes that numatune names, and those that cputune gives to the cells."""
+    nodes = host.local_nodes
+    if typed.numatune is not None and typed.numatune.nodeset is not None:
+        policy, problems = resolve_policy(typed.numatune, host)
+        problems += check_policy(policy, host)
+        if problems:
+            raise Refused(problems)
+        nodes &= policy.nodeset or nodes
+    cpus = CpuSet.union(host.nodes[node].cpus for node in nodes)
+    pins = () if typed.cputune is None else typed.cputune.pins
+    places = [pin for pin in pins if isinstance(pin.threads, (All, Vcpus))]
+    for pin in places:
+        if not pin.cpus.of_cell:
+            what = f"auto chooses the nodes, but {shorten(str(pin))} in cputune has CPUs of its own"
+            raise Refused([Problem("guestnuma", what, "write all#=cell, or auto, or name the cells")])
+    return cpus & CpuSet.union(_of_cell(pin.cpus, node, host) for pin in places for node in nodes) if places else cpus
+
+
+def _of_cell(cpus: CpuList, node: int, host: Host) -> CpuSet:
+    """The CPUs of the list for a cell on the node; none if the node does not have them all."""
+    try:
+        return lookup.look_up(cpus, host, CpuSet([node])).cpus
+    except lookup.NotThereError:
+        return CpuSet()
+
+
+def _topology(fits: Topology, guest: Guest) -> Iterator[Problem]:
+    own = guest.topology
+    if own is not None and replace(own, sockets=0) != replace(fits, sockets=0):
+        sizes = ", ".join([plural(fits.sockets, "socket"), plural(fits.cores, "core"), plural(fits.threads, "thread")])
+        what = "auto: the cells are not whole guest sockets"
+        yield Problem("guestnuma", what, f"give the VM this topology: {sizes}", warning=True)

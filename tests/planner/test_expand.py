@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The word auto: what it becomes on a host, beside the VMs that run there."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from largeguest import properties
+from largeguest.cpuset import CpuSet
+from largeguest.host.topology import Host
+from largeguest.placement import pinning
+from largeguest.placement.backing import Backing
+from largeguest.placement.place import place
+from largeguest.planner import Request, plan
+from largeguest.planner.expand import expand
+from largeguest.planner.free import pin_again, pin_near
+from largeguest.problem import Refused
+from largeguest.properties import Properties
+from largeguest.record import replace
+from largeguest.values import Cell, Guest, Neighbour, Pins, Topology
+from tests.any_host import MIB
+from tests.hosts import FOUR_NODES, GIB
+
+from .test_beside import held, hosts_with_vms
+
+GUEST = Guest(max_vcpus=4, memory=GIB, topology=Topology(2, 1, 1, 2))
+BOTH = {"cputune": "auto", "guestnuma": "auto"}
+NOWHERE = "choose another host, or make room on this one"
+
+
+def beside(*others: Neighbour) -> Host:
+    return replace(FOUR_NODES, neighbours=others)
+
+
+def typed(values: dict[str, str]) -> Properties:
+    request, problems = properties.parse(values)
+    assert not problems
+    return request
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "expected"),
+    [
+        (BOTH, [], ("all#=cell,emulator#cell", "strict#0", "0-3#*@0")),
+        (BOTH, [held([1])], ("all#=cell,emulator#cell", "strict#1", "0-3#*@1")),
+        # two nodes are needed
+        (
+            BOTH,
+            [held([n for n in range(16) if n % 4 < 2])],
+            ("all#=cell.core1,emulator#cell.core1", "strict#0-1", "0-1#*@0,2-3#*@1"),
+        ),
+        # what is typed restricts what is chosen
+        ({**BOTH, "numatune": "^0-1"}, [], ("all#=cell,emulator#cell", "strict#2", "0-3#*@2")),
+        ({**BOTH, "numatune": "auto"}, [], ("all#=cell,emulator#cell", "strict#0", "0-3#*@0")),
+        ({**BOTH, "numatune": "restrictive#1"}, [], ("all#=cell,emulator#cell", "restrictive#1", "0-3#*@1")),
+        ({**BOTH, "numatune": "preferred#auto"}, [], ("all#=cell,emulator#cell", "preferred#0", "0-3#*@0")),
+        (
+            {"guestnuma": "auto", "cputune": "all#=cell.core1,emulator#node3"},
+            [],
+            ("all#=cell.core1,emulator#node3", "strict#0-1", "0-1#*@0,2-3#*@1"),
+        ),
+        (
+            {"guestnuma": "auto", "cputune": "all#=cell.core1"},
+            [held([2])],
+            ("all#=cell.core1", "strict#2-3", "0-1#*@2,2-3#*@3"),
+        ),
+        ({"guestnuma": "auto"}, [], ("None", "strict#0", "0-3#*@0")),
+        # typed cells, and free CPUs near them
+        ({"cputune": "auto", "numatune": "strict#2"}, [], ("0-3#=8,9,10,11,emulator#8-11", "strict#2", "None")),
+        (
+            {"cputune": "auto", "guestnuma": "0-1#*@2,2-3#*@1"},
+            [held([4, 9])],
+            # whole cores first
+            ("0-1#=10,11,2-3#=6,7,emulator#5-8,10-11", "None", "0-1#*@2,2-3#*@1"),
+        ),
+        (
+            {"cputune": "auto", "guestnuma": "0,2#*@1,1,3#*@1"},
+            [],
+            ("0-3#=4,5,6,7,emulator#4-7", "None", "0,2#*@1,1,3#*@1"),
+        ),
+    ],
+)
+def test_auto_becomes(values: dict[str, str], others: list[Neighbour], expected: tuple[str, str, str]) -> None:
+    chosen, warnings = expand(typed(values), GUEST, beside(*others))
+    assert (str(chosen.cputune), str(chosen.numatune), str(chosen.guestnuma)) == expected
+    assert warnings == ()
+    assert not chosen.is_auto
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "problem"),
+    [
+        (
+            BOTH,
+            [held(list(range(13)))],
+            "guestnuma: auto: 4 vCPUs and 1 GiB do not fit: the host has 4 nodes with 2 CPUs in whole cores of 2 "
+            f"threads (13 of other VMs) and 8 GiB of free memory, 1 node with both: {NOWHERE}",
+        ),
+        (
+            {"cputune": "auto"},
+            [],
+            "cputune: auto: the memory of vCPUs 0-3 is not bound to nodes: write guestnuma=auto, or name the nodes in "
+            "guestnuma or numatune",
+        ),
+        (
+            {"cputune": "auto", "numatune": "auto"},
+            [],
+            "cputune: auto: the memory of vCPUs 0-3 is not bound to nodes: write guestnuma=auto, or name the nodes in "
+            "guestnuma or numatune",
+        ),
+        (
+            {"cputune": "auto", "numatune": "strict#0"},
+            [held([0, 3])],
+            "cputune: auto: vCPUs 0-3 need 4 CPUs of their own, but node 0 has only 2 that no other VM is pinned to: "
+            f"{NOWHERE}",
+        ),
+        (
+            {"cputune": "auto", "guestnuma": "0-2#*@0,3#*@0+9"},
+            [],
+            "cputune: auto: the memory is on node 9, which is not on this host: choose another host",
+        ),
+        (
+            {"cputune": "0-3#=node0", "guestnuma": "auto"},
+            [],
+            "guestnuma: auto chooses the nodes, but 0-3#=node0 in cputune has CPUs of its own: write all#=cell, or "
+            "auto, or name the cells",
+        ),
+        (
+            {**BOTH, "numatune": "strict#7"},
+            [],
+            "numatune: node 7 is not on this host, which has nodes 0-3: name nodes of this host",
+        ),
+        ({**BOTH, "numatune": "^0-3"}, [], "numatune: ^0-3 leaves no node on this host: remove fewer"),
+    ],
+)
+def test_refused(values: dict[str, str], others: list[Neighbour], problem: str) -> None:
+    with pytest.raises(Refused) as caught:
+        expand(typed(values), GUEST, beside(*others))
+    assert [found.text for found in caught.value.problems] == [problem]
+
+
+def test_a_topology_that_does_not_fit_the_cells() -> None:
+    """It is the engine's, and stays; the hook says which one would fit."""
+    guest = replace(GUEST, memory=3 * GIB, topology=Topology(1, 1, 2, 2))
+    chosen, warnings = expand(typed(BOTH), guest, FOUR_NODES)
+    assert str(chosen.guestnuma) == "0-1#*@0,2-3#*@1"
+    assert [problem.text for problem in warnings] == [
+        "guestnuma: auto: the cells are not whole guest sockets: give the VM this topology: 2 sockets, 1 core, "
+        "2 threads"
+    ]
+    assert all(problem.warning for problem in warnings)
+
+
+def test_two_vcpus_share_no_core_while_others_are_idle_unless_the_guest_knows() -> None:
+    for threads, cpus in ((1, "0-1#=8,10"), (2, "0-1#=8,9")):
+        guest = Guest(max_vcpus=2, memory=GIB, topology=Topology(2 // threads, 1, 1, threads))
+        chosen, _ = expand(typed({"cputune": "auto", "numatune": "strict#2"}), guest, FOUR_NODES)
+        assert str(chosen.cputune) == f"{cpus},emulator#8-11"
+
+
+def resolve(guest: Guest, host: Host, before: Pins) -> tuple[Pins, list[str]]:
+    chosen = pin_again(guest, host, before)
+    memory = Backing(((guest.all_vcpus, CpuSet([1])),), CpuSet([1]))
+    found, problems = pinning.resolve(chosen, guest, memory, host, before)
+    assert all(problem.warning for problem in problems)
+    return found, [problem.what for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("others", "plugged", "numbers"),
+    [
+        ([], 2, "0#5,1#4,emulator#3"),  # nothing has been plugged in
+        ([], 4, "0#5,1#4,2#6,3#7,emulator#3"),
+        ([held([6])], 3, "0#5,1#4,2#7,emulator#3"),
+        ([held([6, 7])], 3, "0#5,1#4,2#4-7,emulator#3"),  # it floats
+        ([held([6])], 4, "0#5,1#4,2#7,3#4-7,emulator#3"),
+        ([held([4, 5])], 3, "0#5,1#4,2#6,emulator#3"),  # another VM has come on its CPUs: it keeps them
+    ],
+)
+def test_vcpus_that_are_plugged_in_later(others: list[Neighbour], plugged: int, numbers: str) -> None:
+    cells = (Cell(CpuSet.span(0, 3), GIB, CpuSet([1])),)
+    guest = Guest(max_vcpus=4, memory=GIB, cells=cells, plugged=CpuSet.span(0, plugged - 1))
+    before = Pins({0: CpuSet([5]), 1: CpuSet([4])}, {}, CpuSet([3]))
+    found, _ = resolve(guest, beside(*others), before)
+    assert found.numbers() == numbers
+
+
+@st.composite
+def guests(draw: st.DrawFn) -> Guest:
+    vcpus, memory = draw(st.integers(1, 12)), draw(st.integers(1, 3000)) * MIB
+    threads = draw(st.sampled_from([threads for threads in (1, 2, 4) if vcpus % threads == 0]))
+    cores = draw(st.sampled_from([cores for cores in (1, 2, 3) if vcpus // threads % cores == 0]))
+    topology = draw(st.sampled_from([None, Topology(vcpus // threads // cores, 1, cores, threads)]))
+    return Guest(max_vcpus=vcpus, memory=memory, topology=topology)
+
+
+@settings(max_examples=150)
+@given(hosts_with_vms(), guests(), st.sampled_from(["strict", "interleave", "preferred"]))
+def test_auto_is_what_a_plan_gives(host: Host, guest: Guest, mode: str) -> None:
+    request = typed({**BOTH, "numatune": f"{mode}#auto"})
+    try:
+        planned = plan(Request(guest, mode=mode), host)
+    except Refused:
+        with pytest.raises(Refused):
+            expand(request, guest, host)
+        return
+    chosen, warnings = expand(request, guest, host)
+    assert chosen == planned.properties
+    placement = place(chosen, guest, host)
+    assert placement.pins is not None
+    assert placement.pins.vcpus.keys() == {*guest.all_vcpus}
+    threads = {len(cpu.siblings) for cpu in host.cpus.values()}
+    if guest.topology is not None and guest.topology.threads in {1} | threads and len(threads) == 1 and not warnings:
+        assert [problem.text for problem in placement.warnings if problem.subject in BOTH] == []
+
+
+@settings(max_examples=150)
+@given(hosts_with_vms(), guests(), st.data())
+def test_auto_pins_near_typed_cells(host: Host, guest: Guest, data: st.DataObject) -> None:
+    assume(host.local_nodes)
+    nodes = st.sets(st.sampled_from(sorted(host.local_nodes)), min_size=1, max_size=2)
+    split = data.draw(st.integers(1, guest.max_vcpus))
+    parts = [own for own in (CpuSet.span(0, split - 1), CpuSet.span(split, guest.max_vcpus - 1)) if own]
+    memory = Backing(tuple((own, CpuSet(data.draw(nodes))) for own in parts), CpuSet())
+    theirs = CpuSet.union(other.cpus for other in host.neighbours)
+    try:
+        pins, problems = pinning.resolve(pin_near(memory, guest, host), guest, memory, host)
+    except Refused:
+        free = [host.cpus_near(there) - theirs for _, there in memory.cells]
+        assert (
+            any(len(own) > len(there) for (own, _), there in zip(memory.cells, free))
+            or len(CpuSet.union(free)) < guest.max_vcpus
+        )
+        return
+    assert problems == []
+    used = [cpus.first for cpus in pins.vcpus.values()]
+    assert all(len(cpus) == 1 for cpus in pins.vcpus.values())
+    assert len({*used}) == len(used) == guest.max_vcpus
+    assert not CpuSet(used) & theirs
+    for own, there in memory.cells:
+        assert all(pins.vcpus[vcpu].first in host.cpus_near(there) for vcpu in own)
