@@ -205,6 +205,33 @@ def test_four_starts_at_once(
     assert len(reservations.held(str(root))) == 4
 
 
+def test_four_starts_at_once_with_auto(
+    start_hook: Callable[..., subprocess.Popen[str]], run_hook: Hook, root: Path, tmp_path: Path
+) -> None:
+    """Each on a node of its own; a fifth fits nowhere."""
+    auto = {"cputune": "auto", "guestnuma": "auto"}
+    paths = [tmp_path / f"domxml{number}" for number in range(5)]
+    for number, path in enumerate(paths):
+        path.write_bytes(PLAIN.replace(b">db01<", f">db1{number}<".encode()))
+    started = [
+        start_hook(path, {**auto, "vmId": f"{UUID[:-1]}{number}"}, "sys.setswitchinterval(1e-4); ")
+        for number, path in enumerate(paths[:4])
+    ]
+    errors = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    assert all("warning: " not in text.replace(NO_KEEPER[2:], "") for text in errors), errors
+    held = reservations.held(str(root)).values()
+    assert sorted(str(other.cpus) for other in held) == ["0-3", "12-15", "4-7", "8-11"]
+    assert sorted(str(promise.nodes) for other in held for promise in other.promises) == ["0", "1", "2", "3"]
+    assert all(b"<vcpupin" in path.read_bytes() for path in paths[:4])
+    fifth = run_hook(paths[4], {**auto, "vmId": f"{UUID[:-1]}5"})
+    assert fifth.returncode == 2
+    assert fifth.stderr.startswith("largeguest: guestnuma: auto: 4 vCPUs and 512 MiB do not fit: the host has 4 nodes ")
+    assert fifth.stderr.endswith(": choose another host, or make room on this one\n")
+    again = run_hook(paths[0], {**auto, "vmId": f"{UUID[:-1]}0"})  # its own reservation is no other VM's
+    assert again.returncode == 0
+
+
 def test_a_hook_that_is_killed_blocks_nothing(
     start_hook: Callable[..., subprocess.Popen[str]], run_hook: Hook, domxml: Path
 ) -> None:
@@ -227,6 +254,28 @@ def test_reservations_that_cannot_be_written(run_hook: Hook, domxml: Path, root:
     assert result.returncode == 0
     assert result.stderr.count("VMs that start at the same time may get the same CPUs and memory: No such file") == 1
     assert result.stderr.endswith("systemd-tmpfiles --create vdsm-largeguest.conf\n")
+
+
+@pytest.mark.parametrize(("others", "code"), [([8, 9], 2), ([7, 12], 0)])
+def test_auto_is_resolved_again_where_a_vm_arrives(
+    run_hook: Hook, domxml: Path, root: Path, others: list[int], code: int
+) -> None:
+    """Beside the VMs of that host, near the nodes that its cells have in numbers."""
+    auto = {"cputune": "auto", "guestnuma": "auto"}
+    cells = b"<cpu match=\"exact\"><numa><cell id='0' cpus='0-3' memory='524288'/></numa>"
+    nodes = b"<numatune><memory mode='strict' nodeset='2'/></numatune><cputune><vcpupin vcpu='0' cpuset='0'/>"
+    domxml.write_bytes(RAN.replace(b"<cputune>", nodes).replace(b'<cpu match="exact">', cells))
+    reservations.reserve(str(root), f"{UUID[:-1]}2", Neighbour("db02", CpuSet(others)))
+    result = run_hook(domxml, auto, point="before_vm_migrate_destination")
+    assert result.returncode == code
+    if code:
+        assert result.stderr == (
+            "largeguest: cputune: auto: vCPUs 0-3 need 4 CPUs of their own, but node 2 has only 2 that no other VM is "
+            "pinned to: choose another host, or make room on this one\n"
+        )
+    else:
+        assert result.stderr == ""
+        assert reservations.held(str(root))[UUID].cpus == CpuSet.span(8, 11)
 
 
 @pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])

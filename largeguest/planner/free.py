@@ -106,5 +106,6 @@ def _check_nodes(vcpus: CpuSet, nodes: CpuSet, host: Host) -> None:
 
 def _too_few(vcpus: CpuSet, nodes: CpuSet, available: int) -> Refused:
     cpus = f"{name_ids('vCPU', vcpus)} {verb(vcpus, 'needs', 'need')} {plural(len(vcpus), 'CPU')} of their own"
-    there = f"{name_ids('node', nodes)} {verb(nodes, 'has', 'have')} only {available or 'none'}"
+    left = f"only {available}" if available else "none"
+    there = f"{name_ids('node', nodes)} {verb(nodes, 'has', 'have')} {left}"
     return Refused([Problem("cputune", f"auto: {cpus}, but {there} that no other VM is pinned to", NOWHERE)])

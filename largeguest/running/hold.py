@@ -11,7 +11,6 @@ from typing import Any
 import libvirt
 
 from ..cpuset import CpuSet
-from ..hooks import ROOT
 from ..host import neighbours, reservations, sysfs
 from ..host.topology import Host
 from ..problem import Problem, Refused
@@ -40,10 +39,15 @@ class Vm:
         self.work = Work()
 
 
-class Holder:
-    """Holds the pins of the VMs of a host that numbers its CPUs up to `cpus`."""
+class _NotAllKnownError(Exception):
+    """CPUs cannot be chosen yet: not all VMs have been looked at, such as after the keeper's start."""
 
-    def __init__(self) -> None:
+
+class Holder:
+    """Holds the pins of the VMs of a host that numbers its CPUs up to `cpus`; `root` has its /run."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
         self.vms: dict[str, Vm] = {}
         self.cpus = 0
         self.reports = report.Once()
@@ -68,6 +72,8 @@ class Holder:
             return BUSY_SECONDS
         try:
             running = self._read(vm, domain)
+        except _NotAllKnownError:
+            return BUSY_SECONDS
         except Refused as error:
             self._report_unread(vm, domain.name(), error)
             return TROUBLE_SECONDS
@@ -95,20 +101,21 @@ class Holder:
         with contextlib.ExitStack() as chosen:
 
             def choose() -> Host:
+                if not all(other.looked_at for other in self.vms.values()):
+                    raise _NotAllKnownError
                 with contextlib.suppress(OSError):
-                    chosen.callback(os.close, reservations.lock(ROOT))
+                    chosen.callback(os.close, reservations.lock(self._root))
                     chosen.callback(self._reserve, vm)
                 known = {uuid: other.known.holds for uuid, other in self.vms.items() if other.known is not None}
-                return neighbours.add(host, {**reservations.held(ROOT), **known}, lambda uuid, _: uuid == vm.uuid)
+                return neighbours.add(host, {**reservations.held(self._root), **known}, lambda uuid, _: uuid == vm.uuid)
 
             vm.known = pins.read(domain.XMLDesc().encode(), host, choose)
         return vm.known
 
-    @staticmethod
-    def _reserve(vm: Vm) -> None:
+    def _reserve(self, vm: Vm) -> None:
         if vm.known is not None:
             with contextlib.suppress(OSError):
-                reservations.reserve(ROOT, vm.uuid, vm.known.holds)
+                reservations.reserve(self._root, vm.uuid, vm.known.holds)
 
     def _report_unread(self, vm: Vm, name: str, refused: Refused) -> None:
         for problem in refused.problems:

@@ -61,7 +61,7 @@ class Keeper:
     """The VMs of a libvirt, and what is done about their pins."""
 
     def __init__(self, uri: str, folder: str) -> None:
-        self.holder = Holder()
+        self.holder = Holder(ROOT)
         self._uri, self._folder = uri, folder
         self._connected = False
         self._published: object = None

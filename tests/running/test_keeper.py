@@ -851,6 +851,65 @@ def test_what_vms_hold_is_published_while_libvirt_is_there(world: World, keeper:
     assert [found for _, found in seen] == [None, held, None, held]
 
 
+OTHERS = {"emulator": "4,5,6,7", "iothread1": "4,5,6,7"}
+
+
+def test_auto_is_chosen_where_a_vm_arrives_and_stays(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    """Beside what runs there, and what is about to; whoever comes later, and whatever restarts."""
+    vdsm.make_run_folder(tmp_path)
+    uuid = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a03"
+    reservations.reserve(str(tmp_path), uuid, Neighbour("db03", CpuSet([6])))
+    vm(world, "0#4", name="db02", vcpus=1)
+    arrived = vm(world, "auto", vcpus=2, bound="1", pins={"vcpu0": "0-15", "vcpu1": "0-15"})
+    found: list[dict[str, str]] = []
+    world.after(1, lambda: found.append(dict(arrived.pins)))
+    world.after(2, lambda: arrived.move("vcpu1", "0-15"))
+    world.after(3, world.crash)
+    world.after(20, lambda: vm(world, "0#7", name="db04", vcpus=1, pins={"vcpu0": "7"}))
+    world.after(21, lambda: world.lifecycle("STARTED", world.domains[-1]))
+    world.after(22, lambda: arrived.move("vcpu0", "0-15"))
+    world.stop_after(30)
+    keeper.keep("qemu:///system")
+    assert found == [{"vcpu0": "5", "vcpu1": "7", "emulator": "5,7", "iothread1": "5,7"}]
+    assert arrived.pins == found[0]
+    assert {connection.alive for connection in world.connections} == {True, False}
+
+
+def test_auto_that_has_no_room_is_reported_until_it_has(
+    world: World, keeper: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    vm(world, "0-3#=node1", name="db02", pins={f"vcpu{n}": str(4 + n) for n in range(4)})
+    arrived = vm(world, "auto", bound="1")
+
+    def leave() -> None:
+        other = world.domains.pop(0)
+        world.lifecycle("STOPPED", other)
+        arrived.move("vcpu0", "0-15")
+
+    world.after(5, leave)
+    world.stop_after(60)
+    keeper.keep("qemu:///system")
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
+    assert warnings == [
+        'largeguest: warning: cputune: VM "db01": auto: vCPUs 0-3 need 4 CPUs of their own, but node 1 has none '
+        "that no other VM is pinned to: choose another host, or make room on this one; its pins are left as they are"
+    ]
+    assert arrived.pins == {"vcpu0": "4", "vcpu1": "6", "vcpu2": "5", "vcpu3": "7", **OTHERS}
+
+
+def test_a_vcpu_that_is_plugged_in_has_a_free_cpu(world: World, keeper: ModuleType) -> None:
+    domain = vm(world, "auto", vcpus=2, bound="1")
+
+    def plug() -> None:
+        domain.vcpus = 3
+        domain.move("vcpu2", "0-15")
+
+    world.after(1, plug)
+    world.stop_after(5)
+    keeper.keep("qemu:///system")
+    assert domain.pins == {"vcpu0": "4", "vcpu1": "6", "vcpu2": "5", **OTHERS}
+
+
 def test_what_is_plugged_in_is_published(world: World, keeper: ModuleType, tmp_path: Path) -> None:
     domain = vm(world, "", bound="1")
     found: list[int] = []
