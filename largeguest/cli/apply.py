@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from .. import rewrite
-from ..domxml import parse, write
-from . import files, options
+from ..domxml import parse, read, write
+from . import files, options, others
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -34,7 +34,10 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     document = files.document(arguments.domain)
-    rewritten = rewrite.rewrite(options.values(arguments), document, files.host(arguments.host))
+    host = files.host(arguments.host)
+    if host is not None and arguments.host == "local":
+        host = others.beside(host, read.name(parse.domain(document)))
+    rewritten = rewrite.rewrite(options.values(arguments), document, host)
     if arguments.diff:
         _print_diff(arguments.domain, document, rewritten.document)
     else:

@@ -12,8 +12,12 @@ from .. import planner
 from ..cpuset import CpuSet
 from ..domxml import parse, read
 from ..host.topology import Host
+from ..properties import Properties
+from ..properties.cputune import Cputune
+from ..properties.guestnuma import Guestnuma
+from ..properties.numatune import Numatune
 from ..record import replace
-from ..values import Guest, HugePage
+from ..values import DEFAULT_MODE, Guest, HugePage
 from ..view import json, layout, table
 from . import files, options, others
 
@@ -57,6 +61,9 @@ def add(commands: Commands) -> None:
     beside = plan.add_mutually_exclusive_group()
     beside.add_argument("--share", action="store_true", help="use what other VMs of this host hold, too")
     beside.add_argument("--replace", metavar="VM", help="plan as if this VM did not run: for its restart")
+    plan.add_argument(
+        "--auto", action="store_true", help="print auto, which chooses the same on the host where the VM starts"
+    )
     plan.add_argument("--json", action="store_true", help="print JSON")
     options.add_svg(plan)
     plan.set_defaults(run=_run, parser=plan)
@@ -95,12 +102,23 @@ def _run(arguments: argparse.Namespace) -> int:
         ),
         host,
     )
+    if arguments.auto:
+        plan = _as_auto(plan, arguments)
     left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
     picture = layout.lay_out(host, plan.placement, guest, left_out=left_out)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
     print(json.plan_json(plan, host) if arguments.json else table.plan_text(plan, picture, in_colour()))
     return 0
+
+
+def _as_auto(plan: planner.Plan, arguments: argparse.Namespace) -> planner.Plan:
+    """The plan with the properties that leave the choice to the host where the VM starts."""
+    for name in ("threads", "reserve", "exclude", "nodes", "spread"):
+        if getattr(arguments, name):
+            arguments.parser.error(f"--{name} cannot be combined with --auto, which has no place for it")
+    mode = None if arguments.mode == DEFAULT_MODE else Numatune(arguments.mode, None)
+    return replace(plan, properties=Properties(Cputune(()), mode, Guestnuma(())))
 
 
 def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> Host:

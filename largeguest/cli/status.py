@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..cpuset import CpuSet
 from ..hooks import KEEPER_FOLDER, keeper_is_active
 from ..host import capabilities, sysfs
+from ..host import neighbours as published
 from ..host.topology import Host
 from ..placement import neighbours
 from ..record import Record, replace
@@ -96,7 +97,10 @@ def _where(opened: Any, uri: str) -> Where:
     if not connection.is_system(uri):
         return Where(host, root=None)
     keeper = keeper_is_active()
-    return Where(host, ROOT, False, keeper, {} if keeper is False else state.published(KEEPER_FOLDER))
+    if keeper is False:
+        return Where(host, ROOT, False, keeper)
+    held = published.published(KEEPER_FOLDER) or {}
+    return Where(host, ROOT, False, keeper, state.published(KEEPER_FOLDER), held)
 
 
 def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:

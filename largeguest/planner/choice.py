@@ -158,8 +158,9 @@ def best_choice(need: Need) -> Choice | None:
 
 
 def texts(properties: Properties) -> dict[str, str]:
-    """The text to enter for each property."""
-    return {name: str(getattr(properties, name)) for name in PROPERTIES}
+    """The text to enter for each property that is set."""
+    values = ((name, getattr(properties, name)) for name in PROPERTIES)
+    return {name: str(value) for name, value in values if value is not None}
 
 
 def stored_length(properties: Properties) -> int:

@@ -55,6 +55,8 @@ def check_layout(properties: Properties, guest: Guest, host: Host) -> list[Probl
 
     None if they cannot be carried out here, which the next start would report.
     """
+    if properties.guestnuma is not None and properties.guestnuma.is_auto:
+        return list(_check_chosen(guest))
     wanted = replace(properties, cputune=None)
     if wanted == Properties():
         return []
@@ -62,6 +64,12 @@ def check_layout(properties: Properties, guest: Guest, host: Host) -> list[Probl
         return list(_compare(place(wanted, guest, host), guest))
     except Refused:
         return None
+
+
+def _check_chosen(guest: Guest) -> Iterator[Problem]:
+    """Which cells auto has chosen is as good as any; that it has chosen is not."""
+    if guest.policy is None and all(cell.nodes is None for cell in guest.cells):
+        yield Problem("guestnuma", "it asks for auto, but the VM has no cells on nodes of the host", START_AGAIN)
 
 
 def _compare(asked: Placement, guest: Guest) -> Iterator[Problem]:

@@ -114,6 +114,9 @@ class Keeper:
             self.holder.forget(uuid)
             self._publish()
             self._end_reservations([uuid])
+            for other in self.holder.vms.values():
+                if other.known is not None and other.known.target is None and other.known.problems:
+                    self._look_at(other.uuid, state.START)  # auto may now find CPUs for it
         elif event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
             self._end_reservations([uuid])  # it could not be started
         elif event in (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_RESUMED):

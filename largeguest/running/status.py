@@ -11,11 +11,13 @@ from .. import PROPERTIES, properties
 from ..cpuset import CpuSet
 from ..domxml import parse as parse_xml
 from ..domxml import read as read_xml
+from ..host import neighbours
 from ..host.topology import NO_HUGE_PAGE, Host
 from ..placement import figure, locality
 from ..problem import Problem, Refused, join
+from ..properties import Properties
 from ..record import Record, replace
-from ..values import Guest, Home, Locality, Pins, Placement
+from ..values import Guest, Home, Locality, Neighbour, Pins, Placement
 from ..wording import printable, quote
 from . import asked, memory, next_start, pins, process
 from .memory import Memory
@@ -38,9 +40,16 @@ class Where(Record):
     work: Mapping[str, Work] = {}
     """What it has done, by the UUID of the VM."""
 
+    held: Mapping[str, Neighbour] = {}
+    """What its VMs hold, by UUID, as far as the keeper knows."""
+
     @functools.cached_property
     def idle(self) -> Host:
         return next_start.idle(self.host)
+
+    def at_next_start(self, typed: Properties, uuid: str) -> Host:
+        """The host on which a VM would start again: only auto asks what the others hold."""
+        return neighbours.add(self.idle, self.held, lambda other, _: other == uuid) if typed.is_auto else self.idle
 
 
 class Status(Record):
@@ -141,7 +150,7 @@ def of(document: bytes, where: Where) -> Status:
     near = locality.measure(Placement(running.real, guest.policy, guest.cells or None), guest, host)
     held = _memory(guest, near.homes, seen, host)
     differences = asked.check_layout(typed, guest, host)
-    next_problems, next_cpus = next_start.check(typed, guest, where.idle)
+    next_problems, next_cpus = next_start.check(typed, guest, where.at_next_start(typed, uuid))
     wrong = [
         *(differences or running.problems),  # these may follow from those
         *(problem for problem in problems if problem.subject != "cputune"),

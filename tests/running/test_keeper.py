@@ -884,7 +884,6 @@ def test_auto_that_has_no_room_is_reported_until_it_has(
     def leave() -> None:
         other = world.domains.pop(0)
         world.lifecycle("STOPPED", other)
-        arrived.move("vcpu0", "0-15")
 
     world.after(5, leave)
     world.stop_after(60)
