@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from lxml import etree
 
+from largeguest.cpuset import CpuSet
 from largeguest.domxml import read
 from largeguest.host.topology import Host as Topology
 from largeguest.record import replace
@@ -48,14 +50,16 @@ def without_node_0(workplace: Path, ovirt_host: Host) -> Iterator[Daemon]:
         yield running
 
 
-def migrate(name: str, source: Daemon, destination: Daemon, *options: str) -> str:
+def migrate(
+    name: str, source: Daemon, destination: Daemon, *options: str, typed: Mapping[str, str] = MappingProxyType(TYPED)
+) -> str:
     """Migrate as VDSM does: the destination's hooks first get the source's XML, and the vCPUs' pins are removed.
 
     Returns what the hooks said. The options are virsh's.
     """
     domxml = source.libvirt.virsh("dumpxml", name, "--migratable", "--security-info")
     unchanged, said = destination.host.run_hooks(
-        "before_vm_migrate_destination", source.libvirt.virsh("dumpxml", name), TYPED
+        "before_vm_migrate_destination", source.libvirt.virsh("dumpxml", name), dict(typed)
     )
     assert unchanged == source.libvirt.virsh("dumpxml", name)
     root = etree.fromstring(domxml)
@@ -112,6 +116,35 @@ def test_migration(source: Daemon, same: Daemon, without_node_0: Daemon) -> None
                 source.libvirt.virsh("domstate", name)
         finally:
             same.libvirt.virsh("destroy", name)
+
+
+@pytest.fixture(scope="module")
+def crossed(workplace: Path, ovirt_host: Host) -> Iterator[Daemon]:
+    """A host with other nodes: CPU 1 is in node 0, CPU 0 in node 1."""
+    one = hosts.build(sockets=1, nodes_per_socket=1).nodes[0]
+    nodes = {n: replace(one, cpus=CpuSet([1 - n]), distances={n: 10, 1 - n: 20}) for n in (0, 1)}
+    tree = hosts.save(Topology(nodes, hosts.build().cpus), workplace / "tree_of_two_nodes")
+    with daemon.system(workplace / "crossed", 4, ovirt_host, f"{tree}/devices/system/node") as running:
+        yield running
+
+
+def test_auto_there_and_back(source: Daemon, crossed: Daemon) -> None:
+    """The cell stays on node 0, and the vCPU is on a CPU of that node on both hosts, whatever its number."""
+    typed = {"cputune": "auto", "guestnuma": "auto"}
+    document = started(typed).replace('<vcpu current="4">4</vcpu>', "<vcpu>1</vcpu>")
+    document = document.replace('cores="1" threads="2" sockets="2"', 'cores="1" threads="1" sockets="1"')
+    domxml, said = source.host.run_hooks("before_vm_start", document, typed)
+    assert "auto: cputune: 1 vCPU, 1 iothread, the emulator pinned; numatune: memory strict on host node 0" in said
+    with keeping(source) as at_source, keeping(crossed) as at_crossed, source.libvirt.running(domxml.encode()) as name:
+        wait_until(lambda: vcpu_pins(source, name) == {"0": "0"}, at_source.said)
+        seconds = []
+        for here, there, keeper, cpu in ((source, crossed, at_crossed, "1"), (crossed, source, at_source, "0")) * 3:
+            migrate(name, here, there, typed=typed)
+            seconds.append(wait_until(lambda at=there, cpu=cpu: vcpu_pins(at, name) == {"0": cpu}, keeper.said))  # type: ignore[misc]
+            (bound,) = there.libvirt.live(name).iterfind("numatune/memnode")
+            assert bound.get("nodeset") == "0"
+            assert recorded(there, name) is not None
+        print(f"pinned {max(seconds):.3f} s after an arrival at the latest")
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""auto on real libvirt: what is free is chosen, as other VMs come and go, and the VM is local there."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from largeguest import cpuset
+from largeguest.cpuset import CpuSet
+from largeguest.host import neighbours, sysfs
+from tests.e2e.guest import Libvirt
+from tests.e2e.host import Host
+from tests.e2e.keeping import wait_until
+from tests.vdsm import HookError
+
+from .test_numa import keeper
+from .test_others import FOLDER
+from .test_status import look, with_properties
+
+AUTO = {"cputune": "auto", "guestnuma": "auto"}
+
+
+def start(this_host: Host, name: str, typed: dict[str, str], number: int) -> bytes:
+    """Let the hook rewrite a VM of 4 vCPUs and 512 MiB; raises HookError."""
+    document = with_properties(typed).replace("<name>db01<", f"<name>{name}<").replace("a01<", f"b{number:02}<")
+    custom = {**typed, "vmId": f"0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6b{number:02}"}
+    return this_host.run_hooks("before_vm_start", document, custom)[0].encode()
+
+
+@contextlib.contextmanager
+def running(document: bytes) -> Iterator[Libvirt]:
+    """Paused: QEMU has touched all of its memory."""
+    with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
+        libvirt = Libvirt(Path(home), "qemu:///system")
+        with libvirt.running(document, "--paused"):
+            yield libvirt
+
+
+@contextlib.contextmanager
+def another(this_host: Host, cpus: str) -> Iterator[None]:
+    """A VM that holds these CPUs, and no memory; the keeper knows it."""
+    document = start(this_host, "db09", {"cputune": f"all#{cpus}"}, 9)
+    with running(document.replace(b'<allocation mode="immediate"/>', b"")):
+        wait_until(lambda: bool(neighbours.published(FOLDER)), lambda: neighbours.published(FOLDER))
+        yield
+    wait_until(lambda: not neighbours.published(FOLDER), lambda: neighbours.published(FOLDER))
+
+
+def chosen(name: str) -> tuple[CpuSet, set[str]]:
+    """The CPUs on which its vCPUs run, one each, and the nodes of its cells; all of its memory is there."""
+    vm = look(name)
+    assert (vm["locality"]["figure"], vm["problems"]) == (1.0, []), vm
+    cpus = [cpuset.parse(vm["threads"][f"vcpu{vcpu}"]["cpus"]) for vcpu in range(4)]
+    assert [len(own) for own in cpus] == [1] * 4
+    return CpuSet.union(cpus), {str(cell["nodes"]) for cell in vm["cells"]}
+
+
+def test_auto_beside_others(this_host: Host, libvirt: Libvirt) -> None:
+    host = sysfs.from_sys()
+    if sorted(host.nodes) != [0, 1, 2, 3] or any(len(node.cpus) != 4 for node in host.nodes.values()):
+        pytest.skip("needs four nodes with four CPUs each")
+    with keeper():
+        for taken, free in ((("node0,node1"), {2, 3}), (("node2,node3"), {0, 1})):
+            with another(this_host, taken), running(start(this_host, "db01", AUTO, 1)):
+                cpus, cells = chosen("db01")
+                (node,) = host.nodes_with(cpus)
+                assert node in free
+                assert (cpus, cells) == (host.nodes[node].cpus, {str(node)})
+        cores = [next(iter(host.cores(node.cpus))) for node in host.nodes.values()]
+        first_cores = ",".join(str(cpu) for core in cores for cpu in core)
+        with another(this_host, first_cores):
+            document = start(this_host, "db01", AUTO, 1)
+            with running(document):
+                cpus, cells = chosen("db01")
+                assert not cpus & cpuset.parse(first_cores)
+                assert cells == {str(node) for node in host.nodes_with(cpus)}
+                assert len(cells) == 2
+            with libvirt.running(document):
+                seen = libvirt.seen_by_guest()
+            one, two = map(int, sorted(cells))
+            far = host.nodes[one].distances[two]
+            assert {cell: (node.cpus, node.distances) for cell, node in seen.items()} == {
+                0: ("0-1", (10, far)),
+                1: ("2-3", (far, 10)),
+            }
+        with another(this_host, ",".join(f"node{n}" for n in host.nodes)), pytest.raises(HookError) as caught:
+            start(this_host, "db01", AUTO, 1)
+        assert "guestnuma: auto: 4 vCPUs and 512 MiB do not fit: the host has 4 nodes with 0 CPUs" in str(caught.value)
+
+
+def test_four_at_once(this_host: Host) -> None:
+    """As VDSM creates them: never on the same CPUs, nor on the same memory twice."""
+    count = min(4, len(sysfs.from_sys().local_nodes))
+    with keeper(), contextlib.ExitStack() as all_running, ThreadPoolExecutor(count) as pool:
+        documents = list(pool.map(lambda n: start(this_host, f"db1{n}", AUTO, 10 + n), range(count)))
+        for document in documents:
+            all_running.enter_context(running(document))
+        taken = [chosen(f"db1{number}") for number in range(count)]
+        assert sum(len(cpus) for cpus, _ in taken) == len(CpuSet.union(cpus for cpus, _ in taken)) == 4 * count
+        assert len({str(cells) for _, cells in taken}) == count
+        wait_until(lambda: len(neighbours.published(FOLDER) or ()) == count, lambda: neighbours.published(FOLDER))
+        assert not list(Path("/run/vdsm-largeguest/reservations").iterdir())
