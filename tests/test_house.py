@@ -65,32 +65,34 @@ def test_classes_and_functions_fit_on_a_screen() -> None:
     assert len(list(long(1, ast.FunctionDef))) > 100
 
 
+TYPED = {"cputune": "0-1#=node0,emulator#^0", "numatune": "^3", "guestnuma": "0-1#*@0,2-3#*@1"}
+AUTO = {"cputune": "auto", "guestnuma": "auto"}
+
+
 @pytest.mark.parametrize(
-    ("point", "document"),
+    ("point", "typed", "forbidden"),
     [
-        ("before_vm_start", "plain.xml"),
-        ("before_vm_migrate_destination", "plain.xml"),
-        ("before_vm_dehibernate", "plain.xml"),
+        ("before_vm_start", TYPED, {*NOT_FOR_A_START}),
+        ("before_vm_migrate_destination", TYPED, {*NOT_FOR_A_START}),
+        ("before_vm_dehibernate", TYPED, {*NOT_FOR_A_START}),
+        ("before_vm_start", AUTO, {*NOT_FOR_A_START} - {"planner"}),
     ],
 )
-def test_what_a_start_may_import(point: str, document: str, four_nodes: str, tmp_path: Path) -> None:
+def test_what_a_start_may_import(
+    point: str, typed: dict[str, str], forbidden: set[str], four_nodes: str, tmp_path: Path
+) -> None:
     domxml = tmp_path / "domxml"
-    domxml.write_bytes((DATA / document).read_bytes())
+    domxml.write_bytes((DATA / "plain.xml").read_bytes())
     code = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from largeguest import hooks
-hooks.SYS = {four_nodes!r}
+hooks.SYS, hooks.ROOT = {four_nodes!r}, {str(tmp_path)!r}
 assert hooks.{point}() == 0
 print(*(name for name in sys.modules if name.startswith("largeguest")))
 """
-    environ = {
-        "_hook_domxml": str(domxml),
-        "cputune": "0-1#=node0,emulator#^0",
-        "numatune": "^3",
-        "guestnuma": "0-1#*@0,2-3#*@1",
-    }
+    environ = {"_hook_domxml": str(domxml), **typed}
     result = subprocess.run([sys.executable, "-I", "-c", code], env=environ, capture_output=True, text=True, check=True)
     modules = {name.split(".")[1] for name in result.stdout.split() if "." in name}
     assert {"rewrite", "placement", "domxml"} < modules
-    assert modules & set(NOT_FOR_A_START) == set()
+    assert modules & forbidden == set()

@@ -80,7 +80,7 @@ class Bench:
 
     def keeper(self, vms: int) -> str:
         """A folder as a keeper has it that knows of so many VMs with 8 vCPUs; it is locked until the end."""
-        folder = self._folder / "keeper"
+        folder = self._folder / f"keeper{vms}"
         (folder / "run/libvirt/qemu").mkdir(parents=True)
         vdsm.make_run_folder(folder)
         (folder / "run/libvirt/qemu/vm0.pid").touch()
@@ -200,7 +200,14 @@ def main() -> None:
             cpu, mebibytes = keeper.cost(count)
             print(f"    {count:5} VMs   CPU          {cpu * 1000:8.1f} ms {cpu / alone:6.2f} x   {mebibytes:6.1f} MiB")
 
-        print("(h) largeguest plan, against importing lxml")
+        print("(h) auto, against importing lxml")
+        auto = {"cputune": "auto", "guestnuma": "auto"}
+        small = documents.domain(vcpus=8, memory=2 * GIB)
+        against_lxml("8 vCPUs on 16 CPUs", bench.hook(bench.four, small), auto, 51)
+        large = documents.domain(vcpus=256, memory=512 * GIB)
+        against_lxml("256 on 2,048, 100 VMs", bench.hook(bench.large, large, bench.keeper(100)), auto, 21)
+
+        print("(i) largeguest plan, against importing lxml")
         for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):
             code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from largeguest.cli import main; sys.exit(main("
             code += f"['plan', '--vcpus', '{vcpus}', '--memory', '{memory}', '--host', {host!r}]))"

@@ -136,6 +136,44 @@ def test_check(several: list[str], busy: Stage, tmp_path: Path, capsys: pytest.C
     assert "what other VMs hold is not known" in capsys.readouterr().out
 
 
+AUTO = ["--cputune", "auto", "--guestnuma", "auto"]
+
+
+def test_auto_on_this_host(busy: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What apply and check choose is what the hook would choose now."""
+    assert busy.world.domains
+    document = tmp_path / "vm.xml"
+    for name, node in (("db02", 1), ("db01", 0)):
+        document.write_bytes(PLAIN.replace(b"db01", name.encode()))
+        assert cli.main(["check", *AUTO, str(document)]) == 0
+        assert "locality 1.00, 4 of 4 vCPUs on the nodes of their cells" in capsys.readouterr().out
+        assert cli.main(["apply", *AUTO, str(document)]) == 0
+        out, err = capsys.readouterr()
+        assert f'<memnode cellid="0" mode="strict" nodeset="{node}"/>' in out
+        assert (
+            f"auto: cputune: 4 vCPUs, 1 iothread, the emulator pinned; numatune: memory strict on host node {node}"
+            in err
+        )
+    assert cli.main(["check", *AUTO]) == 0
+    assert "auto: what is chosen depends on the VM: name its DOMAIN.xml" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("busy")
+def test_plan_auto(capsys: pytest.CaptureFixture[str]) -> None:
+    """The short form to paste, and what it would choose here now."""
+    assert cli.main([*PLAN, "--auto", "--hugepages", "4K"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("cputune    auto\nguestnuma  auto\n\ntopology   1 socket, 2 cores each, 2 threads each\n")
+    assert "\nlength     27 of 4000 characters\n" in out
+    assert cli.main([*PLAN, "--auto", "--mode", "interleave", "--json"]) == 0
+    properties = json.loads(capsys.readouterr().out)["properties"]
+    assert properties == {"cputune": "auto", "numatune": "interleave#auto", "guestnuma": "auto"}
+    for option in (["--nodes", "2"], ["--reserve", "0"], ["--spread"]):
+        with pytest.raises(SystemExit):
+            cli.main([*PLAN, "--auto", *option])
+        assert f"{option[0]} cannot be combined with --auto" in capsys.readouterr().err
+
+
 def test_the_keeper_is_believed(busy: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     busy.keeper(True)  # on this stage it has seen no VM that holds anything
     assert plan(capsys) == ("strict#0", [])

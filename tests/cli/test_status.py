@@ -373,6 +373,22 @@ def test_a_next_start_on_the_cpus_of_another_vm(stage: Stage, capsys: pytest.Cap
     assert line not in run(capsys, "db01")[1]
 
 
+AUTO = {"cputune": "auto", "guestnuma": "auto"}
+
+
+def test_auto(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it has chosen is the record; without the hook nothing has chosen. The next start is beside the others."""
+    stage.start(AUTO, threads={**{f"vcpu{n}": str(n) for n in range(4)}, "emulator": "0-3"}, memory={0: 512 * MIB})
+    code, out = run(capsys, "db01")
+    assert (code, "next start: ok" in out) == (0, True), out
+    cells = json.loads(run(capsys, "--json")[1])["vms"][0]["cells"]
+    assert [(cell["nodes"], cell["near"]) for cell in cells] == [("0", "0-3")]
+    stage.start(AUTO, "db02", hook=False, threads=fake_kernel.all_cpus(4, hosts.FOUR_NODES.online), pid=PID + 100)
+    code, out = run(capsys, "db02")
+    assert code == 1
+    assert "guestnuma: it asks for auto, but the VM has no cells on nodes of the host" in out
+
+
 def test_memory_that_cannot_be_there_for_both_vms(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither has touched more than a part of its 3 GiB; the node has 4 GiB."""
 
