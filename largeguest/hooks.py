@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .host.topology import Host
     from .values import Neighbour
 
+    Done = tuple[bytes, str, "Callable[[], str] | None"]
+    """The new content, a line to report, and what is done when the file has been replaced; it may add to the line."""
+
 SYS = "/sys"
 
 VM_FOLDERS = "/run/vdsm"
@@ -40,18 +43,22 @@ def before_vm_start(environ: Mapping[str, str] = os.environ) -> int:
     The file is replaced atomically. That of a VM that is resumed is left alone.
     """
 
-    def write_layout(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+    def write_layout(values: Mapping[str, str], document: bytes) -> Done:
         from .host import reservations, sysfs
         from .rewrite import RESUMED, rewrite
 
         uuid = environ.get("vmId", "")
         if _is_resumed(uuid):
-            return document, RESUMED
+            return document, RESUMED, None
         keeper, warnings = keeper_is_active(), list[str]()
         _attempt(warnings, reservations.lock, ROOT)  # until this process ends
         rewritten = rewrite(values, document, _beside_others(sysfs.from_sys(SYS), uuid, keeper), keeper)
-        _attempt(warnings, reservations.reserve, ROOT, uuid, rewritten.holds)
-        return rewritten.document, "; ".join([rewritten.line, *dict.fromkeys(warnings)])
+
+        def reserve() -> str:
+            _attempt(warnings, reservations.reserve, ROOT, uuid, rewritten.holds)
+            return "; ".join(dict.fromkeys(warnings))
+
+        return rewritten.document, rewritten.line, reserve
 
     return _run(environ, PROPERTIES, write_layout)
 
@@ -105,17 +112,21 @@ def before_vm_dehibernate(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _check(environ: Mapping[str, str], suspended: bool) -> int:
-    def check(values: Mapping[str, str], document: bytes) -> tuple[bytes, str]:
+    def check(values: Mapping[str, str], document: bytes) -> Done:
         from .host import reservations, sysfs
         from .rewrite import check_again
 
         host, uuid = sysfs.from_sys(SYS), environ.get("vmId", "")
+        _attempt([], reservations.lock, ROOT)  # until this process ends; no warning is reported here
         if "auto" in values.get("cputune", ""):
-            _attempt([], reservations.lock, ROOT)  # until this process ends; no warning is reported here
             host = _beside_others(host, uuid, keeper_is_active())
         holds = check_again(values, document, host, suspended)
-        _attempt([], reservations.reserve, ROOT, uuid, holds)
-        return document, ""
+
+        def reserve() -> str:
+            _attempt([], reservations.reserve, ROOT, uuid, holds)
+            return ""
+
+        return document, "", reserve
 
     return _run(environ, PROPERTIES, check)
 
@@ -199,11 +210,11 @@ def before_memory_hotplug(environ: Mapping[str, str] = os.environ) -> int:
     The engine always names guest node 0.
     """
 
-    def plug(_: Mapping[str, str], device: bytes) -> tuple[bytes, str]:
+    def plug(_: Mapping[str, str], device: bytes) -> Done:
         from .rewrite import retarget
 
         running = _running(environ.get("vmId", ""))
-        return device if running is None else retarget(device, running), ""
+        return device if running is None else retarget(device, running), "", None
 
     return _run(environ, ("guestnuma",), plug)
 
@@ -229,9 +240,9 @@ def _running(uuid: str) -> bytes | None:
 def _run(
     environ: Mapping[str, str],
     names: tuple[str, ...],
-    work: Callable[[Mapping[str, str], bytes], tuple[bytes, str]],
+    work: Callable[[Mapping[str, str], bytes], Done],
 ) -> int:
-    """Run `work` on the properties `names` and the file `_hook_domxml`; it gives the new content and a line to report.
+    """Run `work` on the properties `names` and the file `_hook_domxml`.
 
     If none of the properties is set, nothing is done.
     """
@@ -252,16 +263,17 @@ def _run(
     return 2
 
 
-def _run_on_file(path: str, work: Callable[[bytes], tuple[bytes, str]]) -> int:
+def _run_on_file(path: str, work: Callable[[bytes], Done]) -> int:
     from .problem import Problem, Refused
 
     try:
         if not path:
             raise Refused([Problem("_hook_domxml", "is not set", "let VDSM run the hook")])
         old = _read(path)
-        new, line = work(old)
+        new, line, finish = work(old)
         if new != old:
             _replace(path, new)
+        line = "; ".join(filter(None, [line, finish and finish()]))
     except Refused as refused:
         _report(str(refused))
         return 2

@@ -82,7 +82,11 @@ def place_on(request: Properties, guest: Guest, host: Host | None, tree: etree._
         return place(request, guest, host)
     from .planner.expand import expand
 
-    chosen, warnings = expand(request, guest, host, () if tree is None else tuple(read.pci_devices(tree)))
+    try:
+        chosen, warnings = expand(request, guest, host, () if tree is None else tuple(read.pci_devices(tree)))
+    except Refused as refused:
+        also(refused.problems, place, request.without_auto(), guest, host)
+        raise
     placement = place(chosen, guest, host)
     return replace(placement, warnings=(*warnings, *placement.warnings))
 
@@ -98,16 +102,24 @@ def check_again(values: Mapping[str, str], document: bytes, host: Host, suspende
     guest = also(problems, read.guest, tree)
     if suspended:
         guest = replace(guest, pins=replace(guest.pins, vcpus={}))
-    if request.cputune is not None and request.cputune.is_auto:
+    layout = read.layout(tree)
+    before = (layout and pinning.of_numbers(layout.cputune)) or Pins()
+    is_auto = request.cputune is not None and request.cputune.is_auto
+    if is_auto:
         from .planner.free import pin_again
 
-        request = replace(request, cputune=also(problems, pin_again, guest, host))
-    layout = read.layout(tree)
-    before = None if layout is None else pinning.of_numbers(layout.cputune)
-    placement = also(problems, place_again, request, guest, host, before or Pins())
+        is_here = layout is not None and layout.boot == host.boot
+        held = pinning.still_free(before, guest, host) if is_here else Pins()
+        request = replace(request, cputune=also(problems, pin_again, guest, host, held, before))
+    placement = also(problems, place_again, request, guest, host, before)
+    holds = neighbours.of_placement(read.name(tree), placement, guest, host)
+    if is_auto:
+        subject = "numatune" if request.guestnuma is None else "guestnuma"
+        short = (*placement.warnings, *neighbours.check_promises(holds, subject, host))
+        problems = (*problems, *(replace(it, fix="choose another host", warning=False) for it in short))
     if problems:
         raise Refused(problems)
-    return neighbours.of_placement(read.name(tree), placement, guest, host)
+    return holds
 
 
 def retarget(device: bytes, running: bytes) -> bytes:

@@ -151,6 +151,11 @@ class Pins(Record):
         texts = [f"{range_text(first, last)}#{cpus}" for first, last, cpus in entries]
         return ",".join([*texts, *(f"{name}#{cpus}" for name, cpus in replace(self, vcpus={}).by_name())])
 
+    @property
+    def floating(self) -> CpuSet:
+        """The vCPUs that may run on several CPUs."""
+        return CpuSet(vcpu for vcpu, cpus in self.vcpus.items() if len(cpus) > 1)
+
     def cpus(self) -> CpuSet:
         """The host CPUs that anything is pinned to."""
         return CpuSet.union(cpus for _, cpus in self.by_name())

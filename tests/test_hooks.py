@@ -22,7 +22,7 @@ from largeguest.cpuset import CpuSet
 from largeguest.host import reservations
 from largeguest.running import pins, state
 from largeguest.running.state import Work
-from largeguest.values import Neighbour
+from largeguest.values import Neighbour, Promise
 
 from . import COVERAGE, DATA, ROOT, hosts, vdsm
 from .refusals import THREE_REFUSALS
@@ -239,7 +239,7 @@ def test_a_hook_that_is_killed_blocks_nothing(
     stop += "reservations.reserve = lambda *all: (work(*all), os.kill(os.getpid(), signal.SIGSTOP)); "
     with start_hook(domxml, {"cputune": "all#node0", "vmId": UUID[:-1] + "2"}, stop) as process:
         assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
-        short = "from largeguest.host import reservations; reservations.LOCK_SECONDS = 0.1; "
+        short = "from largeguest.host import reservations; reservations.lock.__defaults__ = (0.1,); "
         waiting = run_hook(domxml, {"cputune": "all#node1"}, short)
         process.kill()
     assert waiting.returncode == 0
@@ -276,6 +276,40 @@ def test_auto_is_resolved_again_where_a_vm_arrives(
     else:
         assert result.stderr == ""
         assert reservations.held(str(root))[UUID].cpus == CpuSet.span(8, 11)
+
+
+def test_auto_does_not_arrive_on_memory_that_is_promised(run_hook: Hook, domxml: Path, root: Path) -> None:
+    """Its nodes travel as numbers, so there is no other choice; a typed layout may be meant so."""
+    memory = 3 * hosts.GIB  # of 4, of which 2 are free
+    bound = b"<numatune><memory mode='strict' nodeset='2'/></numatune><cputune>"
+    other = Neighbour("db02", CpuSet(), False, (Promise(CpuSet([2]), 0, memory),))
+    for cputune, code in (("auto", 2), ("all#=cell", 0)):
+        domxml.write_bytes(RAN.replace(b"<cputune>", bound).replace(b">524288<", f">{memory}<".encode()))
+        reservations.reserve(str(root), f"{UUID[:-1]}2", other)
+        typed = {"cputune": cputune, "numatune": "strict#2"}
+        result = run_hook(domxml, typed, point="before_vm_migrate_destination")
+        assert result.returncode == code, result.stderr
+        assert code == 0 or result.stderr == (
+            "largeguest: numatune: 3 GiB is bound to node 2, where only 2 GiB is free now: choose another host; "
+            'largeguest: numatune: 3 GiB is bound to node 2, where 3 GiB is promised to VM "db02": choose another host\n'
+        )
+
+
+def test_a_start_that_fails_leaves_no_reservation(run_hook: Hook, domxml: Path, root: Path) -> None:
+    fail = "hooks._replace_whole = lambda *_: (_ for _ in ()).throw(OSError(28, 'No space left on device')); "
+    assert run_hook(domxml, {"cputune": "0#0"}, fail).returncode == 2
+    assert reservations.held(str(root)) == {}
+
+
+def test_what_a_killed_hook_leaves_is_used_by_the_next_one(run_hook: Hook, domxml: Path, root: Path) -> None:
+    kill = "import os, signal; from largeguest.host import reservations; old = reservations.os.rename; "
+    kill += (
+        "reservations.os = type('os', (), {**vars(os), 'rename': lambda *_: os.kill(os.getpid(), signal.SIGKILL)}); "
+    )
+    assert run_hook(domxml, {"cputune": "0#0"}, kill).returncode == -9
+    domxml.write_bytes(PLAIN)
+    assert run_hook(domxml, {"cputune": "0#0"}).returncode == 0
+    assert sorted(os.listdir(root / "run/vdsm-largeguest")) == ["choose", "reservations"]
 
 
 @pytest.mark.parametrize("point", ["before_vm_migrate_destination", "before_vm_dehibernate"])

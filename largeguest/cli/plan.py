@@ -86,6 +86,8 @@ def _add_vm(plan: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.auto:
+        _check_auto(arguments)
     guest, pci, name = _guest_to_plan_for(arguments)
     host = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
@@ -103,7 +105,7 @@ def _run(arguments: argparse.Namespace) -> int:
         host,
     )
     if arguments.auto:
-        plan = _as_auto(plan, arguments)
+        plan = _as_auto(plan, arguments.mode)
     left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
     picture = layout.lay_out(host, plan.placement, guest, left_out=left_out)
     if arguments.svg is not None:
@@ -112,13 +114,17 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_auto(plan: planner.Plan, arguments: argparse.Namespace) -> planner.Plan:
-    """The plan with the properties that leave the choice to the host where the VM starts."""
-    for name in ("threads", "reserve", "exclude", "nodes", "spread"):
+def _check_auto(arguments: argparse.Namespace) -> None:
+    """End the program for an option for which auto has no place."""
+    for name in ("threads", "reserve", "exclude", "nodes", "spread", "share"):
         if getattr(arguments, name):
             arguments.parser.error(f"--{name} cannot be combined with --auto, which has no place for it")
-    mode = None if arguments.mode == DEFAULT_MODE else Numatune(arguments.mode, None)
-    return replace(plan, properties=Properties(Cputune(()), mode, Guestnuma(())))
+
+
+def _as_auto(plan: planner.Plan, mode: str) -> planner.Plan:
+    """The plan with the properties that leave the choice to the host where the VM starts."""
+    numatune = None if mode == DEFAULT_MODE else Numatune(mode, None)
+    return replace(plan, properties=Properties(Cputune(()), numatune, Guestnuma(())))
 
 
 def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> Host:

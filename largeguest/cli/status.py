@@ -8,7 +8,7 @@ import contextlib
 import functools
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..cpuset import CpuSet
@@ -20,6 +20,7 @@ from ..placement import neighbours
 from ..record import Record, replace
 from ..running import connection, pins, state, status
 from ..running.status import Status, Unread, Where
+from ..values import Neighbour
 from ..view import json
 from ..view import status as text
 from ..wording import quote, quote_name
@@ -107,6 +108,8 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     """Look at the running VMs: all, or closely at the one with this name or UUID."""
     named, others = _running(opened, libvirt, name)
     where = replace(where, closely=name is not None)
+    if where.keeper is False:
+        where = replace(where, held=_held((*named, *others), where.host))
     looked = [status.look(domain, functools.partial(status.of, where=where)) for domain in named]
     beside = [status.look(domain, functools.partial(pins.read, host=where.host)) for domain in others]
     vms = tuple(vm for vm in looked if isinstance(vm, Status))
@@ -119,6 +122,12 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     crowded = neighbours.crowded(host)
     beside_others = (_beside(vm, cpus) for vm in vms)
     return _Found(tuple(_crowded(vm, host) if vm.name in crowded else vm for vm in beside_others), unread)
+
+
+def _held(domains: Iterable[Any], host: Host) -> dict[str, Neighbour]:
+    """What the running VMs hold, by UUID."""
+    read = {domain.UUIDString(): status.look(domain, functools.partial(pins.read, host=host)) for domain in domains}
+    return {uuid: vm.holds for uuid, vm in read.items() if isinstance(vm, pins.Running)}
 
 
 def _beside(vm: Status, others: Sequence[tuple[pins.Running, CpuSet]]) -> Status:

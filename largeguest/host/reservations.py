@@ -39,23 +39,23 @@ class Reservation(Record):
     """Seconds of CLOCK_MONOTONIC, which all processes share, and which nothing sets."""
 
 
-def lock(root: str) -> int:
+def lock(root: str, seconds: float = LOCK_SECONDS) -> int:
     """Wait until nothing else on this host chooses CPUs or memory; closing the descriptor lets others choose.
 
-    Raises OSError, with a reason, if that is not possible. The end of a process closes it, too.
+    Raises OSError, with a reason, if that is not possible, or takes longer. The end of a process closes it, too.
     """
     import fcntl
     import time
 
     descriptor = os.open(os.path.join(root, FOLDER, "choose"), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    end = time.monotonic() + LOCK_SECONDS
+    end = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end:
+            if time.monotonic() >= end:
                 os.close(descriptor)
-                raise TimeoutError(0, f"one has been choosing for over {LOCK_SECONDS:.0f} seconds") from None
+                raise TimeoutError(0, f"one has been choosing for over {seconds:.0f} seconds") from None
             time.sleep(0.005)  # flock itself waits forever
         else:
             return descriptor
@@ -80,7 +80,7 @@ def held(root: str) -> dict[str, Neighbour]:
 def reserve(root: str, uuid: str, given: Neighbour) -> None:
     """Reserve for a VM what it has been given, if anything, in place of what it had; remove what no longer counts.
 
-    Raises OSError.
+    Only with the lock. Raises OSError.
     """
     end(root, {other for other, reservation in _all(root) if not _counts(reservation, root)} | {uuid})
     if given and _is_uuid(uuid):
@@ -129,15 +129,12 @@ def _write(root: str, uuid: str, given: Neighbour) -> None:
 
     folder = os.path.join(root, FOLDER)
     entry = {"version": neighbours.VERSION, "since": time.monotonic(), **neighbours.as_json(given)}
-    temporary = os.path.join(folder, f"{uuid}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(json.dumps(entry).encode())
-        os.rename(temporary, os.path.join(folder, _FILES, uuid))
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    temporary = os.path.join(folder, "new")  # of a hook that was killed there may be one
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(temporary, flags, 0o644), "wb") as file:
+        os.fchmod(file.fileno(), 0o644)  # whatever the umask is
+        file.write(json.dumps(entry).encode())
+    os.rename(temporary, os.path.join(folder, _FILES, uuid))
 
 
 def _uuids(root: str) -> list[str]:

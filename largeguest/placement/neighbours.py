@@ -23,7 +23,8 @@ def of(name: str, guest: Guest, cpus: CpuSet, is_exclusive: bool, host: Host) ->
 
 def of_placement(name: str, placement: Placement, guest: Guest, host: Host) -> Neighbour:
     """What a VM will hold that starts, or goes on, with this placement."""
-    cpus = CpuSet() if placement.pins is None else held(placement.pins, host)
+    engines = guest.pins if guest.cpu_policy == "manual" else Pins()
+    cpus = held(engines if placement.pins is None else placement.pins, host)
     return Neighbour(name, cpus, False, _promises(placement.completed(guest), guest, host))
 
 

@@ -41,8 +41,7 @@ def resolve(
     the pins were as in `before`.
     """
     late = {vcpu for vcpu in guest.plugged_vcpus if held and vcpu not in held.vcpus}
-    late |= {vcpu for vcpu, cpus in before.vcpus.items() if len(cpus) > 1}
-    pinning = _Pinning(guest, backing, host, held, CpuSet(late))
+    pinning = _Pinning(guest, backing, host, held, CpuSet(late) | before.floating)
     for pin in cputune.pins:
         pinning.take_held(pin)
     for pin in cputune.pins:
@@ -59,6 +58,13 @@ def of_numbers(text: str) -> Pins | None:
     except ParseError:
         return None
     return None if problems else pins
+
+
+def still_free(before: Pins, guest: Guest, host: Host) -> Pins:
+    """The pins that a VM had on this host when it last ran; none if another VM has any of these CPUs by now."""
+    theirs = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
+    own = CpuSet.union(cpus for vcpu, cpus in before.vcpus.items() if vcpu in guest.plugged_vcpus)
+    return NO_PINS if own & theirs or own - host.online else before
 
 
 class _Group(Record):

@@ -13,7 +13,7 @@ from ..placement.place import behind, resolve_policy
 from ..problem import Problem, Refused
 from ..properties import Properties
 from ..properties.cpulist import CpuList, spans
-from ..properties.cputune import All, Vcpus
+from ..properties.cputune import All, Cputune, Pin, Vcpus
 from ..record import replace
 from ..values import DEFAULT_MODE, Guest, Topology
 from ..wording import plural, shorten
@@ -34,6 +34,10 @@ def expand(
         autos = (name for name in ("cputune", "guestnuma") if getattr(typed, name) and getattr(typed, name).is_auto)
         what = "auto must be looked up on a host, but none is given"
         raise Refused(Problem(name, what, "write numbers, or name a host") for name in autos)
+    if host.neighbours_unknown:
+        name = "guestnuma" if typed.guestnuma is not None and typed.guestnuma.is_auto else "cputune"
+        what = f"auto: what other VMs hold is not known: {host.neighbours_unknown}"
+        raise Refused([Problem(name, what, "start the keeper: systemctl enable --now vdsm-largeguest-keeper")])
     if typed.guestnuma is not None and typed.guestnuma.is_auto:
         return _with_cells(typed, guest, host, pci)
     return replace(typed, cputune=pin_near(behind(typed, guest, host), guest, host)), ()
@@ -60,9 +64,24 @@ def _with_cells(
         raise Refused([Problem("guestnuma", f"auto: {shortage(need)}", NOWHERE)])
     chosen = choice.properties
     assert chosen.numatune
-    cputune = chosen.cputune if typed.cputune is not None and typed.cputune.is_auto else typed.cputune
+    cputune = typed.cputune
+    if cputune is not None:
+        cputune = chosen.cputune if cputune.is_auto else _beside_others(cputune, CpuSet(choice.nodes), host)
     properties = Properties(cputune, replace(chosen.numatune, mode=mode), chosen.guestnuma)
     return properties, tuple(_topology(choice.topology, guest))
+
+
+def _beside_others(cputune: Cputune, nodes: CpuSet, host: Host) -> Cputune:
+    """The pins of the cells on these nodes, without the CPUs of other VMs."""
+    theirs = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
+
+    def without(pin: Pin) -> Pin:
+        if not isinstance(pin.threads, (All, Vcpus)):
+            return pin
+        removed = spans(lookup.look_up(pin.cpus, host, nodes).cpus & theirs, out=True)
+        return replace(pin, cpus=CpuList((*pin.cpus.items, *removed)))
+
+    return replace(cputune, pins=tuple(map(without, cputune.pins)))
 
 
 def _allowed(typed: Properties, host: Host) -> CpuSet:

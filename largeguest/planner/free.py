@@ -18,45 +18,58 @@ from ..wording import name_ids, plural, verb
 
 NOWHERE = "choose another host, or make room on this one"
 _NO_PINS = Pins()
+_NONE = CpuSet()
 
 
-def pin_again(guest: Guest, host: Host, held: Pins = _NO_PINS) -> Cputune:
-    """The pins of a VM that has its cells and its memory by its XML, as when it arrives; see pin_near."""
-    return pin_near(of(Placement().completed(guest)), guest, host, held)
+def pin_again(guest: Guest, host: Host, held: Pins = _NO_PINS, before: Pins = _NO_PINS) -> Cputune:
+    """The pins of a VM that has its cells and its memory by its XML; see pin_near.
+
+    What has been plugged in beside what is `held`, or floated where the pins were as in `before`, may float.
+    """
+    late = guest.plugged_vcpus - CpuSet(held.vcpus) if held else before.floating
+    return pin_near(of(Placement().completed(guest)), guest, host, held, late & guest.plugged_vcpus)
 
 
-def pin_near(memory: Backing, guest: Guest, host: Host, held: Pins = _NO_PINS) -> Cputune:
+def pin_near(memory: Backing, guest: Guest, host: Host, held: Pins = _NO_PINS, late: CpuSet = _NONE) -> Cputune:
     """Each vCPU on a CPU near its memory that no other VM has, whole cores first; emulator and iothreads beside them.
 
-    vCPUs that are `held` already keep their CPUs. Of those that have been plugged in since, the ones for which there is
-    no CPU float over all that are near. Raises Refused if there are too few CPUs for a VM that holds none.
+    vCPUs that are `held` already keep their CPUs. Those that are `late` get what is left; for the ones that have none,
+    the pin names too few CPUs, so that they float over those. Raises Refused if there are too few for the others.
     """
-    free = host.online - CpuSet.union([*(neighbour.cpus for neighbour in host.neighbours), *held.vcpus.values()])
-    pins = [Pin(Vcpus(vcpu, vcpu), CpuList(spans(cpus))) for vcpu, cpus in held.vcpus.items()]
-    groups = list(memory.groups(guest.plugged_vcpus - CpuSet(held.vcpus)))
+    theirs = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
+    own = CpuSet.union(held.vcpus.values())
+    free = host.online - theirs - own
+    groups = [
+        (vcpus, nodes)
+        for some in (guest.plugged_vcpus - CpuSet(held.vcpus) - late, late)
+        for vcpus, nodes in memory.groups(some)
+    ]
     for vcpus, nodes in groups:
         _check_nodes(vcpus, nodes, host)
     near = [(vcpus, host.nodes_near(nodes)) for vcpus, nodes in groups]
-    dealt = _deal(near, free, guest, host, partly=bool(held))
+    dealt = _deal(near, free, guest, host, late)
+    pins = [Pin(Vcpus(vcpu, vcpu), CpuList(spans(cpus)), each=len(cpus) == 1) for vcpu, cpus in held.vcpus.items()]
     for vcpus, nodes in near:
-        pins += _pins(vcpus, dealt[nodes], host.cpus_near(nodes))
+        around = host.cpus_near(nodes)
+        pins += _pins(vcpus, dealt[nodes], around - (theirs - own) or around)
     around = host.cpus_near(memory.nodes)
     beside = CpuList(spans(around & free or around))
     return Cputune((*pins, Pin(Emulator(), beside), *(Pin(Iothread(number), beside) for number in guest.iothreads)))
 
 
 def _deal(
-    near: Sequence[tuple[CpuSet, CpuSet]], free: CpuSet, guest: Guest, host: Host, partly: bool
+    near: Sequence[tuple[CpuSet, CpuSet]], free: CpuSet, guest: Guest, host: Host, late: CpuSet
 ) -> dict[CpuSet, Iterator[int]]:
-    """Nodes to the CPUs for the vCPUs that are near them; raises Refused if there are too few, unless `partly`.
+    """Nodes to the CPUs for the vCPUs that are near them; raises Refused if there are too few for any but the late.
 
     vCPUs near one node and those near several are dealt so that all have one if that is possible (maximum flow).
     """
     cores = {node: _in_order(host.nodes[node].cpus, free, guest, host) for _, nodes in near for node in nodes}
     flow = Flow([Bound("", nodes, 0, 0) for _, nodes in near], {node: len(cpus) for node, cpus in cores.items()})
     for vcpus, nodes in near:
-        if flow.add(Bound("", nodes, 0, len(vcpus))) and not partly:
-            raise _too_few(vcpus, nodes, sum(flow.on(nodes).values()))
+        others = sum(flow.on(nodes).values())
+        if flow.add(Bound("", nodes, 0, len(vcpus))) and vcpus - late:
+            raise _too_few(vcpus, nodes, sum(flow.on(nodes).values()) - others)
     return {nodes: iter(list(_take(flow.on(nodes), cores))) for nodes in dict.fromkeys(nodes for _, nodes in near)}
 
 
@@ -85,13 +98,11 @@ def _by_thread(cores: Sequence[Sequence[int]]) -> Iterator[int]:
 
 
 def _pins(vcpus: CpuSet, dealt: Iterator[int], around: CpuSet) -> Iterator[Pin]:
-    """A CPU each, as far as there are any; the others float over all around."""
-    for first, last in vcpus.ranges():
-        own = [Item(Span(cpu, cpu)) for cpu in itertools.islice(dealt, last - first + 1)]
-        if own:
-            yield Pin(Vcpus(first, first + len(own) - 1), CpuList(tuple(own)), each=True)
-        if first + len(own) <= last:
-            yield Pin(Vcpus(first + len(own), last), CpuList(spans(around)))
+    """A CPU each, as far as there are any; for the others all around, which are taken."""
+    for vcpu in vcpus:
+        cpu = next(dealt, None)
+        cpus = spans(around) if cpu is None else (Item(Span(cpu, cpu)),)
+        yield Pin(Vcpus(vcpu, vcpu), CpuList(cpus), each=True)
 
 
 def _check_nodes(vcpus: CpuSet, nodes: CpuSet, host: Host) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from .. import PROPERTIES
 from ..problem import ParseError, Problem
-from ..record import Record
+from ..record import Record, replace
 from . import cputune, guestnuma, numatune
 from .cputune import Cputune
 from .guestnuma import Guestnuma
@@ -38,6 +38,11 @@ class Properties(Record):
     def is_auto(self) -> bool:
         """Whether pins or cells are chosen where the VM starts."""
         return any(value is not None and value.is_auto for value in (self.cputune, self.guestnuma))
+
+    def without_auto(self) -> Properties:
+        """What can be checked whatever is chosen."""
+        autos = (name for name in ("cputune", "guestnuma") if (value := getattr(self, name)) and value.is_auto)
+        return replace(self, **dict.fromkeys(autos))
 
 
 def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:

@@ -28,6 +28,9 @@ class Vm:
         self.uuid = uuid
         self.schedule = Schedule()
         self.looked_at = False
+        """What it holds is known, or can only be known after an event."""
+        self.is_published = False
+        """What it holds has been published since it runs here; until then its reservation counts."""
         self.known: pins.Running | None = None
         """As it was when it was last checked, if it could be read."""
         self.pinned = False
@@ -39,8 +42,8 @@ class Vm:
         self.work = Work()
 
 
-class _NotAllKnownError(Exception):
-    """CPUs cannot be chosen yet: not all VMs have been looked at, such as after the keeper's start."""
+class _NotNowError(Exception):
+    """CPUs cannot be chosen yet: not all VMs have been looked at, as after the keeper's start, or a hook chooses."""
 
 
 class Holder:
@@ -67,16 +70,22 @@ class Holder:
             self.forget(vm.uuid)
             return None
         if pins.is_half_there(domain):
+            vm.looked_at = True
             return None  # an event reports its arrival or its end
-        if _is_busy(domain):
-            return BUSY_SECONDS
+        is_busy = _is_busy(domain)
         try:
-            running = self._read(vm, domain)
-        except _NotAllKnownError:
+            if is_busy and vm.known is not None:
+                return BUSY_SECONDS
+            running = self._read(vm, domain, is_busy)
+        except _NotNowError:
             return BUSY_SECONDS
         except Refused as error:
+            vm.looked_at = True
             self._report_unread(vm, domain.name(), error)
             return TROUBLE_SECONDS
+        vm.looked_at = True
+        if is_busy:
+            return BUSY_SECONDS
         self._report_problems(vm, running)
         refused = pins.put_back(domain, running.moved, self.cpus)
         corrected = running.moved.without(refused)
@@ -95,22 +104,44 @@ class Holder:
             self.trouble(vm, " ".join(refused), what)
         return TROUBLE_SECONDS if refused else None
 
-    def _read(self, vm: Vm, domain: Any) -> pins.Running:
-        """Read it; if CPUs have to be chosen, they are reserved before anything else chooses. Raises Refused."""
-        host = sysfs.from_sys(sysfs.SYS)
+    def _read(self, vm: Vm, domain: Any, is_busy: bool) -> pins.Running:
+        """Read it; if CPUs have to be chosen, they are reserved before anything else chooses.
+
+        Raises Refused, and _NotNowError. Of a VM that libvirt is busy with, nothing is chosen.
+        """
+        host, document = sysfs.from_sys(sysfs.SYS), domain.XMLDesc().encode()
+        if is_busy:
+            vm.known = pins.read(document, host)
+            return vm.known
+        is_new = vm.known is None and vm.cause == START
         with contextlib.ExitStack() as chosen:
 
             def choose() -> Host:
-                if not all(other.looked_at for other in self.vms.values()):
-                    raise _NotAllKnownError
-                with contextlib.suppress(OSError):
-                    chosen.callback(os.close, reservations.lock(self._root))
-                    chosen.callback(self._reserve, vm)
+                if not all(other.looked_at for other in self.vms.values() if other is not vm):
+                    raise _NotNowError
+                self._lock(vm, chosen)
                 known = {uuid: other.known.holds for uuid, other in self.vms.items() if other.known is not None}
                 return neighbours.add(host, {**reservations.held(self._root), **known}, lambda uuid, _: uuid == vm.uuid)
 
-            vm.known = pins.read(domain.XMLDesc().encode(), host, choose)
+            vm.known = pins.read(document, host, choose, is_new)
         return vm.known
+
+    def _lock(self, vm: Vm, chosen: contextlib.ExitStack) -> None:
+        """Let nothing else choose until the CPUs of this VM are reserved, or go on without that after a while."""
+        try:
+            chosen.callback(os.close, reservations.lock(self._root, 0))
+            chosen.callback(self._reserve, vm)
+        except TimeoutError as error:
+            if vm.since is not None and time.monotonic() < vm.since + reservations.LOCK_SECONDS:
+                raise _NotNowError from None
+            self._report_unlocked(vm, str(error.strerror))
+        except OSError as error:
+            self._report_unlocked(vm, str(error.strerror))
+
+    def _report_unlocked(self, vm: Vm, why: str) -> None:
+        what = f"a VM that starts now may get the CPUs chosen for VM {quote_name(vm.uuid)}: {why}"
+        fix = "look at /run/vdsm-largeguest: fuser -v /run/vdsm-largeguest/choose"
+        self.reports.problem((vm.uuid, "unlocked"), Problem("keeper", what, fix, warning=True))
 
     def _reserve(self, vm: Vm) -> None:
         if vm.known is not None:

@@ -111,9 +111,11 @@ class Keeper:
 
     def lifecycle(self, uuid: str, event: int) -> None:
         if event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
+            vm = self.holder.vms.get(uuid)
             self.holder.forget(uuid)
             self._publish()
-            self._end_reservations([uuid])
+            if vm is None or not vm.is_published:  # or its reservation is for its next start
+                self._end_reservations([uuid])
             for other in self.holder.vms.values():
                 if other.known is not None and other.known.target is None and other.known.problems:
                     self._look_at(other.uuid, state.START)  # auto may now find CPUs for it
@@ -165,7 +167,11 @@ class Keeper:
         if (connected, vms) != self._published:
             state.publish(self._folder, connected, vms)
             self._published = connected, vms
-            self._end_reservations([uuid for uuid, vm in self.holder.vms.items() if vm.known is not None])
+        new = [vm for vm in self.holder.vms.values() if vm.known is not None and not vm.is_published]
+        if new:
+            self._end_reservations([vm.uuid for vm in new])
+        for vm in new:
+            vm.is_published = True
 
     def _end_reservations(self, uuids: Collection[str]) -> None:
         """What has been reserved for these VMs is now published, or not needed; if it stays, it ends by itself."""
@@ -175,7 +181,6 @@ class Keeper:
     def _hold_or_retry(self, vm: Vm) -> None:
         """Hold the pins of a VM; an error is reported once, and retried after a while."""
         moved, vm.schedule = vm.schedule.first_event, vm.schedule.after_look()
-        vm.looked_at = True
         opened = self._link.opened
         if opened is None:
             return  # all are checked when it is back

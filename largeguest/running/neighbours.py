@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from ..host import neighbours, reservations
 from ..host.topology import Host, Pages
@@ -29,14 +29,17 @@ def beside(host: Host, keeper: str | None, root: str, is_itself: Callable[[str, 
     if known is None:
         known = reservations.held(root)
         try:
-            known.update(_from_libvirt(host))
+            known.update(_from_libvirt(host, known.keys()))
         except OSError as error:
             host = replace(host, neighbours_unknown=quote(str(error), 200))
     return neighbours.add(host, known, is_itself)
 
 
-def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:
-    """What libvirt's VMs hold, by UUID; one that cannot be read is left out. Raises OSError with a reason."""
+def _from_libvirt(host: Host, reserved: Collection[str]) -> Mapping[str, Neighbour]:
+    """What libvirt's VMs hold, by UUID; one that cannot be read is left out. Raises OSError with a reason.
+
+    So is one that is only half there and has its reservation, which says more.
+    """
     found: dict[str, Neighbour] = {}
     failures: list[str] = []
 
@@ -50,7 +53,9 @@ def _from_libvirt(host: Host) -> Mapping[str, Neighbour]:
             with contextlib.closing(connection.open_read_only(connection.SYSTEM)) as opened:
                 for domain in opened.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
                     try:
-                        found[domain.UUIDString()] = pins.read(domain.XMLDesc().encode(), host).holds
+                        uuid = domain.UUIDString()
+                        if uuid not in reserved or not pins.is_half_there(domain):
+                            found[uuid] = pins.read(domain.XMLDesc().encode(), host).holds
                     except Refused:
                         continue
                     except libvirt.libvirtError:

@@ -11,13 +11,19 @@ from ..record import replace
 from ..rewrite import place_on
 from ..values import Guest, Pins
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lxml import etree
 
-def check(properties: Properties, guest: Guest, host: Host) -> tuple[tuple[Problem, ...], CpuSet]:
-    """Its problems on an `idle` host, and the CPUs that the vCPUs would be pinned to."""
+
+def check(
+    properties: Properties, guest: Guest, host: Host, tree: etree._ElementTree | None = None
+) -> tuple[tuple[Problem, ...], CpuSet]:
+    """Its problems on an `idle` host, and the CPUs that the vCPUs would be pinned to; the XML has its devices."""
     if properties == Properties():
         return (), CpuSet()
     try:
-        placement = place_on(properties, _started_again(guest), host)
+        placement = place_on(properties, _started_again(guest), host, tree)
     except Refused as refused:
         return refused.problems, CpuSet()
     return placement.warnings, CpuSet.union((placement.pins or Pins()).vcpus.values())

@@ -16,7 +16,6 @@ from ..host.topology import Host
 from ..placement import check_guest, neighbours, pinning
 from ..placement.place import resolve_pins
 from ..problem import Problem, Refused
-from ..properties.cputune import Cputune
 from ..record import Record, replace
 from ..values import Guest, Layout, Neighbour, Pins
 from ..wording import name_ids, quote, quote_name, shorten, verb
@@ -33,7 +32,11 @@ _POLICIES_WITH_SIBLINGS = ("siblings", "isolate-threads")
 """VDSM also removes the thread siblings of these VMs' CPUs from its shared pool (vdsm.virt.cpumanagement)."""
 
 
-_NOT_CHOSEN = Problem("cputune", "auto: its CPUs have not been chosen on this host", "start the keeper")
+_NOT_CHOSEN = Problem(
+    "cputune",
+    "auto: not all of its CPUs have been chosen on this host",
+    "look at the keeper: systemctl status vdsm-largeguest-keeper",
+)
 
 
 class Running(Record):
@@ -76,17 +79,23 @@ class Running(Record):
             yield thread, cpus, real.get(thread)
 
 
-def read(document: bytes, host: Host, choose: Callable[[], Host] | None = None) -> Running:
+def read(document: bytes, host: Host, choose: Callable[[], Host] | None = None, is_new: bool = False) -> Running:
     """Read a running VM from its domain XML; raises Refused for invalid XML.
 
     If CPUs have to be chosen for it, `choose` gives the host with what other VMs hold, while nothing else chooses.
-    None: this is left to the keeper.
+    None: this is left to the keeper. `is_new`: it has just started, resumed or arrived, perhaps with CPUs from before.
     """
     tree = parse_xml.domain(document)
-    return of(tree, read_xml.guest(tree), host, choose)
+    return of(tree, read_xml.guest(tree), host, choose, is_new)
 
 
-def of(tree: etree._ElementTree, guest: Guest, host: Host, choose: Callable[[], Host] | None = None) -> Running:
+def of(
+    tree: etree._ElementTree,
+    guest: Guest,
+    host: Host,
+    choose: Callable[[], Host] | None = None,
+    is_new: bool = False,
+) -> Running:
     """A running VM by its domain XML, and by what was read from that."""
     name, cputune = read_xml.name(tree), read_xml.custom_properties(tree).get("cputune", "")
     request, problems = properties.parse({"cputune": cputune})
@@ -107,7 +116,12 @@ def of(tree: etree._ElementTree, guest: Guest, host: Host, choose: Callable[[], 
     holds_here = layout is not None and host.boot in (None, layout.boot)
     held = before if holds_here else Pins()
     try:
-        pins, warnings = _resolve(request.cputune, guest, host, held, before, choose)
+        if not request.cputune.is_auto:
+            pins, warnings = resolve_pins(request.cputune, guest, host, held, before)
+        elif choose is None:
+            pins, warnings = _chosen(guest, held)
+        else:
+            pins, warnings = _choose(guest, host, held, before, choose, is_new)
     except Refused as refused:
         return Running(name, None, guest.pins, others, refused.problems)
     new = None if host.boot is None else Layout(host.boot, pins.numbers())
@@ -116,19 +130,28 @@ def of(tree: etree._ElementTree, guest: Guest, host: Host, choose: Callable[[], 
     return Running(name, target, guest.pins, holds, warnings, None if new == layout else new)
 
 
-def _resolve(
-    cputune: Cputune, guest: Guest, host: Host, held: Pins, before: Pins, choose: Callable[[], Host] | None
-) -> tuple[Pins, tuple[Problem, ...]]:
-    """The pins of a VM that holds some already, and warnings; raises Refused."""
-    if not cputune.is_auto:
-        return resolve_pins(cputune, guest, host, held, before)
-    if held and not guest.plugged_vcpus - CpuSet(held.vcpus):
-        return held, ()
-    if choose is None:
+def _chosen(guest: Guest, held: Pins) -> tuple[Pins, tuple[Problem, ...]]:
+    """What has been chosen for auto, and a warning if that is not all; raises Refused if it is nothing."""
+    if not held:
         raise Refused([_NOT_CHOSEN])
+    is_whole = not guest.plugged_vcpus - CpuSet(held.vcpus)
+    return held, () if is_whole else (replace(_NOT_CHOSEN, warning=True),)
+
+
+def _choose(
+    guest: Guest, host: Host, held: Pins, before: Pins, choose: Callable[[], Host], is_new: bool
+) -> tuple[Pins, tuple[Problem, ...]]:
+    """The pins for auto, and warnings; raises Refused if there are too few CPUs.
+
+    What it holds stays, unless it has just come and finds another VM there.
+    """
+    if held and not is_new and not guest.plugged_vcpus - CpuSet(held.vcpus):
+        return held, ()
     from ..planner.free import pin_again
 
-    return resolve_pins(pin_again(guest, choose(), held), guest, host, held, before)
+    beside = choose()
+    held = pinning.still_free(held, guest, beside) if is_new else held
+    return resolve_pins(pin_again(guest, beside, held, before), guest, host, held, before)
 
 
 def _check_offline(pins: Pins, host: Host) -> Iterator[Problem]:

@@ -150,7 +150,7 @@ def of(document: bytes, where: Where) -> Status:
     near = locality.measure(Placement(running.real, guest.policy, guest.cells or None), guest, host)
     held = _memory(guest, near.homes, seen, host)
     differences = asked.check_layout(typed, guest, host)
-    next_problems, next_cpus = next_start.check(typed, guest, where.at_next_start(typed, uuid))
+    next_problems, next_cpus = next_start.check(typed, guest, where.at_next_start(typed, uuid), tree)
     wrong = [
         *(differences or running.problems),  # these may follow from those
         *(problem for problem in problems if problem.subject != "cputune"),

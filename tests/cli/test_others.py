@@ -168,7 +168,7 @@ def test_plan_auto(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*PLAN, "--auto", "--mode", "interleave", "--json"]) == 0
     properties = json.loads(capsys.readouterr().out)["properties"]
     assert properties == {"cputune": "auto", "numatune": "interleave#auto", "guestnuma": "auto"}
-    for option in (["--nodes", "2"], ["--reserve", "0"], ["--spread"]):
+    for option in (["--nodes", "2"], ["--reserve", "0"], ["--spread"], ["--share"]):
         with pytest.raises(SystemExit):
             cli.main([*PLAN, "--auto", *option])
         assert f"{option[0]} cannot be combined with --auto" in capsys.readouterr().err

@@ -19,9 +19,10 @@ from largeguest.planner.free import pin_again, pin_near
 from largeguest.problem import Refused
 from largeguest.properties import Properties
 from largeguest.record import replace
+from largeguest.rewrite import place_on
 from largeguest.values import Cell, Guest, Neighbour, Pins, Topology
 from tests.any_host import MIB
-from tests.hosts import FOUR_NODES, GIB
+from tests.hosts import FOUR_NODES, GIB, HIGH
 
 from .test_beside import held, hosts_with_vms
 
@@ -68,17 +69,17 @@ def typed(values: dict[str, str]) -> Properties:
         ),
         ({"guestnuma": "auto"}, [], ("None", "strict#0", "0-3#*@0")),
         # typed cells, and free CPUs near them
-        ({"cputune": "auto", "numatune": "strict#2"}, [], ("0-3#=8,9,10,11,emulator#8-11", "strict#2", "None")),
+        ({"cputune": "auto", "numatune": "strict#2"}, [], ("0#=8,1#=9,2#=10,3#=11,emulator#8-11", "strict#2", "None")),
         (
             {"cputune": "auto", "guestnuma": "0-1#*@2,2-3#*@1"},
             [held([4, 9])],
             # whole cores first
-            ("0-1#=10,11,2-3#=6,7,emulator#5-8,10-11", "None", "0-1#*@2,2-3#*@1"),
+            ("0#=10,1#=11,2#=6,3#=7,emulator#5-8,10-11", "None", "0-1#*@2,2-3#*@1"),
         ),
         (
             {"cputune": "auto", "guestnuma": "0,2#*@1,1,3#*@1"},
             [],
-            ("0-3#=4,5,6,7,emulator#4-7", "None", "0,2#*@1,1,3#*@1"),
+            ("0#=4,1#=5,2#=6,3#=7,emulator#4-7", "None", "0,2#*@1,1,3#*@1"),
         ),
     ],
 )
@@ -141,6 +142,48 @@ def test_refused(values: dict[str, str], others: list[Neighbour], problem: str) 
     assert [found.text for found in caught.value.problems] == [problem]
 
 
+def test_typed_cores_of_cells_are_not_those_of_another_vm() -> None:
+    """A node counts for what is left there, and that is what the cell gets."""
+    guest = Guest(max_vcpus=2, memory=GIB, topology=Topology(1, 1, 1, 2))
+    chosen, _ = expand(typed({"guestnuma": "auto", "cputune": "all#=cell"}), guest, beside(held([0, 1])))
+    assert (str(chosen.cputune), str(chosen.guestnuma)) == ("all#=cell,^0-1", "0-1#*@0")
+    pins = place(chosen, guest, FOUR_NODES).pins
+    assert pins is not None
+    assert str(pins.cpus()) == "2-3"
+
+
+def test_nothing_is_chosen_blindly() -> None:
+    host = replace(FOUR_NODES, neighbours_unknown="libvirt does not answer")
+    for name, values in (("guestnuma", BOTH), ("cputune", {"cputune": "auto", "numatune": "0"})):
+        with pytest.raises(Refused) as caught:
+            expand(typed(values), GUEST, host)
+        (problem,) = caught.value.problems
+        assert problem.text == (
+            f"{name}: auto: what other VMs hold is not known: libvirt does not answer: start the keeper: "
+            "systemctl enable --now vdsm-largeguest-keeper"
+        )
+
+
+def test_all_problems_are_told_together() -> None:
+    with pytest.raises(Refused) as caught:
+        place_on(typed({"cputune": "auto", "guestnuma": "0-3#2G"}), GUEST, FOUR_NODES)
+    assert {problem.subject for problem in caught.value.problems} == {"cputune", "guestnuma"}
+
+
+def test_what_is_chosen_is_not_taken_for_a_slip() -> None:
+    """CPU 4 is that of vCPU 0, and not vCPU 4, which can be plugged in later."""
+    guest = Guest(max_vcpus=16, plugged=CpuSet.span(0, 2), memory=GIB)
+    placement = place_on(typed({"cputune": "auto", "numatune": "strict#1"}), guest, FOUR_NODES)
+    assert [problem.text for problem in placement.warnings if "taken as" in problem.text] == []
+
+
+def test_too_few_near_a_node_without_cpus() -> None:
+    """Node 4 has none; node 1, the nearest, has 4, of which others of this VM need 3."""
+    memory = Backing(((CpuSet([0, 1, 2]), CpuSet([1])), (CpuSet([3, 4]), CpuSet([4]))), CpuSet())
+    with pytest.raises(Refused, match="vCPUs 3-4 need 2 CPUs of their own, but node 1 has only 1 that no other VM"):
+        pin_near(memory, Guest(max_vcpus=5, memory=GIB), HIGH)
+
+
 def test_a_topology_that_does_not_fit_the_cells() -> None:
     """It is the engine's, and stays; the hook says which one would fit."""
     guest = replace(GUEST, memory=3 * GIB, topology=Topology(1, 1, 2, 2))
@@ -154,7 +197,7 @@ def test_a_topology_that_does_not_fit_the_cells() -> None:
 
 
 def test_two_vcpus_share_no_core_while_others_are_idle_unless_the_guest_knows() -> None:
-    for threads, cpus in ((1, "0-1#=8,10"), (2, "0-1#=8,9")):
+    for threads, cpus in ((1, "0#=8,1#=10"), (2, "0#=8,1#=9")):
         guest = Guest(max_vcpus=2, memory=GIB, topology=Topology(2 // threads, 1, 1, threads))
         chosen, _ = expand(typed({"cputune": "auto", "numatune": "strict#2"}), guest, FOUR_NODES)
         assert str(chosen.cputune) == f"{cpus},emulator#8-11"
@@ -174,8 +217,8 @@ def resolve(guest: Guest, host: Host, before: Pins) -> tuple[Pins, list[str]]:
         ([], 2, "0#5,1#4,emulator#3"),  # nothing has been plugged in
         ([], 4, "0#5,1#4,2#6,3#7,emulator#3"),
         ([held([6])], 3, "0#5,1#4,2#7,emulator#3"),
-        ([held([6, 7])], 3, "0#5,1#4,2#4-7,emulator#3"),  # it floats
-        ([held([6])], 4, "0#5,1#4,2#7,3#4-7,emulator#3"),
+        ([held([6, 7])], 3, "0#5,1#4,2#4-5,emulator#3"),  # it floats over those of the VM
+        ([held([6])], 4, "0#5,1#4,2#7,3#4-5,7,emulator#3"),
         ([held([4, 5])], 3, "0#5,1#4,2#6,emulator#3"),  # another VM has come on its CPUs: it keeps them
     ],
 )

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from largeguest.cpuset import CpuSet
+from largeguest.domxml import NAMESPACE
 from largeguest.host import neighbours, reservations, sysfs
+from largeguest.record import replace
 from largeguest.running import connection, fight, pins, report, schedule, state
 from largeguest.running.state import Work
 from largeguest.values import Neighbour
@@ -39,6 +41,7 @@ def world() -> World:
 @pytest.fixture
 def keeper(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, four_nodes: str) -> Iterator[ModuleType]:
     """The module, with this world's libvirt."""
+    vdsm.make_run_folder(tmp_path)
     with world.keeper() as module:
         monkeypatch.setattr(sysfs, "SYS", four_nodes)
         monkeypatch.setattr(module, "KEEPER_FOLDER", str(tmp_path / "run"))
@@ -689,7 +692,6 @@ def test_the_journal_gets_priorities(
 def test_a_second_keeper_waits_for_the_first(
     world: World, keeper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "run").mkdir()
     first = os.open(tmp_path / "run/lock", os.O_RDONLY | os.O_CREAT)
     fcntl.flock(first, fcntl.LOCK_EX)
 
@@ -856,7 +858,6 @@ OTHERS = {"emulator": "4,5,6,7", "iothread1": "4,5,6,7"}
 
 def test_auto_is_chosen_where_a_vm_arrives_and_stays(world: World, keeper: ModuleType, tmp_path: Path) -> None:
     """Beside what runs there, and what is about to; whoever comes later, and whatever restarts."""
-    vdsm.make_run_folder(tmp_path)
     uuid = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a03"
     reservations.reserve(str(tmp_path), uuid, Neighbour("db03", CpuSet([6])))
     vm(world, "0#4", name="db02", vcpus=1)
@@ -896,6 +897,97 @@ def test_auto_that_has_no_room_is_reported_until_it_has(
     assert arrived.pins == {"vcpu0": "4", "vcpu1": "6", "vcpu2": "5", "vcpu3": "7", **OTHERS}
 
 
+@pytest.mark.parametrize(("event", "cpus"), [("STARTED", ("6", "7")), ("RESUMED", ("6", "7")), (None, ("4", "5"))])
+def test_a_record_whose_cpus_another_vm_has(
+    event: str | None,
+    cpus: tuple[str, str],
+    world: World,
+    keeper: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that resumes on the same boot gets others; one that runs while the keeper starts keeps its own."""
+    real = sysfs.from_sys
+    monkeypatch.setattr(sysfs, "from_sys", lambda path: replace(real(path), boot="here"))
+    vm(world, "0-1#=4,5", name="db02", vcpus=2, pins={"vcpu0": "4", "vcpu1": "5"})
+    record = f"<l:layout xmlns:l='{NAMESPACE}' host='here' cputune='0#4,1#5,emulator#4-5,iothread1#4-5'/>"
+    resumed = Domain(world, "db01", "auto", vcpus=2, bound="1", metadata={NAMESPACE: record})
+
+    def appear() -> None:
+        world.domains.append(resumed)
+        if event is not None:
+            world.lifecycle(event, resumed)
+
+    if event is None:
+        appear()
+    else:
+        world.after(1, appear)
+    world.stop_after(3)
+    keeper.keep("qemu:///system")
+    assert (resumed.pins["vcpu0"], resumed.pins["vcpu1"]) == cpus
+
+
+def test_a_vm_that_is_busy_when_the_keeper_starts_is_known(world: World, keeper: ModuleType, tmp_path: Path) -> None:
+    """It migrates away for an hour; nothing else may get its CPUs."""
+    vm(world, "0-1#=4,5", vcpus=2, pins={"vcpu0": "4", "vcpu1": "5"}, job={"unsupported": 1})
+    arrived = vm(world, "auto", name="db02", vcpus=2, bound="1")
+    seen: list[dict[str, Neighbour] | None] = []
+    world.after(2, lambda: seen.append(neighbours.published(str(tmp_path / "run"))))
+    world.stop_after(3)
+    keeper.keep("qemu:///system")
+    assert {arrived.pins["vcpu0"], arrived.pins["vcpu1"]} == {"6", "7"}
+    (found,) = seen
+    assert found is not None
+    assert found["uuid-of-db01"].cpus == CpuSet([4, 5])
+
+
+def test_a_late_stop_does_not_end_the_reservation_of_the_next_start(
+    world: World, keeper: ModuleType, tmp_path: Path
+) -> None:
+    root, uuid = str(tmp_path), "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a02"
+    domain, other = vm(world, name="db02", UUIDString=lambda: uuid), vm(world, name="db03")
+    reserved = Neighbour("db02", CpuSet([8, 9]))
+
+    def start_again() -> None:
+        """The keeper was busy: it is told of the stop when the hook of the next start has been here."""
+        world.domains.remove(domain)
+        reservations.reserve(root, uuid, reserved)
+        world.lifecycle("STOPPED", domain)
+        other.move("vcpu0", "0-15")
+
+    seen: list[Neighbour | None] = []
+    world.after(1, start_again)
+    world.after(2, lambda: seen.append(reservations.held(root).get(uuid)))
+    world.stop_after(3)
+    keeper.keep("qemu:///system")
+    assert seen == [reserved]
+
+
+@pytest.mark.parametrize("free_again", [True, False])
+def test_a_hook_that_chooses_is_waited_for(
+    free_again: bool,
+    world: World,
+    keeper: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Others are pinned meanwhile. If the hook hangs, the VM is pinned after a while, with a warning."""
+    lock = reservations.lock
+
+    def taken(root: str, seconds: float) -> int:
+        if free_again and world.now > 1003:
+            return lock(root, seconds)
+        raise TimeoutError(0, "one has been choosing")
+
+    monkeypatch.setattr(reservations, "lock", taken)
+    arrived, moved = vm(world, "auto", vcpus=2, bound="1"), vm(world, name="db02")
+    world.stop_after(60)
+    keeper.keep("qemu:///system")
+    assert max(when for when, *_ in moved.calls) < 1001
+    first = min(when for when, *_ in arrived.calls) - 1000
+    assert 3 <= first < 12 if free_again else 10 <= first < 20
+    assert ("one has been choosing" in capfd.readouterr().err) != free_again
+
+
 def test_a_vcpu_that_is_plugged_in_has_a_free_cpu(world: World, keeper: ModuleType) -> None:
     domain = vm(world, "auto", vcpus=2, bound="1")
 
@@ -929,7 +1021,6 @@ def test_what_is_plugged_in_is_published(world: World, keeper: ModuleType, tmp_p
 def test_a_reservation_ends_when_it_is_not_needed(world: World, keeper: ModuleType, tmp_path: Path, end: str) -> None:
     """Not before the file has what the VM holds."""
     root, uuid = str(tmp_path), "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a02"
-    vdsm.make_run_folder(tmp_path)
     reserved = Neighbour("db02", CpuSet([0, 1]))
     reservations.reserve(root, uuid, reserved)
     domain = vm(world, name="db02", UUIDString=lambda: uuid)
