@@ -158,7 +158,9 @@ def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Proble
 
 
 def _check_sockets(sets: list[CpuSet], size: int) -> Iterator[Problem]:
-    cut = _named_twice(CpuSet(vcpu // size for vcpu in vcpus) for vcpus in sets)
+    sockets = [CpuSet(vcpu // size for vcpu in vcpus) for vcpus in sets]
+    # several whole cells in a socket are as with sub-NUMA clusters
+    cut = _named_twice(sockets) & CpuSet.union(own for own in sockets if len(own) > 1)
     if cut:
         what = f"{ids_are('guest socket', cut)} cut by a cell boundary (a socket has {size} vCPUs)"
         yield Problem("guestnuma", what, "give each cell whole sockets, or change the VM's sockets", warning=True)

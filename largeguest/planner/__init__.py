@@ -10,8 +10,9 @@ from ..properties import Properties
 from ..record import Record
 from ..values import Placement, Topology
 from .advice import missing, notes
-from .choice import MAX_SOCKETS, best_choice, stored_length, texts
+from .choice import best_choice, stored_length, texts
 from .need import MODES, Request, resolve
+from .sockets import MAX_SOCKETS
 
 __all__ = ["MAX_SOCKETS", "MODES", "Plan", "Request", "plan"]
 

@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import Refused
 from ..record import replace
 from ..wording import amount, exactly, plural, quote_name, shorten
-from .candidates import Candidate, candidates
-from .choice import MAX_SOCKETS, Choice, best_choice
+from . import sockets
+from .candidates import Candidate, attempts, candidates
+from .choice import Choice, best_choice, choose, too_many_sockets
+from .choose import some
 from .need import Need, Request, refused, resolve
+from .sockets import MAX_CORES, MAX_SOCKETS
+
+_MAX_TRIES = 16
+"""Larger numbers of vCPUs to try: a guest that needs more than that is another guest."""
 
 
 def notes(choice: Choice) -> Iterator[str]:
@@ -22,8 +28,6 @@ def notes(choice: Choice) -> Iterator[str]:
     own = need.guest.topology
     if own is not None and replace(own, sockets=0) != replace(topology, sockets=0):
         yield "the VM has a different topology: give it this one, so that each cell has whole sockets"
-    if topology.sockets > MAX_SOCKETS:
-        yield f"the engine allows {MAX_SOCKETS} sockets (MaxNumOfVmSockets): other sizes may divide evenly"
     if threads > need.host_threads:
         host_threads = plural(need.host_threads, "thread")
         yield f"the threads of a guest core run on different cores: those of the host have {host_threads}"
@@ -48,8 +52,52 @@ def _beside(need: Need) -> str:
 
 def missing(need: Need) -> Refused:
     """What is missing, in numbers, and the nearest plan that would fit."""
+    choice = too_many_sockets(replace(need, find_nodes=some))
+    if choice is not None:
+        return refused(_too_many_sockets(choice), next(_other_vcpus(choice)))
     smallest = candidates(need)[-1]
     return refused(shortage(need), next(_alternatives(smallest)))
+
+
+def _too_many_sockets(choice: Choice) -> str:
+    limit = "" if choice.need.request.nodes is None else f" on {plural(choice.need.request.nodes, 'node')}"
+    threads = choice.candidate.shape.threads
+    cores = f" in cores of {threads} threads" if threads > 1 else ""
+    return (
+        f"{plural(choice.need.vcpus, 'vCPU')}{cores} cannot be divided evenly{limit} into sockets as the engine takes "
+        f"them, at most {MAX_SOCKETS} of {MAX_CORES} cores (MaxNumOfVmSockets, MaxNumOfCpuPerSocket)"
+    )
+
+
+def _other_vcpus(choice: Choice) -> Iterator[str]:
+    """What would fit where only the number of sockets is too large: the nearest numbers of vCPUs, below and above."""
+    need, step = choice.need, choice.candidate.shape.threads
+    yield from _other_sizes(need.request, need.host)
+    rooms = sorted((room.units for room in choice.candidate.capacities.values()), reverse=True)
+    fewer = {sockets.most_cores(rooms[:count], choice.candidate.units - 1) for count in range(1, len(rooms) + 1)}
+    more = range(choice.candidate.units + 1, min(choice.candidate.units + _MAX_TRIES, len(need.host.cpus)) + 1)
+    below = _first_that_fits((cores * step for cores in sorted(fewer - {0}, reverse=True)), need)
+    above = _first_that_fits((cores * step for cores in more if sockets.counts(cores, 1)), need)
+    sizes = [f"{vcpus} vCPUs, on {plural(nodes, 'node')}" for vcpus, nodes in (*below, *above)]
+    if sizes:
+        yield f"the nearest that fits is {' or '.join(sizes)}"
+    yield "choose another host"
+
+
+def _first_that_fits(numbers: Iterable[int], need: Need) -> list[tuple[int, int]]:
+    """The first of these numbers of vCPUs that fits, and the nodes it needs; none if none does."""
+    for vcpus in numbers:
+        choice = _try(_resized(need, vcpus, need.guest.memory), need.host)
+        if choice is not None:
+            return [(vcpus, len(choice.nodes))]
+    return []
+
+
+def _resized(need: Need, vcpus: int, memory: int) -> Request:
+    """The request for a guest of this size; KiB of memory without its devices."""
+    most = max(need.guest.max_vcpus, vcpus)
+    guest = replace(need.guest, max_vcpus=most, plugged=CpuSet.span(0, vcpus - 1), memory=memory)
+    return replace(need.request, guest=guest, spread=False)
 
 
 def _whole_cores(need: Need) -> Iterator[str]:
@@ -63,7 +111,7 @@ def _whole_cores(need: Need) -> Iterator[str]:
 def _try(request: Request, host: Host) -> Choice | None:
     """The choice for a changed request; None if there is none that can be carried out."""
     try:
-        choice = best_choice(resolve(request, host))
+        choice = best_choice(replace(resolve(request, host), find_nodes=some))
         if choice is not None:
             choice.carry_out()
     except Refused:
@@ -132,7 +180,9 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
 def _other_sizes(request: Request, host: Host) -> Iterator[str]:
     limit = request.nodes
     if limit is not None:
-        for size in sorted(range(1, len(host.local_nodes) + 1), key=lambda size: (abs(size - limit), size)):
+        need = replace(resolve(replace(request, nodes=None), host), find_nodes=some)
+        sizes = [size for size, candidate in attempts(need) if choose(size, candidate)]
+        for size in sorted(set(sizes), key=lambda size: (abs(size - limit), size)):
             if _try(replace(request, nodes=size), host):
                 yield f"it fits on {plural(size, 'node')}"
 
@@ -140,25 +190,34 @@ def _other_sizes(request: Request, host: Host) -> Iterator[str]:
 def _smaller_guests(candidate: Candidate, also: str) -> Iterator[str]:
     """Smaller guests that fit, with what has to be done `also`."""
     need = candidate.need
-    for vcpus, memory in _smaller_sizes(candidate):
-        guest = replace(need.guest, plugged=CpuSet.span(0, vcpus - 1), memory=memory)
-        choice = _try(replace(need.request, nodes=None, guest=guest), need.host)
-        if choice:
+    too_many = len(candidate.capacities) + 1
+    for count, vcpus, memory in _smaller_sizes(candidate):
+        if count >= too_many:
+            continue
+        choice = _try(replace(_resized(need, vcpus, memory), nodes=None), need.host)
+        if choice is None:
+            too_many = count - count // 16  # the text for so many is longer than the engine stores
+        else:
             size = f"{plural(vcpus, 'vCPU')} and {exactly(memory + need.device_memory)}{also}"
             yield f"the nearest that fits is {size}, on {plural(len(choice.nodes), 'node')}"
 
 
-def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int]]:
-    """vCPUs and KiB without memory devices to try, the nearest first."""
+def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int, int]]:
+    """Nodes, vCPUs, and KiB without memory devices to try, the nearest first."""
     need, layout = candidate.need, candidate.layout
     rooms = list(candidate.capacities.values())
-    sizes = set()
+    sizes: dict[tuple[int, int], int] = {}
     # the nodes that have the most memory, or the most CPUs; each gets at least a unit of vCPUs and a step of memory
     for count, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
         largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-count:]
         units = min(candidate.units, sum(room.units for room in largest))
+        if layout.cells_are_sockets and not candidate.keeps_topology:
+            units = sockets.most_cores([room.units for room in largest], units)
         memory = layout.total([room.memory for room in largest]) - need.device_memory
         memory = min(need.guest.memory, memory // need.step * need.step)
         if count <= min(units, memory // need.step):
-            sizes.add((min(need.vcpus, units * candidate.shape.vcpus), memory))
-    return sorted(sizes, key=lambda size: (2 - size[0] / need.vcpus - size[1] / need.guest.memory, size))
+            sizes.setdefault((min(need.vcpus, units * candidate.shape.vcpus), memory), count)
+    distances = {
+        (count, *size): 2 - size[0] / need.vcpus - size[1] / need.guest.memory for size, count in sizes.items()
+    }
+    return sorted(distances, key=lambda size: (distances[size], size[1:]))

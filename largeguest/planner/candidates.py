@@ -13,7 +13,7 @@ from ..placement.deal import memory_of_cells
 from ..properties.guestnuma import CellSpec, Guestnuma
 from ..record import Record, replace
 from ..wording import name_ids, plural
-from .choose import Capacity, nearest
+from .choose import Capacity, least_size
 from .need import Need, Shape, refused
 
 
@@ -155,10 +155,20 @@ class Candidate(Record):
             if units[node] and memory
         }
 
-    def nearest(self, size: int) -> tuple[int, ...] | None:
-        """The best `size` nodes that hold the guest, in the order of its cells; None if there are none."""
+    @functools.cached_property
+    def least_size(self) -> int:
+        """At least so many nodes are needed, perhaps more."""
+        return least_size(self.capacities.values(), self.units, self.need.memory)
+
+    def hold(self, nodes: tuple[int, ...]) -> bool:
+        """Whether these nodes, which hold a smaller shape, also hold the guest in this one."""
+        rooms = [self.capacities[node].units for node in nodes if node in self.capacities]
+        return len(rooms) == len(nodes) and sum(rooms) >= self.units
+
+    def nearest(self, size: int, spare: int = 0) -> tuple[int, ...] | None:
+        """The best `size` nodes that hold the guest and `spare` units, in the order of its cells; None if none do."""
         need, layout = self.need, self.layout
-        if self.units < size:
+        if not self.least_size <= size <= self.units:
             return None
         share = layout.min_share(size)
         capacities = {node: room for node, room in self.capacities.items() if room.memory >= share}
@@ -166,7 +176,8 @@ class Candidate(Record):
         def fits(nodes: tuple[int, ...]) -> bool:
             return layout.order(nodes, capacities) is not None
 
-        nodes = nearest(capacities, size, self.units, need.memory, need.distance, fits if need.device_memory else None)
+        accept = fits if need.device_memory else None
+        nodes = need.find_nodes(capacities, size, self.units + spare, need.memory, need.distance, accept)
         return None if nodes is None else layout.order(nodes, capacities)
 
 

@@ -19,12 +19,9 @@ from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Nodeset, Numatune
 from ..record import Record, replace
 from ..values import Placement, Topology
-from . import portable
+from . import portable, sockets
 from .candidates import Candidate, OneCell, attempts, divide
 from .need import Need, Shape, refused
-
-MAX_SOCKETS = 16
-"""The sockets that the engine lets a VM have by default (MaxNumOfVmSockets)."""
 
 
 class Choice(Record):
@@ -33,6 +30,8 @@ class Choice(Record):
     candidate: Candidate
     nodes: tuple[int, ...]
     """In the order of the cells."""
+    cells_of_sockets: tuple[int, ...] = ()
+    """How many whole cells each guest socket has, as with sub-NUMA clusters; none: each cell has whole sockets."""
 
     @property
     def need(self) -> Need:
@@ -41,10 +40,11 @@ class Choice(Record):
     @functools.cached_property
     def vcpus(self) -> tuple[CpuSet, ...]:
         """The vCPUs on each of the nodes: whole units, evenly as far as there is room."""
-        shape, count = self.candidate.shape, self.need.vcpus
-        limits = [self.candidate.capacities[node].units for node in self.nodes]
-        units = divide(self.candidate.units, limits, [1] * len(self.nodes))
-        ends = [min(end * shape.vcpus, count) for end in itertools.accumulate(units)]
+        size, count, nodes = self.candidate.shape.vcpus, self.need.vcpus, iter(self.nodes)
+        groups = [list(itertools.islice(nodes, cells)) for cells in self.cells_of_sockets or (len(self.nodes),)]
+        limits = [[self.candidate.capacities[node].units for node in group] for group in groups]
+        units = [divide(self.candidate.units // len(groups), own, [1] * len(own)) for own in limits]
+        ends = [min(end * size, count) for end in itertools.accumulate(itertools.chain.from_iterable(units))]
         return tuple(CpuSet.span(first, end - 1) for first, end in zip([0, *ends], ends))
 
     @functools.cached_property
@@ -55,11 +55,28 @@ class Choice(Record):
         if own is not None and socket is not None and self.candidate.keeps_topology:
             return replace(own, sockets=socket.units(need.vcpus))
         cores = math.gcd(*(-(-len(vcpus) // threads) for vcpus in self.vcpus))
-        sockets = -(-need.vcpus // (cores * threads))
-        if sockets > MAX_SOCKETS and not self.candidate.layout.cells_are_sockets:
+        if self.cells_of_sockets:
+            cores = self.candidate.units // len(self.cells_of_sockets)
+        elif -(-need.vcpus // (cores * threads)) > sockets.MAX_SOCKETS and not self.candidate.layout.cells_are_sockets:
             # sockets would only show which vCPUs share a cache
-            sockets, cores = 1, -(-need.vcpus // threads)
-        return Topology(sockets, 1, cores, threads)
+            cores = -(-need.vcpus // threads)
+        cores = next(size for size in range(min(cores, sockets.MAX_CORES), 0, -1) if cores % size == 0)
+        return Topology(-(-need.vcpus // (cores * threads)), 1, cores, threads)
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the engine takes the topology."""
+        return self.topology.sockets <= sockets.MAX_SOCKETS
+
+    @property
+    def devices(self) -> int:
+        """How many PCI devices are near its nodes."""
+        return sum(self.candidate.capacities[node].devices for node in self.nodes)
+
+    @property
+    def distance(self) -> int:
+        """The sum of the distances between its nodes, both ways."""
+        return sum(itertools.starmap(self.need.distance, itertools.permutations(self.nodes, 2)))
 
     @functools.cached_property
     def properties(self) -> Properties:
@@ -82,13 +99,14 @@ class Choice(Record):
         Raises Refused for what the hook refuses or the engine cannot store.
         """
         guest, host = self.need.guest, self.need.host
-        placement = place(self.properties, guest, host)
-        warnings = place(self.properties, replace(guest, topology=self.topology), host).warnings
+        placement = fitted = place(self.properties, replace(guest, topology=self.topology), host)
+        if guest.topology not in (None, self.topology):
+            placement = place(self.properties, guest, host)
         length = stored_length(self.properties)
         if length > MAX_LENGTH:
             what = f"the properties have {length} characters, but the engine stores {MAX_LENGTH}"
             raise refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
-        return placement, warnings
+        return placement, fitted.warnings
 
     def _vcpu_pins(self) -> Iterator[Pin]:
         """One CPU each; what is left of a place is what the guest could have, too."""
@@ -150,11 +168,14 @@ class Choice(Record):
 
 def best_choice(need: Need) -> Choice | None:
     """The best shape and nodes for the need; None if there are none. Raises Refused for a contradictory request."""
-    for size, candidate in attempts(need):
-        nodes = candidate.nearest(size)
-        if nodes is not None:
-            return _with_fewer_sockets(Choice(candidate, nodes))
-    return None
+    choices = (choose(size, candidate) for size, candidate in attempts(need))
+    return next((choice for choice in choices if choice is not None), None)
+
+
+def too_many_sockets(need: Need) -> Choice | None:
+    """The best choice if the engine took any number of sockets; None if there is still none."""
+    found = ((candidate, candidate.nearest(size)) for size, candidate in attempts(need))
+    return next((Choice(candidate, nodes) for candidate, nodes in found if nodes is not None), None)
 
 
 def texts(properties: Properties) -> dict[str, str]:
@@ -168,17 +189,50 @@ def stored_length(properties: Properties) -> int:
     return len(";".join(f"{name}={text}" for name, text in texts(properties).items()))
 
 
-def _with_fewer_sockets(choice: Choice) -> Choice:
-    """Larger units on the same nodes, less even, if the choice has more sockets than the engine allows."""
-    need, candidate = choice.need, choice.candidate
-    if candidate.keeps_topology or choice.topology.sockets <= MAX_SOCKETS:
-        return choice
-    threads = candidate.shape.threads
-    cores = need.vcpus // threads
-    for size in range(-(-cores // MAX_SOCKETS), cores // len(choice.nodes) + 1):
-        if cores % size == 0:
-            larger = replace(candidate, shape=Shape(threads, size))
-            rooms = larger.capacities
-            if rooms.keys() >= {*choice.nodes} and sum(rooms[node].units for node in choice.nodes) >= larger.units:
-                return replace(choice, candidate=larger)
-    return choice
+def choose(size: int, candidate: Candidate) -> Choice | None:
+    """The best for so many nodes, with as many sockets as the engine takes; None if there is none."""
+    if not candidate.least_size <= size <= candidate.units:
+        return None
+    if candidate.keeps_topology or not candidate.layout.cells_are_sockets:
+        nodes = candidate.nearest(size)
+        choice = None if nodes is None else Choice(candidate, nodes)
+        return choice if choice is not None and choice.is_allowed else None
+    if size > sockets.MAX_SOCKETS:
+        return _with_cells_in_sockets(size, candidate)
+    threads, cores = candidate.shape.threads, candidate.units
+    shapes = [Shape(threads, cores // count) for count in reversed(sockets.counts(cores, size))]
+    in_sockets = [other for other in (replace(candidate, shape=shape) for shape in shapes) if other.least_size <= size]
+    nodes = candidate.nearest(size) if in_sockets else None
+    if nodes is None:
+        return None
+    # the nearest nodes, as evenly as possible; else those that are the nearest with room for whole sockets
+    alike = (Choice(other, nodes) for other in (candidate, *in_sockets) if other.hold(nodes))
+    others = (Choice(other, found) for other in in_sockets for found in [other.nearest(size)] if found is not None)
+    best = next((choice for choice in alike if choice.is_allowed), None)
+    return best or min(others, key=lambda choice: (-choice.devices, choice.distance), default=None)
+
+
+def _with_cells_in_sockets(size: int, candidate: Candidate) -> Choice | None:
+    """The best for so many nodes with several whole cells in each guest socket; None if there is none."""
+    rooms = sorted(room.units for room in candidate.capacities.values())[-size:]
+    spare = {count: sockets.spare_room(rooms, count) for count in sockets.counts(candidate.units, size)}
+    if not spare or sum(rooms) < candidate.units + min(spare.values()):
+        return None
+    # the most sockets that have equally many cells, else the cells that are the most equal
+    counts = sorted(spare, key=lambda count: (size % count > 0, count if size % count else -count))
+    roomy = candidate.nearest(size, min(spare.values()))
+    nodes = candidate.nearest(size) if roomy is not None else None
+    found = (_group(candidate, own, counts) for own in (nodes, roomy) if own is not None)
+    return next((choice for choice in found if choice is not None), None)
+
+
+def _group(candidate: Candidate, nodes: tuple[int, ...], counts: list[int]) -> Choice | None:
+    """These nodes in groups that hold a guest socket each, in the first of these numbers that can be; or None."""
+    rooms = {node: candidate.capacities[node].units for node in nodes}
+    orders = [sockets.in_order(rooms, count) for count in counts]
+    if not candidate.need.device_memory:  # which is in cells by their numbers
+        orders += [sockets.balanced(rooms, count) for count in counts]
+    for groups in orders:
+        if sockets.hold(groups, rooms, candidate.units // len(groups)):
+            return Choice(candidate, tuple(itertools.chain(*groups)), tuple(map(len, groups)))
+    return None

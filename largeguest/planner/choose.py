@@ -3,19 +3,34 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from ..record import Record
 
 EXACT_UP_TO = 16
 """Up to this many nodes the result is the optimum; beyond, the number of steps is limited."""
 
-_MAX_STEPS = 2**13
+_MAX_STEPS, _FEW_STEPS = 2**13, 2**9
+"""Beyond: for small sets, of which steps reach a good part, or if nothing is found yet; and for others."""
+
+_SMALL_SET = 4
 _MAX_STARTS = 24
-_MAX_POLISHED = 4
+_MAX_POLISHED = 5
+_MAX_WEIGHTS = 20
+_SHARES = 8
+_WEIGHTS = tuple(share / _SHARES for share in range(_SHARES + 1))
+"""Of units in the mixtures of units and memory that are looked at; the rest is that of memory."""
+
+_ROUNDING = 1e-9
+_FAR = 2**40
+"""More than any sum of distances."""
+
+Value = TypeVar("Value", int, float)
 
 Cost = tuple[float, int, int, int]
 """What a set lacks (0: it holds the guest), the devices near it (negative), the sum of the distances, and memory
@@ -48,18 +63,67 @@ def nearest(
     """
     if not 0 < size <= len(nodes):
         return None
-    if not _may_hold(nodes.values(), size, units, memory):
+    weight = _scarcest(nodes.values(), size, units, memory)
+    if weight is None:
         return None
-    sets = _Sets(nodes, size, units, memory, distance, fits)
+    sets = _Sets(nodes, size, units, memory, weight, distance, fits)
     best = _best(sets, _improve(sets, _guesses(sets)))
     return None if best is None else tuple(sets.nodes[place] for place in sorted(best))
 
 
-def _may_hold(nodes: Collection[Capacity], size: int, units: int, memory: int) -> bool:
-    """Whether at least the largest nodes hold the guest."""
-    max_units = sorted(room.units for room in nodes)[-size:]
-    max_memory = sorted(room.memory for room in nodes)[-size:]
-    return sum(max_units) >= units and sum(max_memory) >= memory
+def some(
+    nodes: Mapping[int, Capacity],
+    size: int,
+    units: int,
+    memory: int,
+    distance: Callable[[int, int], int],
+    fits: Callable[[tuple[int, ...]], bool] | None = None,
+) -> tuple[int, ...] | None:
+    """Like `nearest`, but any set that holds the guest: for the question whether there is one."""
+    if len(nodes) > EXACT_UP_TO and size <= len(nodes):
+        weight = _scarcest(nodes.values(), size, units, memory)
+        if weight is None:
+            return None
+        sets = _Sets(nodes, size, units, memory, weight, distance, fits)
+        richest = (_largest(sets, share) for share in (*_WEIGHTS, weight))
+        enough = (guess for guess in richest if not sets.lack(*sets.totals(guess)[:2]) and sets.fits(guess))
+        found = next(enough, None)
+        if found is not None:
+            return tuple(sets.nodes[place] for place in sorted(found))
+    return nearest(nodes, size, units, memory, distance, fits)
+
+
+def least_size(nodes: Collection[Capacity], units: int, memory: int) -> int:
+    """At least so many of these nodes are needed, perhaps more; one more than there are if even all are too few."""
+    least = 1
+    for share in range(_SHARES + 1):
+        mixed = (share * room.units * memory + (_SHARES - share) * room.memory * units for room in nodes)
+        sums = itertools.accumulate(sorted(mixed, reverse=True))
+        enough = (size for size, total in enumerate(sums, 1) if total >= _SHARES * units * memory)
+        least = max(least, next(enough, len(nodes) + 1))
+    return least
+
+
+def _scarcest(nodes: Collection[Capacity], size: int, units: int, memory: int) -> float | None:
+    """The weight of units in the mixture of units and memory that is the scarcest; None if there is too little of it.
+
+    With both as fractions of what the guest needs, a set that holds it has 1 of every mixture. What the `size` nodes
+    have that are richest in a mixture is convex in the weight, as the dual of a linear program, so the least is found
+    by bisection: a bound on units and memory together.
+    """
+    rooms = [(room.units / units, room.memory / memory) for room in nodes]
+    low, high, weight = 0.0, 1.0, 0.0
+    for step in range(_MAX_WEIGHTS):
+        weight = (low + high) / 2 if step > 1 else float(step)  # each alone first
+        richest = sorted((weight * own + (1 - weight) * kib, own, kib) for own, kib in rooms)[-size:]
+        of_units, of_memory = sum(own for _, own, _ in richest), sum(kib for _, _, kib in richest)
+        if weight * of_units + (1 - weight) * of_memory < 1 - _ROUNDING:
+            return None
+        if of_units < of_memory:
+            low = max(low, weight)
+        else:
+            high = min(high, weight)
+    return weight
 
 
 class _Sets:
@@ -71,6 +135,7 @@ class _Sets:
         size: int,
         units: int,
         memory: int,
+        weight: float,
         distance: Callable[[int, int], int],
         fits: Callable[[tuple[int, ...]], bool] | None,
     ) -> None:
@@ -78,10 +143,15 @@ class _Sets:
         self.places = range(len(self.nodes))
         self.rooms = [nodes[node] for node in self.nodes]
         self.size, self.units, self.memory, self._fits = size, units, memory, fits
-        self.distances = [
-            [distance(one, two) + distance(two, one) if one != two else 0 for two in self.nodes] for one in self.nodes
-        ]
+        self.weight = weight
+        """Of units in the mixture that is the scarcest."""
+        self._distance = distance
+
+    @functools.cached_property
+    def distances(self) -> list[list[int]]:
         """From place to place, both ways."""
+        there = [[self._distance(one, two) if one != two else 0 for two in self.nodes] for one in self.nodes]
+        return [[go + back for go, back in zip(row, column)] for row, column in zip(there, zip(*there))]
 
     def totals(self, places: Iterable[int]) -> tuple[int, int, int]:
         """Units, memory and devices of these nodes together."""
@@ -93,16 +163,26 @@ class _Sets:
         )
 
     def cost(self, places: Collection[int]) -> Cost:
-        distance = sum(self.distances[one][two] for one, two in itertools.combinations(places, 2))
-        return self.cost_of(*self.totals(places), distance)
+        members = list(places)
+        distance = sum(sum(map(self.distances[one].__getitem__, members)) for one in members) // 2
+        return self.cost_of(*self.totals(members), distance)
 
     def cost_of(self, units: int, memory: int, devices: int, distance: int) -> Cost:
-        lack = max(0.0, 1 - units / self.units) + max(0.0, 1 - memory / self.memory)
-        return lack, -devices, distance, -memory
+        return self.lack(units, memory), -devices, distance, -memory
+
+    def lack(self, units: int, memory: int) -> int:
+        """What is missing of both, as fractions of what the guest needs, in a common denominator."""
+        if units >= self.units and memory >= self.memory:
+            return 0
+        return max(0, self.units - units) * self.memory + max(0, self.memory - memory) * self.units
+
+    def mixture(self, weight: float, units: int, memory: int) -> float:
+        """How much of what the guest needs this is, with units of this weight and memory of the rest."""
+        return weight * units / self.units + (1 - weight) * memory / self.memory
 
     def distances_to(self, places: Collection[int]) -> list[int]:
         """The distance of each node from all of these together."""
-        return [sum(row[place] for place in places) for row in self.distances]
+        return [sum(map(row.__getitem__, places)) for row in self.distances]
 
     def fits(self, places: Iterable[int]) -> bool:
         """Whether the caller accepts this set."""
@@ -114,16 +194,16 @@ def _guesses(sets: _Sets) -> Iterator[list[int]]:
     for start in sets.places[:: -(-len(sets.places) // _MAX_STARTS)]:
         yield _grow(sets, [start])
     yield _grow(sets, [place for place in sets.places if sets.rooms[place].devices])
-    for share in range(9):
-        yield _largest(sets, share / 8)
+    for weight in (*_WEIGHTS, sets.weight):
+        yield _largest(sets, weight)
 
 
-def _largest(sets: _Sets, share: float) -> list[int]:
-    """The nodes with the most room, in which units have this share and memory the rest."""
+def _largest(sets: _Sets, weight: float) -> list[int]:
+    """The nodes with the most room, in which units have this weight and memory the rest."""
 
     def largest_first(place: int) -> tuple[float, int]:
         room = sets.rooms[place]
-        return -(share * room.units / sets.units + (1 - share) * room.memory / sets.memory), place
+        return -sets.mixture(weight, room.units, room.memory), place
 
     return sorted(sets.places, key=largest_first)[: sets.size]
 
@@ -133,10 +213,12 @@ def _grow(sets: _Sets, start: list[int]) -> list[int]:
     members = sorted(start, key=lambda place: -sets.rooms[place].devices)[: sets.size]
     distances = sets.distances_to(members)
     while len(members) < sets.size:
-        rest = [place for place in sets.places if place not in members]
-        near = min(rest, key=lambda place: (distances[place], -sets.rooms[place].memory, place))
-        members.append(near)
-        distances = [before + more for before, more in zip(distances, sets.distances[near])]
+        for member in members:
+            distances[member] = _FAR
+        least = min(distances)
+        alike = [place for place in sets.places if distances[place] == least]
+        members.append(max(alike, key=lambda place: sets.rooms[place].memory))
+        distances = [before + more for before, more in zip(distances, sets.distances[members[-1]])]
     return members
 
 
@@ -162,19 +244,44 @@ def _best_swap(sets: _Sets, members: set[int], cost: Cost) -> tuple[Cost, int, i
     """The cost after the best swap, the node to remove and the one to add; None if no swap costs less."""
     units, memory, devices = sets.totals(members)
     distances = sets.distances_to(members)
-    others = [place for place in sets.places if place not in members]
+    others = sorted(
+        (distances[place], place, room.units, room.memory, room.devices)
+        for place, room in enumerate(sets.rooms)
+        if place not in members
+    )
+    distances_of_others = [other[0] for other in others]
+    with_devices = [other for other in others if other[-1]]
     best, swap = cost, None
-    for outgoing, incoming in itertools.product(sorted(members), others):
-        old, new = sets.rooms[outgoing], sets.rooms[incoming]
-        after = sets.cost_of(
-            units - old.units + new.units,
-            memory - old.memory + new.memory,
-            devices - old.devices + new.devices,
-            cost[2] - distances[outgoing] + (distances[incoming] - sets.distances[incoming][outgoing]),
-        )
-        if after < best:
-            best, swap = after, (outgoing, incoming)
+    for outgoing in sorted(members):
+        old, row = sets.rooms[outgoing], sets.distances[outgoing]
+        near, distance, kept = devices - old.devices, cost[2] - distances[outgoing], memory - old.memory
+        some = others
+        if not best[0]:  # with no more devices the far ones cannot be better
+            some = others[: bisect_right(distances_of_others, best[2] - distance + max(row))]
+            some += [other for other in with_devices if near + other[-1] > -best[1]]
+        lacks = _lacks(sets, sets.units - units + old.units, sets.memory - kept, some)
+        least = min(lacks, default=math.inf)
+        if least <= best[0]:
+            after, incoming = min(
+                ((least, -near - own_devices, distance + far - row[place], -kept - kib), place)
+                for (far, place, _, kib, own_devices), lack in zip(some, lacks)
+                if lack == least
+            )
+            if after < best:
+                best, swap = after, (outgoing, incoming)
     return None if swap is None else (best, *swap)
+
+
+def _lacks(
+    sets: _Sets, need_units: int, need_memory: int, others: Iterable[tuple[int, int, int, int, int]]
+) -> list[int]:
+    """What each of the others, with its units and memory, leaves of these needs; see _Sets.lack."""
+    # written out, because this is the innermost of all steps
+    return [
+        (need_units - own if own < need_units else 0) * sets.memory
+        + (need_memory - kib if kib < need_memory else 0) * sets.units
+        for _, _, own, kib, _ in others
+    ]
 
 
 class _Branch(NamedTuple):
@@ -202,13 +309,17 @@ class _Bounds:
         self._units = self._max([room.units for room in sets.rooms])
         self._memory = self._max([room.memory for room in sets.rooms])
         self._devices = self._max([room.devices for room in sets.rooms])
+        self._mixed = self._max([sets.mixture(sets.weight, room.units, room.memory) for room in sets.rooms])
         pairs = itertools.combinations(sets.places, 2)
         self._closest = min((sets.distances[one][two] for one, two in pairs), default=0)
 
     def cost(self, branch: _Branch) -> Cost:
         """With the largest nodes that may be added; for a complete set it is the set's own cost."""
-        first, missing = branch.first, self._sets.size - len(branch.places)
-        return self._sets.cost_of(
+        sets, first, missing = self._sets, branch.first, self._sets.size - len(branch.places)
+        # those with most units need not be those with most memory
+        if sets.mixture(sets.weight, branch.units, branch.memory) + self._mixed[first][missing] < 1 - _ROUNDING:
+            return _NO_SET
+        return sets.cost_of(
             branch.units + self._units[first][missing],
             branch.memory + self._memory[first][missing],
             branch.devices + self._devices[first][missing],
@@ -216,9 +327,10 @@ class _Bounds:
         )
 
     @staticmethod
-    def _max(values: list[int]) -> list[list[int]]:
+    def _max(values: Sequence[Value]) -> list[list[Value]]:
         """By place and number of nodes: the most that so many nodes from that place on can have."""
-        return [[0, *itertools.accumulate(sorted(values[place:], reverse=True))] for place in range(len(values) + 1)]
+        places = range(len(values) + 1)
+        return [list(itertools.accumulate(sorted(values[place:], reverse=True), initial=0)) for place in places]
 
 
 def _best(sets: _Sets, start: set[int]) -> set[int] | None:
@@ -227,23 +339,29 @@ def _best(sets: _Sets, start: set[int]) -> set[int] | None:
     best, best_cost = start, sets.cost(start)
     if best_cost[0] or not sets.fits(start):
         best_cost = _NO_SET
-    steps = 2**EXACT_UP_TO if len(sets.nodes) <= EXACT_UP_TO else _MAX_STEPS
-    branches = [_Branch((), 0, 0, 0, 0, [0] * len(sets.nodes))]
-    while branches and steps:
+    few = _FEW_STEPS if sets.size > _SMALL_SET and best_cost != _NO_SET else _MAX_STEPS
+    steps = 2**EXACT_UP_TO if len(sets.nodes) <= EXACT_UP_TO else few
+    root = _Branch((), 0, 0, 0, 0, [0] * len(sets.nodes))
+    # a branch is made when its turn comes: of most sets of many nodes it never does
+    open_branches = [iter([root])]
+    while open_branches and steps:
+        branch = next(open_branches[-1], None)
+        if branch is None:
+            open_branches.pop()
+            continue
         steps -= 1
-        branch = branches.pop()
         bound = bounds.cost(branch)
         if bound[0] or bound >= best_cost:
             continue
         if len(branch.places) < sets.size:
-            branches += _branches(sets, branch, bound, best_cost)
+            open_branches.append(_branches(sets, branch, bound, best_cost))
         elif sets.fits(branch.places):
             best, best_cost = set(branch.places), bound
     return None if best_cost == _NO_SET else best
 
 
 def _branches(sets: _Sets, branch: _Branch, bound: Cost, best_cost: Cost) -> Iterator[_Branch]:
-    """The branch with each node that may be added, the last one first; none if all must cost more than the best."""
+    """The branch with each node that may be added; none if all must cost more than the best."""
     first, missing = branch.first, sets.size - len(branch.places)
     distances = branch.distances
     if branch.places:
@@ -251,7 +369,7 @@ def _branches(sets: _Sets, branch: _Branch, bound: Cost, best_cost: Cost) -> Ite
     nearest_ones = sorted(distances[first:])[:missing]
     if (0.0, bound[1], bound[2] + sum(nearest_ones), bound[3]) >= best_cost:
         return
-    for place in reversed(range(first, len(sets.nodes) - missing + 1)):
+    for place in range(first, len(sets.nodes) - missing + 1):
         room = sets.rooms[place]
         yield _Branch(
             (*branch.places, place),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ..cpuset import CpuSet
 from ..host.topology import NO_HUGE_PAGE, Host
@@ -18,6 +18,7 @@ from ..properties.cpulist import CpuList
 from ..record import Record
 from ..values import Guest
 from ..wording import exactly, ids_are, name_ids, shorten
+from .choose import nearest
 
 MODES = ("strict", "preferred", "interleave")
 """The memory modes that a plan can have."""
@@ -42,6 +43,10 @@ class Request(Record):
     """CPUs that nothing of the guest may run on."""
     pci: tuple[str, ...] = ()
     """Addresses of the PCI devices that are passed through: the nodes with the most of them come first."""
+
+
+FindNodes = Callable[..., "tuple[int, ...] | None"]
+"""Chooses nodes: choose.nearest, or choose.some if the question is only whether there are nodes that hold the guest."""
 
 
 class Shape(Record):
@@ -78,6 +83,7 @@ class Need(Record):
     """Cell to KiB of its memory devices; 0 if these use none of the host's memory, such as an nvdimm."""
     pci_devices: Mapping[int | None, int]
     """Node to the number of PCI devices attached to it."""
+    find_nodes: FindNodes = nearest
 
     @property
     def guest(self) -> Guest:

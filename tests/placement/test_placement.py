@@ -528,6 +528,20 @@ def test_warnings_on_the_guest_do_not_stop_it(values: dict[str, str], guest: Gue
     assert [str(problem) for problem in placement.warnings] == [f"largeguest: warning: {warning}"]
 
 
+@pytest.mark.parametrize(
+    ("guestnuma", "cut"),
+    [
+        ("0-1#*,2-3#*,4-5#*,6-7#*", ""),  # two whole cells in each socket, as with sub-NUMA clusters
+        ("0-1#*,2-3#*,4-7#*", ""),
+        ("0-1#*,2-7#*", "guest socket 0 is"),
+        ("0-1,4-5#*,2-3,6-7#*", "guest sockets 0-1 are"),
+    ],
+)
+def test_several_whole_cells_may_be_in_a_socket(guestnuma: str, cut: str) -> None:
+    warnings = place.place(parse(guestnuma=guestnuma), hotplug(), None).warnings
+    assert [problem.what.partition(" cut by")[0] for problem in warnings] == ([cut] if cut else [])
+
+
 def test_a_hundred_problems_of_one_kind_stay_readable() -> None:
     cells = ",".join(f"{number}#{number + 1}" for number in range(100))
     with pytest.raises(Refused) as caught:

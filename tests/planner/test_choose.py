@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from largeguest.host import sysfs
-from largeguest.planner.choose import EXACT_UP_TO, Capacity, nearest
+from largeguest.planner.choose import EXACT_UP_TO, Capacity, least_size, nearest, some
 from tests import hosts
 
 Distances = Mapping[tuple[int, int], int]
@@ -77,6 +77,33 @@ def test_the_best_of_all_sets(
     assert sum(capacities[node].units for node in found) >= units
     assert sum(capacities[node].memory for node in found) >= memory
     assert score(found, capacities, distances) == best
+
+
+@settings(max_examples=200)
+@given(problems())
+def test_fewer_nodes_than_the_least_never_hold_the_guest(
+    problem: tuple[dict[int, Capacity], int, int, int, dict[tuple[int, int], int]],
+) -> None:
+    capacities, _, units, memory, distances = problem
+    least = least_size(capacities.values(), units, memory)
+    assert least <= len(capacities) + 1
+    assert all(brute_force(capacities, size, units, memory, distances) is None for size in range(1, least))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_some_nodes_hold_the_guest_if_the_nearest_do(seed: int) -> None:
+    """Memory and CPUs are not on the same nodes, so each alone would be enough on fewer."""
+    chance = random.Random(seed)
+    capacities = {node: Capacity(chance.randint(1, 12), chance.randint(1, 60)) for node in range(40)}
+    size = chance.randint(2, 30)
+    units = sum(sorted(room.units for room in capacities.values())[-size:]) * 9 // 10
+    memory = sum(sorted(room.memory for room in capacities.values())[-size:]) * chance.randint(5, 9) // 10
+    found = some(capacities, size, units, memory, lambda _one, _two: 20)
+    assert (found is None) == (nearest(capacities, size, units, memory, lambda _one, _two: 20) is None)
+    if found is not None:
+        assert len(set(found)) == size
+        assert sum(capacities[node].units for node in found) >= units
+        assert sum(capacities[node].memory for node in found) >= memory
 
 
 @pytest.mark.parametrize("size", range(1, 17))

@@ -371,17 +371,63 @@ EIGHT_NODES = hosts.build(sockets=4, cores_per_node=16, memory=512 * GIB, siblin
         (100, 4, (10, 5, 2)),
         # even if possible
         (96, 3, (3, 16, 2)),
-        (122, 4, None),
+        # more nodes than it would take, because those have no even deal
+        (182, 7, (7, 13, 2)),
     ],
 )
-def test_sockets_are_no_more_than_the_engine_takes(vcpus: int, nodes: int, shape: tuple[int, int, int] | None) -> None:
-    result = plan(Request(guest(vcpus, 64 * GIB)), EIGHT_NODES)
+def test_sockets_are_no_more_than_the_engine_takes(vcpus: int, nodes: int, shape: tuple[int, int, int]) -> None:
+    result = plan(Request(guest(vcpus, 64 * GIB), threads=2), EIGHT_NODES)
     topology = result.topology
     assert len(result.nodes) == nodes
-    if shape is not None:
-        assert (topology.sockets, topology.cores, topology.threads) == shape
-    assert (topology.sockets <= 16) == (not any("the engine allows 16 sockets" in note for note in result.notes))
+    assert (topology.sockets, topology.cores, topology.threads) == shape
     assert all(len(own) % (topology.cores * topology.threads) == 0 for own in result.vcpus)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            Request(guest(122, 64 * GIB)),
+            "122 vCPUs in cores of 2 threads cannot be divided evenly into sockets as the engine takes them, "
+            "at most 16 of 254 cores (MaxNumOfVmSockets, MaxNumOfCpuPerSocket): "
+            "the nearest that fits is 120 vCPUs, on 4 nodes or 124 vCPUs, on 4 nodes",
+        ),
+        (
+            Request(guest(122, 64 * GIB), nodes=4),
+            "122 vCPUs in cores of 2 threads cannot be divided evenly on 4 nodes into sockets as the engine takes "
+            "them, at most 16 of 254 cores (MaxNumOfVmSockets, MaxNumOfCpuPerSocket): "
+            "the nearest that fits is 120 vCPUs, on 4 nodes or 124 vCPUs, on 4 nodes",
+        ),
+    ],
+)
+def test_what_would_have_too_many_sockets_is_refused(request_: Request, message: str) -> None:
+    with pytest.raises(Refused) as caught:
+        plan(request_, EIGHT_NODES)
+    assert str(caught.value) == f"largeguest: plan: {message}"
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "count", "shape"),
+    [(256, 32, (16, 8, 2)), (384, 24, (12, 16, 2)), (250, 25, (5, 25, 2)), (238, 17, (1, 119, 2))],
+)
+def test_more_cells_than_sockets_are_whole_in_the_sockets(vcpus: int, count: int, shape: tuple[int, int, int]) -> None:
+    """As with sub-NUMA clusters."""
+    host = hosts.build(sockets=16, cores_per_node=8, memory=16 * GIB)
+    result = plan(Request(guest(vcpus, 64 * GIB), nodes=count), host)
+    assert (result.topology.sockets, result.topology.cores, result.topology.threads) == shape
+    assert len({len(own) for own in result.vcpus}) <= 2
+    assert result.notes == ()
+
+
+def test_cells_of_unequal_nodes_are_whole_in_the_sockets() -> None:
+    """Groups of as many nodes do not hold as many cores each: they are made of larger and smaller ones."""
+    regular = hosts.build(sockets=10, cores_per_node=16, memory=16 * GIB)
+    taken = ",".join(f"node{number}.core{4 if number < 10 else 15}-15" for number in range(20))
+    result = plan(Request(guest(320, 64 * GIB), nodes=20, reserve=cpus(taken)), regular)
+    size = result.topology.cores * result.topology.threads
+    sockets = [CpuSet(vcpu // size for vcpu in own) for own in result.vcpus]
+    assert result.topology.sockets <= 16
+    assert all(len(own) == 1 for own in sockets)
 
 
 def test_a_plan_with_interleave_needs_few_sockets_too() -> None:
@@ -493,7 +539,6 @@ def test_cpu_policies_of_the_engine() -> None:
             "with --threads 2, on 2 nodes, the guest would",
         ),
         (NO_SMT, Request(guest(8, GIB), threads=2), "the threads of a guest core run on different cores"),
-        (hosts.build(sockets=9), Request(guest(34, GIB), threads=2, nodes=9), "the engine allows 16 sockets"),
         (
             with_pages((0, 0, 0, 2)),
             Request(guest(4, 2 * GIB, pages=(HugePage(GIB, None),)), reserve=cpus("0")),
@@ -562,8 +607,17 @@ def holding(request_: Request, host: Host, threads: int) -> Iterator[tuple[int, 
             enough = sum(mebibytes[node] for node in nodes) >= memory
             if request_.mode == "interleave":
                 enough = all(mebibytes[node] * MIB * size >= request_.guest.total_memory for node in nodes)
-            if enough and sum(cores[node] for node in nodes) >= cores_needed:
+            divides = request_.mode == "interleave" or can_be_sockets([cores[node] for node in nodes], cores_needed)
+            if enough and divides and sum(cores[node] for node in nodes) >= cores_needed:
                 yield nodes
+
+
+def can_be_sockets(rooms: list[int], cores: int) -> bool:
+    """Whether nodes with so many cores each hold this many in 16 equal sockets or fewer, one or more on each."""
+    return any(
+        cores % size == 0 and cores // size <= 16 and sum(room // size for room in rooms) >= cores // size
+        for size in range(1, min(rooms) + 1)
+    ) and len(rooms) <= min(16, cores)
 
 
 def all_plans(request_: Request, host: Host) -> dict[int, dict[int, list[tuple[int, ...]]]]:
@@ -698,6 +752,12 @@ def check_nearest(message: str, request_: Request, host: Host) -> None:
         assert len(plan(replace(request_, nodes=int(match[1])), host).nodes) == int(match[1])
     elif message.endswith("it fits with --threads 1"):
         plan(replace(request_, threads=1), host)
+    elif "MaxNumOfVmSockets" in message:
+        sizes = re.findall(r"(\d+) vCPUs, on (\d+) nodes?", message)
+        assert sizes
+        for vcpus, nodes in sizes:
+            resized = replace(request_, guest=guest(int(vcpus), request_.guest.memory), spread=False)
+            assert len(plan(resized, host).nodes) == int(nodes)
     elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) ([KMG])iB", message):
         smaller = guest(int(match[1]), int(match[2]) * UNITS[match[3]])
         threads = 1 if "and --threads 1, on" in message else request_.threads
