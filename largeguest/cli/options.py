@@ -95,6 +95,11 @@ def memory(text: str) -> int:
     return _kib(text)
 
 
+def memory_or_none(text: str) -> int:
+    """An amount of memory with a unit, or 0, in KiB."""
+    return memory(text) if text.strip(" 0") else 0
+
+
 def page_size(text: str) -> int:
     """The size of a huge page in KiB, which is also what a number without a unit means, as in the engine's property."""
     return _kib(text)

@@ -49,6 +49,19 @@ def add(commands: Commands) -> None:
     ):
         plan.add_argument(name, type=options.cpus, action=options.Longer, metavar="CPUSET", help=text)
     plan.add_argument(
+        "--reserve-cores",
+        type=options.positive,
+        default=0,
+        metavar="N",
+        help="leave N cores of each node to the host, emulator and iothreads",
+    )
+    plan.add_argument(
+        "--reserve-memory",
+        type=options.memory_or_none,
+        metavar="SIZE",
+        help="leave so much free memory on each node to the host (default: 256M and 1 %% of the node's)",
+    )
+    plan.add_argument(
         "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
     )
     size = plan.add_mutually_exclusive_group()
@@ -100,6 +113,8 @@ def _run(arguments: argparse.Namespace) -> int:
             mode=arguments.mode,
             reserve=arguments.reserve,
             exclude=arguments.exclude,
+            reserve_cores=arguments.reserve_cores,
+            reserve_memory=arguments.reserve_memory,
             pci=pci,
         ),
         host,

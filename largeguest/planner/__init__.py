@@ -78,7 +78,7 @@ def plan(request: Request, host: Host) -> Plan:
         choice.vcpus,
         near,
         sentences,
-        need.reserved,
+        need.reserved | need.kept,
         need.excluded,
         need.page,
     )

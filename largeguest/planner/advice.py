@@ -35,6 +35,8 @@ def notes(choice: Choice) -> Iterator[str]:
         yield from _whole_cores(need)
     if need.page and need.request.mode == "strict" and need.reserved - need.cpus(choice.nodes):
         yield "libvirt before 9.3 cannot start a VM with strict huge pages and its emulator elsewhere (rhbz#2185039)"
+    if not any(not CpuSet(core) - choice.idle for cores in need.all_cores.values() for core in cores):
+        yield "the plan leaves the host no core of its own: --reserve-cores 1 keeps one on each node"
     if need.host.neighbours:
         yield _beside(need)
     if any(need.host.nodes[node].free is None for node in choice.nodes):
@@ -125,10 +127,12 @@ def shortage(need: Need) -> str:
     limit = "" if need.request.nodes is None else f" on {plural(need.request.nodes, 'node')}"
     cpus, memory = _supply(candidate)
     cores = f" in whole cores of {candidate.shape.threads} threads" if candidate.shape.threads > 1 else ""
-    unusable = (("reserved", need.reserved), ("excluded", need.excluded), ("of other VMs", need.held))
+    unusable = (("reserved", need.reserved | need.kept), ("excluded", need.excluded), ("of other VMs", need.held))
     without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
     without = without and f" ({without})"
     kind = f"huge pages of {exactly(need.page)}" if need.page else "memory"
+    kept = sum(map(need.kept_memory, need.host.local_nodes))
+    kind += f" besides {amount(kept)} for the host" if kept else ""
     nodes, both = len(need.host.local_nodes), len(candidate.capacities)
     with_both = f", {plural(both, 'node')} with both" if both < nodes else ""
     return (

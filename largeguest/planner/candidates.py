@@ -142,7 +142,7 @@ class Candidate(Record):
         need, step = self.need, self.layout.step
         rooms = {node: need.host.nodes[node].room(need.page) for node in need.host.local_nodes}
         left = {node: min(room.total - need.promised.get(node, 0), room.free) for node, room in rooms.items()}
-        return {node: memory // step * step for node, memory in left.items()}
+        return {node: max(0, memory - need.kept_memory(node)) // step * step for node, memory in left.items()}
 
     @functools.cached_property
     def capacities(self) -> dict[int, Capacity]:

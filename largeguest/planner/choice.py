@@ -142,7 +142,14 @@ class Choice(Record):
     @functools.cached_property
     def _other_cpus(self) -> CpuSet:
         """For emulator and iothreads: what is reserved for them, else all of the nodes."""
-        return self.need.reserved or self.need.cpus(self.nodes) - self.need.unusable
+        need, here = self.need, self.need.cpus(self.nodes)
+        return need.reserved | need.kept & here or here - need.unusable
+
+    @property
+    def idle(self) -> CpuSet:
+        """The CPUs of the host that no vCPU is pinned to, of this guest or another."""
+        taken = (CpuSet(self.candidate.cpus[node][: len(own)]) for node, own in zip(self.nodes, self.vcpus))
+        return self.need.host.online - CpuSet.union(taken) - self.need.held
 
     def _other_places(self) -> Iterator[Item]:
         """The same as places."""

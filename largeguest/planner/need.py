@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
@@ -19,6 +20,13 @@ from ..record import Record
 from ..values import Guest
 from ..wording import exactly, ids_are, name_ids, shorten
 from .choose import nearest
+
+HOST_MEMORY, HOST_SHARE = 256 * 1024, 100
+"""What a host needs on each node to live: 256 MiB, which VDSM reserves, too (host_mem_reserve), and a hundredth.
+
+Of that hundredth 0.2 % are the kernel's watermarks (watermark_scale_factor: below them it starts to reclaim), up to
+0.4 % the page tables of a guest in pages of 4 KiB (8 bytes a page, for QEMU and once more for the processor), and the
+rest is for QEMU's buffers and the host's own programs. (KiB, and the part of a node's memory.)"""
 
 MODES = ("strict", "preferred", "interleave")
 """The memory modes that a plan can have."""
@@ -41,6 +49,10 @@ class Request(Record):
     """CPUs that are left to the host, and to emulator and iothreads."""
     exclude: CpuList | None = None
     """CPUs that nothing of the guest may run on."""
+    reserve_cores: int = 0
+    """How many cores of each node are left to the host, and on the nodes of the guest to emulator and iothreads."""
+    reserve_memory: int | None = None
+    """KiB of free memory on each node that are left to the host; None: HOST_MEMORY and a HOST_SHARE-th."""
     pci: tuple[str, ...] = ()
     """Addresses of the PCI devices that are passed through: the nodes with the most of them come first."""
 
@@ -128,6 +140,21 @@ class Need(Record):
         return self.excluded | self.held
 
     @functools.cached_property
+    def kept(self) -> CpuSet:
+        """The CPUs of the cores that each node keeps for the host: the first ones that nothing else is kept from."""
+        whole = ([core for core in cores if not self.unusable & CpuSet(core)] for cores in self.all_cores.values())
+        return CpuSet(
+            itertools.chain.from_iterable(core for own in whole for core in own[: self.request.reserve_cores])
+        )
+
+    def kept_memory(self, node: int) -> int:
+        """KiB of a node that the host keeps; none of its huge pages, which are of no use to it."""
+        if self.page != NO_HUGE_PAGE:
+            return 0
+        own = self.request.reserve_memory
+        return HOST_MEMORY + (self.host.nodes[node].memory or 0) // HOST_SHARE if own is None else own
+
+    @functools.cached_property
     def all_cores(self) -> dict[int, list[list[int]]]:
         """The online CPUs by node and core."""
         return {number: list(self.host.cores(node.cpus)) for number, node in self.host.nodes.items()}
@@ -135,7 +162,7 @@ class Need(Record):
     @functools.cached_property
     def cores(self) -> dict[int, list[list[int]]]:
         """The CPUs available to the guest's vCPUs, by node and core; a core can have none."""
-        unusable = self.reserved | self.unusable
+        unusable = self.reserved | self.kept | self.unusable
         return {
             node: [[cpu for cpu in core if cpu not in unusable] for core in self.all_cores[node]]
             for node in self.host.local_nodes

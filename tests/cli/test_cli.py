@@ -636,8 +636,8 @@ def test_no_plan_is_one_line_and_code_1(four_nodes: str, capsys: pytest.CaptureF
     assert cli.main(["plan", "--vcpus", "17", "--memory", "1G", "--host", four_nodes]) == 1
     assert capsys.readouterr() == (
         "",
-        "largeguest: plan: 17 vCPUs and 1 GiB do not fit: the host has 4 nodes with 16 CPUs and 8 GiB of "
-        "free memory: the nearest that fits is 16 vCPUs and 1 GiB, on 4 nodes\n",
+        "largeguest: plan: 17 vCPUs and 1 GiB do not fit: the host has 4 nodes with 16 CPUs and 7004 MiB of "
+        "free memory besides 1.2 GiB for the host: the nearest that fits is 16 vCPUs and 1 GiB, on 4 nodes\n",
     )
 
 
@@ -817,10 +817,10 @@ def test_the_manual_page_has_every_command_and_option() -> None:
     synopses = re.findall(
         r'^\.SY "largeguest (\S+)"$(.*?)^\.YS$', books.section(MANUAL, "SYNOPSIS") + "\n", re.M | re.S
     )
-    assert {name: {*re.findall("--[a-z]+", text)} for name, text in synopses} == {
+    assert {name: {*re.findall("--[a-z-]+", text)} for name, text in synopses} == {
         name: long_options(parser) - {"--help"} for name, parser in commands().items()
     }
-    described = set(re.findall(r"^\.T[PQ]\n\.B[RI]? .*?(--[a-z]+)", books.section(MANUAL, "OPTIONS"), re.MULTILINE))
+    described = set(re.findall(r"^\.T[PQ]\n\.B[RI]? .*?(--[a-z-]+)", books.section(MANUAL, "OPTIONS"), re.MULTILINE))
     assert described == set.union(long_options(cli.parser()), *map(long_options, commands().values()))
     headings = re.findall(r"^\.TP\n\.B ([a-z-]+)$", books.section(MANUAL, "COMMANDS"), re.MULTILINE)
     assert set(headings) == set(commands())
@@ -828,7 +828,7 @@ def test_the_manual_page_has_every_command_and_option() -> None:
 
 def test_the_manual_page_of_the_keeper_has_its_options() -> None:
     synopsis = books.section(books.page("largeguest-keeper.8"), "SYNOPSIS").partition(".SY ")[2]
-    assert {*re.findall("--[a-z]+", synopsis)} == long_options(commands()["keeper"]) - {"--help"}
+    assert {*re.findall("--[a-z-]+", synopsis)} == long_options(commands()["keeper"]) - {"--help"}
 
 
 EXIT_CODES = {

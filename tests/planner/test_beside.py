@@ -79,7 +79,7 @@ def test_plans_beside_others(others: list[Neighbour], expected: tuple[str, ...])
 )
 def test_no_plan_beside_others(others: list[Neighbour], error: str) -> None:
     with pytest.raises(Refused) as caught:
-        plan(Request(GUEST), beside(*others))
+        plan(Request(GUEST, reserve_memory=0), beside(*others))
     (problem,) = caught.value.problems
     assert problem.text.startswith(error)
     if not any(other.cpus for other in others):

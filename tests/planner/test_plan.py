@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largeguest import properties
+from largeguest import cpuset, planner, properties
 from largeguest.cpuset import CpuSet
 from largeguest.host.topology import Host, Node, Pages
 from largeguest.placement import lookup
 from largeguest.placement.place import place
-from largeguest.planner import MODES, Plan, Request, plan
+from largeguest.planner import MODES, Plan, Request
 from largeguest.problem import Refused
 from largeguest.properties import cpulist
 from largeguest.properties.cpulist import Place
 from largeguest.properties.guestnuma import UNITS
 from largeguest.record import replace
-from largeguest.values import Guest, HugePage, MemoryDevice, Placement, Topology
+from largeguest.values import Guest, HugePage, MemoryDevice, Neighbour, Placement, Topology
 from tests import hosts
 from tests.any_host import MIB, any_hosts, renumber
 from tests.hosts import FOUR_NODES, GIB
@@ -33,6 +33,11 @@ NO_SMT = hosts.build(cores_per_node=4, threads=1)
 
 def cpus(text: str) -> cpulist.CpuList:
     return cpulist.parse(text)
+
+
+def plan(request_: Request, host: Host) -> Plan:
+    """The tests count on all of the memory; what the host needs by default has tests of its own."""
+    return planner.plan(request_ if request_.reserve_memory else replace(request_, reserve_memory=0), host)
 
 
 def guest(most: int, memory: int, devices: tuple[MemoryDevice, ...] = (), **more: object) -> Guest:
@@ -228,6 +233,58 @@ def with_pages(free: tuple[int, ...]) -> Host:
         for number, node in FOUR_NODES.nodes.items()
     }
     return replace(FOUR_NODES, nodes=nodes)
+
+
+@pytest.mark.parametrize(
+    ("cores", "reserve", "cputune"),
+    [
+        (1, "", "all#=cell.core1-3,emulator#cell.core0"),
+        (2, "", "all#=cell.core2-3,emulator#cell.core0-1"),
+        # what is reserved by name is for emulator and iothreads, too
+        (1, "14-15", "all#=cell.core1-3,emulator#node0.core0,node1.core3"),
+    ],
+)
+def test_cores_of_each_node_are_left_to_the_host(cores: int, reserve: str, cputune: str) -> None:
+    host = hosts.build(nodes_per_socket=1, cores_per_node=4)
+    request_ = Request(guest(4, GIB), reserve_cores=cores, reserve=cpus(reserve) if reserve else None)
+    result = plan(request_, host)
+    assert (result.values["cputune"], result.nodes, result.notes) == (cputune, (0,), ())
+
+
+def test_cores_that_nothing_may_use_are_not_left_to_the_host() -> None:
+    host = hosts.build(nodes_per_socket=1, cores_per_node=4)
+    result = plan(Request(guest(4, GIB), reserve_cores=1, exclude=cpus("0")), host)
+    assert result.values["cputune"] == "all#=cell.core2-3,emulator#cell.core1"
+    assert str(result.reserved) == "2-3,8-9"
+
+
+@pytest.mark.parametrize(
+    ("reserve", "pages", "most"),
+    [
+        (None, False, 2048 - 256 - 41),
+        (0, False, 2048),
+        (GIB, False, 1024),
+        (None, True, 2048),  # the host cannot live on these
+    ],
+)
+def test_memory_of_each_node_is_left_to_the_host(reserve: int | None, pages: bool, most: int) -> None:
+    host = with_pages((2, 2, 2, 2)) if pages else FOUR_NODES
+    backing = (HugePage(GIB, None),) if pages else ()
+    step = GIB if pages else MIB
+    for memory, nodes in ((most * MIB // step * step, 1), (most * MIB // step * step + step, 2)):
+        request_ = Request(guest(4, memory, pages=backing), reserve_memory=reserve)
+        assert len(planner.plan(request_, host).nodes) == nodes
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "others", "noted"),
+    [(16, "", True), (14, "", False), (15, "", True), (8, "8-15", True), (8, "8-13", False)],
+)
+def test_a_host_without_a_core_of_its_own_is_noted(vcpus: int, others: str, noted: bool) -> None:
+    held = cpuset.parse(others) if others else CpuSet()
+    host = replace(FOUR_NODES, neighbours=(Neighbour("db02", held),))
+    notes = plan(Request(guest(vcpus, GIB)), host).notes
+    assert noted == any(note.startswith("the plan leaves the host no core") for note in notes)
 
 
 def test_huge_pages_are_what_counts() -> None:
