@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from lxml import etree
@@ -21,8 +22,13 @@ def build(
     threads: int = 2,
     memory: int = 4 * GIB,
     siblings_apart: bool = False,
+    cores_per_l3: int = 0,
+    cores_per_cluster: int = 0,
 ) -> Host:
-    """A regular host; a core's threads have consecutive numbers, or are apart by the number of all cores."""
+    """A regular host; a core's threads have consecutive numbers, or are apart by the number of all cores.
+
+    Its caches and clusters have so many consecutive cores; 0: it has none.
+    """
     nodes: dict[int, Node] = {}
     cpus: dict[int, Cpu] = {}
     cores = sockets * nodes_per_socket * cores_per_node
@@ -40,7 +46,18 @@ def build(
         }
         pages = {2048: Pages(0, 0), GIB: Pages(0, 0)}
         nodes[node] = Node(CpuSet(its_cpus), memory, memory // 2, pages, distances)
-    return Host(nodes, dict(sorted(cpus.items())))
+    host = Host(nodes, dict(sorted(cpus.items())))
+    own_cores = list(dict.fromkeys(own.siblings for own in host.cpus.values()))
+    return replace(host, sharing=(in_groups(own_cores, cores_per_l3), in_groups(own_cores, cores_per_cluster)))
+
+
+NOTHING_SHARED: tuple[Callable[[int], CpuSet], ...] = (lambda _: CpuSet(), lambda _: CpuSet())
+
+
+def in_groups(cores: list[CpuSet], size: int) -> Callable[[int], CpuSet]:
+    """What gives the CPUs of a CPU's group of so many consecutive cores; none if that is 0."""
+    groups = [CpuSet.union(cores[first : first + size]) for first in range(0, len(cores), size)] if size else []
+    return lambda cpu: next((group for group in groups if cpu in group), CpuSet())
 
 
 FOUR_NODES = build()
@@ -91,13 +108,25 @@ def save(host: Host, root: Path) -> str:
         _write(folder / "thread_siblings_list", str(cpu.siblings))
         _write(folder / "thread_siblings", _mask(cpu.siblings))
         _write(folder / "core_siblings", sockets[cpu.socket])
+        l3, cluster = (CpuSet(shared_by(number)) for shared_by in host.sharing or NOTHING_SHARED)
+        if cluster:
+            _write(folder / "cluster_cpus_list", str(cluster))
+        for index, (level, shared) in enumerate([(1, cpu.siblings), (1, cpu.siblings), (2, cpu.siblings), (3, l3)]):
+            if l3:
+                _write(folder.parent / f"cache/index{index}/level", str(level))
+                _write(folder.parent / f"cache/index{index}/shared_cpu_list", str(shared))
     return str(root / "sys")
 
 
 def capabilities(host: Host) -> bytes:
     """What `virsh capabilities` prints of the topology."""
+    l3, in_cluster = (
+        {cpu: CpuSet(shared_by(cpu)) for cpu in host.cpus} for shared_by in host.sharing or NOTHING_SHARED
+    )
+    clusters = list(dict.fromkeys(in_cluster.values()))
     root = etree.Element("capabilities")
-    topology = etree.SubElement(etree.SubElement(root, "host"), "topology")
+    host_element = etree.SubElement(root, "host")
+    topology = etree.SubElement(host_element, "topology")
     cells = etree.SubElement(topology, "cells", num=str(len(host.nodes)))
     for number, node in host.nodes.items():
         cell = etree.SubElement(cells, "cell", id=str(number))
@@ -111,15 +140,20 @@ def capabilities(host: Host) -> bytes:
         cpus = etree.SubElement(cell, "cpus", num=str(len(node.cpus)))
         for cpu_number in node.cpus:
             cpu = host.cpus[cpu_number]
+            cluster = in_cluster[cpu_number]
             etree.SubElement(
                 cpus,
                 "cpu",
+                {"cluster_id": str(clusters.index(cluster))} if cluster else {},
                 id=str(cpu_number),
                 socket_id=str(cpu.socket),
                 die_id=str(cpu.die),
                 core_id=str(cpu.core),
                 siblings=str(cpu.siblings),
             )
+    cache = etree.SubElement(host_element, "cache")
+    for number, shared in enumerate(dict.fromkeys(filter(None, l3.values()))):
+        etree.SubElement(cache, "bank", id=str(number), level="3", type="both", cpus=str(shared))
     return etree.tostring(root)
 
 

@@ -40,27 +40,8 @@ def add(commands: Commands) -> None:
         "largeguest plan --vcpus 64 --memory 512G --host caps.xml",
     )
     _add_vm(plan)
-    plan.add_argument(
-        "--threads", type=options.positive, metavar="T", help="threads per guest core (default: the host's)"
-    )
-    for name, text in (
-        ("--reserve", "leave these CPUs to the host, emulator and iothreads: 0-1,node3"),
-        ("--exclude", "do not use these CPUs, such as those of other VMs"),
-    ):
-        plan.add_argument(name, type=options.cpus, action=options.Longer, metavar="CPUSET", help=text)
-    plan.add_argument(
-        "--reserve-cores",
-        type=options.positive,
-        default=0,
-        metavar="N",
-        help="leave N cores of each node to the host, emulator and iothreads",
-    )
-    plan.add_argument(
-        "--reserve-memory",
-        type=options.memory_or_none,
-        metavar="SIZE",
-        help="leave so much free memory on each node to the host (default: 256M and 1 %% of the node's)",
-    )
+    _add_cores(plan)
+    _add_left_out(plan)
     plan.add_argument(
         "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
     )
@@ -98,6 +79,37 @@ def _add_vm(plan: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cores(plan: argparse.ArgumentParser) -> None:
+    threads = plan.add_mutually_exclusive_group()
+    threads.add_argument(
+        "--threads", type=options.positive, metavar="T", help="threads per guest core (default: the host's)"
+    )
+    threads.add_argument(
+        "--one-thread-per-core", action="store_true", help="give each vCPU a core of the host to itself"
+    )
+
+
+def _add_left_out(plan: argparse.ArgumentParser) -> None:
+    for name, text in (
+        ("--reserve", "leave these CPUs to the host, emulator and iothreads: 0-1,node3"),
+        ("--exclude", "do not use these CPUs, such as those of other VMs"),
+    ):
+        plan.add_argument(name, type=options.cpus, action=options.Longer, metavar="CPUSET", help=text)
+    plan.add_argument(
+        "--reserve-cores",
+        type=options.positive,
+        default=0,
+        metavar="N",
+        help="leave N cores of each node to the host, emulator and iothreads",
+    )
+    plan.add_argument(
+        "--reserve-memory",
+        type=options.memory_or_none,
+        metavar="SIZE",
+        help="leave so much free memory on each node to the host (default: 256M and 1 %% of the node's)",
+    )
+
+
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.auto:
         _check_auto(arguments)
@@ -115,6 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
             exclude=arguments.exclude,
             reserve_cores=arguments.reserve_cores,
             reserve_memory=arguments.reserve_memory,
+            one_thread_per_core=arguments.one_thread_per_core,
             pci=pci,
         ),
         host,

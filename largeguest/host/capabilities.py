@@ -9,6 +9,14 @@ from ..domxml import parse
 from ..problem import INPUT, Problem, Refused
 from .topology import BASE_PAGES, UNKNOWN_MEMORY, Cpu, Host, Node, Pages
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lxml import etree
+
+    Sharing = Callable[[int], Iterable[int]]
+
 _NO_TOPOLOGY = Problem(
     "host", "the capabilities contain no readable topology", "use the output of virsh capabilities", kind=INPUT
 )
@@ -43,11 +51,30 @@ def from_capabilities(document: bytes) -> Host:
                     for sibling in cell.iterfind("distances/sibling")
                 },
             )
+        sharing = (_sharing_l3(root), _in_clusters(root))
     except ValueError:
         raise Refused([_NO_TOPOLOGY]) from None
     if not nodes or not cpus:
         raise Refused([_NO_TOPOLOGY])
-    return Host(nodes, cpus, arch=root.findtext("host/cpu/arch"))
+    return Host(nodes, cpus, arch=root.findtext("host/cpu/arch"), sharing=sharing)
+
+
+def _sharing_l3(root: etree._Element) -> Sharing:
+    """The CPUs that share the L3 of a CPU; raises ValueError."""
+    banks = [cpuset.parse(bank.get("cpus", "")) for bank in root.iterfind("host/cache/bank[@level='3']")]
+    by_cpu = {cpu: bank for bank in banks for cpu in bank}
+    return lambda cpu: by_cpu.get(cpu, ())
+
+
+def _in_clusters(root: etree._Element) -> Sharing:
+    """The CPUs of the cluster of a CPU, which libvirt tells from 10.1 on; raises ValueError."""
+    clusters: dict[tuple[str | None, ...], list[int]] = {}
+    cluster_of = {}
+    for cpu in root.iterfind("host/topology/cells/cell/cpus/cpu[@cluster_id]"):
+        own = clusters.setdefault(tuple(map(cpu.get, ("socket_id", "die_id", "cluster_id"))), [])
+        own.append(_id(cpu.get("id")))
+        cluster_of[own[-1]] = own
+    return lambda cpu: cluster_of.get(cpu, ())
 
 
 def _memory_of(text: str | None) -> int | None:

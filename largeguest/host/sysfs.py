@@ -67,6 +67,7 @@ def from_sys(root: str = SYS) -> Host:
         arch=os.uname().machine if root == SYS else None,
         numad=tree.numad(),
         pci_node=tree.pci_node,
+        sharing=(tree.sharing_l3, tree.in_cluster),
         siblings=tree.siblings,
     )
 
@@ -120,6 +121,19 @@ class _Tree:
             listed = _list_or_mask(f"{folder}/thread_siblings_list", f"{folder}/thread_siblings")
             self._siblings[number] = [thread for thread in listed if thread in self._online_ids] or [number]
         return self._siblings[number]
+
+    def sharing_l3(self, number: int) -> list[int]:
+        """The CPUs that share its L3; none if it has none."""
+        folder = f"{self._system}/cpu/cpu{number}/cache"
+        for index in sorted(entries(folder)):
+            if _number(f"{folder}/{index}/level") == 3:
+                return _list_or_mask(f"{folder}/{index}/shared_cpu_list", f"{folder}/{index}/shared_cpu_map")
+        return []
+
+    def in_cluster(self, number: int) -> list[int]:
+        """The CPUs of its cluster, which have an L2 in common; none if the kernel (before 5.16) does not say."""
+        folder = f"{self._system}/cpu/cpu{number}/topology"
+        return _list_or_mask(f"{folder}/cluster_cpus_list", f"{folder}/cluster_cpus")
 
     def pci_node(self, address: str) -> int | None:
         return _number(os.path.join(self._root, "bus", "pci", "devices", address, "numa_node"))

@@ -96,6 +96,8 @@ class Host(Record):
     """What other VMs hold on it."""
     neighbours_unknown: str = ""
     """Why that is not known; empty: it is, or nobody has asked."""
+    sharing: tuple[Callable[[int], Iterable[int]], ...] = ()
+    """What gives the CPUs that share a CPU's L3 cache, and its cluster; none of a CPU for which that is not known."""
     siblings: Callable[[int], Iterable[int]] | None = None
     """A CPU's siblings, without reading the rest of its topology; None: take `cpus[...].siblings`."""
 
@@ -151,6 +153,17 @@ class Host(Record):
     def core_of(self, cpu: int) -> Iterable[int]:
         """The online threads of the core of an online CPU, itself included."""
         return self.cpus[cpu].siblings if self.siblings is None else self.siblings(cpu)
+
+    def groups(self, cpus: CpuSet) -> list[CpuSet]:
+        """These CPUs by the L3 cache that they share, else by their cluster; all together if neither divides them."""
+        for shared_by in self.sharing:
+            groups, left = [], cpus
+            while left:
+                groups.append(CpuSet(shared_by(left.first)) & left | CpuSet([left.first]))
+                left -= groups[-1]
+            if len(groups) > 1 and any(group - CpuSet(self.core_of(group.first)) for group in groups):
+                return groups
+        return [cpus]
 
     def cores(self, cpus: CpuSet) -> Iterator[list[int]]:
         """The CPUs of each core, by its lowest CPU. A core is read when its turn comes.

@@ -31,7 +31,7 @@ def notes(choice: Choice) -> Iterator[str]:
     if threads > need.host_threads:
         host_threads = plural(need.host_threads, "thread")
         yield f"the threads of a guest core run on different cores: those of the host have {host_threads}"
-    if threads < need.host_threads and need.request.threads is None:
+    if threads < need.host_threads and need.threads is None and choice.is_shared:
         yield from _whole_cores(need)
     if need.page and need.request.mode == "strict" and need.reserved - need.cpus(choice.nodes):
         yield "libvirt before 9.3 cannot start a VM with strict huge pages and its emulator elsewhere (rhbz#2185039)"
@@ -127,6 +127,7 @@ def shortage(need: Need) -> str:
     limit = "" if need.request.nodes is None else f" on {plural(need.request.nodes, 'node')}"
     cpus, memory = _supply(candidate)
     cores = f" in whole cores of {candidate.shape.threads} threads" if candidate.shape.threads > 1 else ""
+    cores = " on a core of their own" if need.request.one_thread_per_core else cores
     unusable = (("reserved", need.reserved | need.kept), ("excluded", need.excluded), ("of other VMs", need.held))
     without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
     without = without and f" ({without})"
@@ -168,6 +169,8 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
     need = smallest.need
     request, host = need.request, need.host
     yield from _other_sizes(request, host)
+    if request.one_thread_per_core and _try(replace(request, one_thread_per_core=False), host):
+        yield "it fits without --one-thread-per-core"
     one_thread = replace(request, threads=1)
     if smallest.shape.threads > 1 and _try(one_thread, host):
         yield "it fits with --threads 1"

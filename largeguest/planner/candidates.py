@@ -126,15 +126,29 @@ class Candidate(Record):
 
     @functools.cached_property
     def cpus(self) -> dict[int, list[int]]:
-        """The CPUs of each node for guest cores of this shape, core by core, without leftover parts of cores.
+        """The CPUs of each node for guest cores of this shape, core by core."""
+        return {node: [cpu for core in own for cpu in core] for node, own in self.cores.items()}
+
+    @functools.cached_property
+    def cores(self) -> dict[int, list[list[int]]]:
+        """The CPUs of each node for guest cores of this shape by core, without leftover parts of cores.
 
         A guest core with more threads than a core of the host has takes some of the next one.
         """
         threads = self.shape.threads
         cores = self.need.cores
-        if threads <= self.need.host_threads:
+        if self.need.request.one_thread_per_core:
+            whole = self.need.all_cores
+            cores = {node: [core[:1] for core in own if core in whole[node]] for node, own in cores.items()}
+        elif threads <= self.need.host_threads:
             cores = {node: [core[: len(core) // threads * threads] for core in own] for node, own in cores.items()}
-        return {node: [cpu for core in own for cpu in core] for node, own in cores.items()}
+        return {node: [core for core in own if core] for node, own in cores.items()}
+
+    def groups(self, node: int) -> list[list[list[int]]]:
+        """The same cores by the cache or cluster that they share."""
+        shared = self.need.groups(node)
+        cores = self.cores[node]
+        return [cores] if len(shared) < 2 else [[core for core in cores if core[0] in own] for own in shared]
 
     @functools.cached_property
     def memory(self) -> dict[int, int]:
@@ -227,7 +241,7 @@ def _layout(need: Need) -> CellPerNode | OneCell:
 
 
 def _shapes(need: Need) -> list[Shape]:
-    threads, socket = need.request.threads, need.socket
+    threads, socket = need.threads, need.socket
     if socket is not None:
         return list(dict.fromkeys([socket, Shape(socket.threads, 1)]))
     if threads is None:

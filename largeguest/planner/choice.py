@@ -6,22 +6,20 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
 
 from .. import PROPERTIES
 from ..cpuset import CpuSet
 from ..placement.place import place
 from ..problem import Problem
 from ..properties import MAX_LENGTH, Properties
-from ..properties.cpulist import CpuList, Item, Place, spans
-from ..properties.cputune import All, Cputune, Emulator, Iothread, Pin, Vcpus
 from ..properties.guestnuma import Guestnuma
 from ..properties.numatune import Nodeset, Numatune
 from ..record import Record, replace
 from ..values import Placement, Topology
-from . import portable, sockets
-from .candidates import Candidate, OneCell, attempts, divide
+from . import dealing, sockets
+from .candidates import Candidate, attempts, divide
 from .need import Need, Shape, refused
+from .pins import Pinned
 
 
 class Choice(Record):
@@ -46,6 +44,11 @@ class Choice(Record):
         units = [divide(self.candidate.units // len(groups), own, [1] * len(own)) for own in limits]
         ends = [min(end * size, count) for end in itertools.accumulate(itertools.chain.from_iterable(units))]
         return tuple(CpuSet.span(first, end - 1) for first, end in zip([0, *ends], ends))
+
+    @functools.cached_property
+    def cpus(self) -> dict[int, list[int]]:
+        """By node the CPUs that its vCPUs have, and then those that they could have, in the order of the vCPUs."""
+        return dealing.deal(self.candidate, dict(zip(self.nodes, map(len, self.vcpus))))
 
     @functools.cached_property
     def topology(self) -> Topology:
@@ -85,12 +88,8 @@ class Choice(Record):
         # preferred takes one node; the cells still have their own
         numatune = Numatune(mode, Nodeset(CpuSet(self.nodes[:1] if mode == "preferred" else self.nodes)))
         guestnuma = Guestnuma(self.candidate.layout.cells(self.nodes, self.vcpus, self.candidate.capacities))
-        by_place, by_number = tuple(self._vcpu_pins()), tuple(self._vcpu_pins_by_number())
-        places, numbers = tuple(self._other_places()), spans(self._other_cpus)
-        ways = [
-            Properties(Cputune((*vcpus, *self._other_pins(others))), numatune, guestnuma)
-            for vcpus, others in ((by_place, places), (by_place, numbers), (by_number, numbers))
-        ]
+        pinned = Pinned(self.candidate, self.nodes, self.vcpus, self.cpus)
+        ways = [Properties(cputune, numatune, guestnuma) for cputune in pinned.ways()]
         return next((way for way in ways if stored_length(way) <= MAX_LENGTH), min(ways, key=stored_length))
 
     def carry_out(self) -> tuple[Placement, tuple[Problem, ...]]:
@@ -108,69 +107,21 @@ class Choice(Record):
             raise refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
         return placement, fitted.warnings
 
-    def _vcpu_pins(self) -> Iterator[Pin]:
-        """One CPU each; what is left of a place is what the guest could have, too."""
-        ways = [self._describe(node, CpuSet(self.candidate.cpus[node])) for node in self.nodes]
-        everywhere = [way for way in set.intersection(*ways) if self._is_dealt_by_cell(way)]
-        if everywhere:
-            yield Pin(All(), CpuList(portable.shortest(everywhere)), each=True)
-            return
-        for node, vcpus, own in zip(self.nodes, self.vcpus, ways):
-            cpus = CpuList(portable.on_node(portable.shortest(own), node))
-            yield Pin(Vcpus(vcpus.first, vcpus.last), cpus, each=True)
-
-    def _is_dealt_by_cell(self, way: portable.Items) -> bool:
-        """Whether `all#=` deals these items of the place `cell` in the order of the nodes."""
-        if not isinstance(self.candidate.layout, OneCell):
-            return True
-        # one cell for all nodes: each must be full before the next one has its turn
-        full = all(len(own) == len(self.candidate.cpus[node]) for own, node in zip(self.vcpus[:-1], self.nodes))
-        return full and all(item.out for item in way[1:])
-
-    def _describe(self, node: int, cpus: CpuSet) -> set[portable.Items]:
-        return portable.describe(self.need.all_cores[node], cpus)
-
-    def _vcpu_pins_by_number(self) -> Iterator[Pin]:
-        """The same with the numbers of the CPUs that are left out, which can be shorter."""
-        for node, vcpus in zip(self.nodes, self.vcpus):
-            cpus = self.candidate.cpus[node][: len(vcpus)]
-            in_order = itertools.chain.from_iterable(self.need.all_cores[node])
-            ahead = itertools.takewhile(lambda cpu: cpu != cpus[-1], in_order)  # noqa: B023
-            skipped = spans(CpuSet(ahead) - CpuSet(cpus), out=True)
-            yield Pin(Vcpus(vcpus.first, vcpus.last), CpuList((Item(Place("node", node)), *skipped)), each=True)
-
-    @functools.cached_property
-    def _other_cpus(self) -> CpuSet:
-        """For emulator and iothreads: what is reserved for them, else all of the nodes."""
-        need, here = self.need, self.need.cpus(self.nodes)
-        return need.reserved | need.kept & here or here - need.unusable
-
     @property
     def idle(self) -> CpuSet:
         """The CPUs of the host that no vCPU is pinned to, of this guest or another."""
-        taken = (CpuSet(self.candidate.cpus[node][: len(own)]) for node, own in zip(self.nodes, self.vcpus))
-        return self.need.host.online - CpuSet.union(taken) - self.need.held
+        return self.need.host.online - self.taken - self.need.held
 
-    def _other_places(self) -> Iterator[Item]:
-        """The same as places."""
-        host, left = self.need.host, self._other_cpus
-        by_node = {number: node.cpus & left for number, node in host.nodes.items() if node.cpus & left}
-        ways = {number: self._describe(number, cpus) for number, cpus in by_node.items()}
-        if by_node.keys() == {*self.nodes}:
-            everywhere = set.intersection(*ways.values())
-            if everywhere:
-                by_node, left = {}, left - CpuSet.union(by_node.values())
-                yield from portable.shortest(everywhere)
-        for number, cpus in by_node.items():
-            yield from portable.on_node(portable.shortest(ways[number]), number)
-            left -= cpus
-        yield from spans(left)  # CPUs of no node
+    @property
+    def taken(self) -> CpuSet:
+        """The CPUs that vCPUs are pinned to."""
+        return CpuSet.union(CpuSet(self.cpus[node][: len(own)]) for node, own in zip(self.nodes, self.vcpus))
 
-    def _other_pins(self, items: Iterable[Item]) -> Iterator[Pin]:
-        cpus = CpuList(tuple(items))
-        yield Pin(Emulator(), cpus)
-        for number in self.need.guest.iothreads:
-            yield Pin(Iothread(number), cpus)
+    @property
+    def is_shared(self) -> bool:
+        """Whether a core of the host runs vCPUs of several guest cores."""
+        cores = itertools.chain.from_iterable(self.need.all_cores[node] for node in self.nodes)
+        return any(len(CpuSet(core) & self.taken) > self.candidate.shape.threads for core in cores)
 
 
 def best_choice(need: Need) -> Choice | None:

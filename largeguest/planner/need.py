@@ -49,12 +49,14 @@ class Request(Record):
     """CPUs that are left to the host, and to emulator and iothreads."""
     exclude: CpuList | None = None
     """CPUs that nothing of the guest may run on."""
+    pci: tuple[str, ...] = ()
+    """Addresses of the PCI devices that are passed through: the nodes with the most of them come first."""
     reserve_cores: int = 0
     """How many cores of each node are left to the host, and on the nodes of the guest to emulator and iothreads."""
     reserve_memory: int | None = None
     """KiB of free memory on each node that are left to the host; None: HOST_MEMORY and a HOST_SHARE-th."""
-    pci: tuple[str, ...] = ()
-    """Addresses of the PCI devices that are passed through: the nodes with the most of them come first."""
+    one_thread_per_core: bool = False
+    """Whether each vCPU has a core of the host to itself; then the guest's cores have one thread."""
 
 
 FindNodes = Callable[..., "tuple[int, ...] | None"]
@@ -122,10 +124,15 @@ class Need(Record):
         return max(self.devices, default=0) + 1
 
     @property
+    def threads(self) -> int | None:
+        """Those of a guest core that are asked for."""
+        return 1 if self.request.one_thread_per_core else self.request.threads
+
+    @property
     def socket(self) -> Shape | None:
         """The guest's own, unless the request asks for a different number of threads."""
         topology = self.guest.topology
-        if topology is None or self.request.threads not in (None, topology.threads):
+        if topology is None or self.threads not in (None, topology.threads):
             return None
         return Shape(topology.threads, topology.dies * topology.cores)
 
@@ -167,6 +174,17 @@ class Need(Record):
             node: [[cpu for cpu in core if cpu not in unusable] for core in self.all_cores[node]]
             for node in self.host.local_nodes
         }
+
+    def groups(self, node: int) -> list[CpuSet]:
+        """The CPUs of a node by the cache or cluster that they share."""
+        if node not in self._groups:
+            self._groups[node] = self.host.groups(self.host.nodes[node].cpus)
+        return self._groups[node]
+
+    @functools.cached_property
+    def _groups(self) -> dict[int, list[CpuSet]]:
+        """Of the nodes that were asked for: they are read when they are needed."""
+        return {}
 
     def cpus(self, nodes: Iterable[int]) -> CpuSet:
         """The online CPUs of these nodes."""

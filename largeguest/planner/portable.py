@@ -7,18 +7,37 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..cpuset import CpuSet
-from ..properties.cpulist import Item, Place
+from ..properties.cpulist import Item, Place, Span, spans
 from ..record import replace
 
 Items = tuple[Item, ...]
 """Cores and threads of a node, as a list with the place `cell`, which can be replaced by a node."""
 
 
-def describe(cores: Sequence[Sequence[int]], wanted: CpuSet) -> set[Items]:
-    """All ways to write the wanted CPUs of a node with these cores, in the order of the cores.
+def describe(cores: Sequence[Sequence[int]], in_order: Sequence[int]) -> set[Items]:
+    """All ways to write the CPUs of a node with these cores in an order. There is at least one, if there are CPUs."""
+    wanted = CpuSet(in_order)
+    ways = {tuple(_runs(cores, in_order))}
+    if list(in_order) == [cpu for core in cores for cpu in core if cpu in wanted]:
+        ways |= _by_core(cores, wanted)
+    return ways
 
-    There is at least one; `wanted` must not be empty.
-    """
+
+def by_number(cores: Sequence[Sequence[int]], node: int, in_order: Sequence[int]) -> Iterator[Item]:
+    """The CPUs of a node in an order, by their numbers: those left out, or if it is not the order of the cores, all."""
+    wanted, ordered = CpuSet(in_order), [cpu for core in cores for cpu in core]
+    if [cpu for cpu in ordered if cpu in wanted] == list(in_order):
+        ahead = CpuSet(ordered[: ordered.index(in_order[-1])])
+        yield Item(Place("node", node))
+        yield from spans(ahead - wanted, out=True)
+        return
+    for _, run in itertools.groupby(enumerate(in_order), key=lambda placed: placed[1] - placed[0]):
+        numbers = [cpu for _, cpu in run]
+        yield Item(Span(numbers[0], numbers[-1]))
+
+
+def _by_core(cores: Sequence[Sequence[int]], wanted: CpuSet) -> set[Items]:
+    """All ways to write the wanted CPUs, in the order of the cores."""
     chosen = [tuple(thread for thread, cpu in enumerate(core) if cpu in wanted) for core in cores]
     left = [tuple(thread for thread, cpu in enumerate(core) if cpu not in wanted) for core in cores]
     used = [number for number, threads in enumerate(chosen) if threads]
@@ -35,6 +54,27 @@ def describe(cores: Sequence[Sequence[int]], wanted: CpuSet) -> set[Items]:
     ]:
         ways.add(named)
     return ways
+
+
+def _runs(cores: Sequence[Sequence[int]], in_order: Sequence[int]) -> Iterator[Item]:
+    """The CPUs as runs of whole cores and of one thread of several cores, the longest that comes next."""
+    places = {cpu: (number, thread) for number, core in enumerate(cores) for thread, cpu in enumerate(core)}
+    first = 0
+    while first < len(in_order):
+        number, thread = places[in_order[first]]
+        whole = single = 0
+        for core in cores[number:]:
+            if list(in_order[first + whole : first + whole + len(core)]) != list(core):
+                break
+            whole += len(core)
+        for core in cores[number:]:
+            if [*core[thread : thread + 1]] != [*in_order[first + single : first + single + 1]] or thread >= len(core):
+                break
+            single += 1
+        length = max(whole, single)
+        span = (number, places[in_order[first + length - 1]][0])
+        yield Item(Place("cell", None, span, None if whole >= single else thread))
+        first += length
 
 
 def shortest(ways: Iterable[Items]) -> Items:

@@ -300,3 +300,25 @@ def test_libvirts_test_host() -> None:
         1: (CpuSet(range(8, 16)), 4 * GIB),
     }
     assert found.cpus == {number: Cpu(number // 8, 0, number % 8, CpuSet([number])) for number in range(16)}
+
+
+@pytest.mark.parametrize(
+    ("per_l3", "per_cluster", "groups"),
+    [
+        (0, 0, ["0-15"]),
+        (2, 0, ["0-3", "4-7", "8-11", "12-15"]),
+        (8, 4, ["0-7", "8-15"]),  # one L3 for all
+        (2, 4, ["0-3", "4-7", "8-11", "12-15"]),
+        (1, 1, ["0-15"]),  # of a core alone: nothing is shared
+    ],
+)
+@pytest.mark.parametrize("kind", ["sys", "capabilities"])
+def test_cores_that_share_a_cache_or_a_cluster(
+    kind: str, per_l3: int, per_cluster: int, groups: list[str], tmp_path: Path
+) -> None:
+    built = hosts.build(1, 1, 8, 2, cores_per_l3=per_l3, cores_per_cluster=per_cluster)
+    if kind == "sys":
+        host = sysfs.from_sys(hosts.save(built, tmp_path))
+    else:
+        host = capabilities.from_capabilities(hosts.capabilities(built))
+    assert [*map(str, host.groups(host.online))] == groups

@@ -195,8 +195,69 @@ PLANS = [
     (
         replace(FOUR_NODES, nodes={n: replace(node, free=200 * MIB) for n, node in FOUR_NODES.nodes.items()}),
         Request(guest(4, 512 * MIB, arch="ppc64"), mode="interleave"),
-        ("0-1#=node0,2#=node1,3#=node2,emulator#cell", "interleave#0-2", "0-3#*"),
+        (
+            "0-1#=node0.core0-1.thread0,node0.core0-1.thread1,2#=node1.core0-1.thread0,node1.core0-1.thread1,"
+            "3#=node2.core0-1.thread0,node2.core0-1.thread1,emulator#cell",
+            "interleave#0-2",
+            "0-3#*",
+        ),
         (4, 1, 1),
+    ),
+    # vCPUs of which the guest does not know that they are threads share a core only when no core is idle
+    (
+        hosts.build(cores_per_node=4),
+        Request(guest(5, GIB)),
+        ("all#=cell.core0-3.thread0,cell.core0-3.thread1,emulator#cell", "strict#0", "0-4#*@0"),
+        (1, 5, 1),
+    ),
+    (
+        hosts.build(cores_per_node=4),
+        Request(guest(7, GIB)),
+        ("all#=cell,emulator#cell", "strict#0", "0-6#*@0"),
+        (1, 7, 1),
+    ),
+    (
+        hosts.build(cores_per_node=4),
+        Request(guest(3, GIB), reserve=cpus("0-1,3")),
+        (
+            "all#=cell.core1-3.thread0,cell.core2-3.thread1,emulator#cell.core0,cell.core1.thread1",
+            "strict#0",
+            "0-2#*@0",
+        ),
+        (1, 3, 1),
+    ),
+    # nor do the cores of the guest on a host with more threads a core
+    (
+        hosts.build(nodes_per_socket=1, cores_per_node=3, threads=8),
+        Request(guest(10, GIB), threads=2),
+        (
+            "all#=cell.core0.thread0,cell.core0.thread1,cell.core1.thread0,cell.core1.thread1,cell.core2.thread0,"
+            "cell.core2.thread1,cell.core0.thread2,cell.core0.thread3,cell.core1.thread2,cell.core1.thread3,"
+            "cell.core2.thread2,cell.core2.thread3,cell.core0.thread4,cell.core0.thread5,cell.core1.thread4,"
+            "cell.core1.thread5,cell.core2.thread4,cell.core2.thread5,cell.core0.thread6,cell.core0.thread7,"
+            "cell.core1.thread6,cell.core1.thread7,cell.core2.thread6,cell.core2.thread7,emulator#cell",
+            "strict#0",
+            "0-9#*@0",
+        ),
+        (1, 5, 2),
+    ),
+    # a core for each, and none of which another thread is in use
+    (
+        hosts.build(cores_per_node=4),
+        Request(guest(4, GIB), one_thread_per_core=True),
+        ("all#=cell.core0-3.thread0,emulator#cell", "strict#0", "0-3#*@0"),
+        (1, 4, 1),
+    ),
+    (
+        hosts.build(nodes_per_socket=1, cores_per_node=4, threads=8),
+        Request(guest(6, GIB), one_thread_per_core=True, exclude=cpus("9")),
+        (
+            "0-2#=node0.core0.thread0,node0.core2-3.thread0,3-5#=node1.core0-3.thread0,"
+            "emulator#node0,^node0.core1.thread1,node1",
+            "strict#0-1",
+            "0-2#*@0,3-5#*@1",
+        ),
+        (2, 3, 1),
     ),
     # memory devices are on the node of their cell
     (
@@ -285,6 +346,30 @@ def test_a_host_without_a_core_of_its_own_is_noted(vcpus: int, others: str, note
     host = replace(FOUR_NODES, neighbours=(Neighbour("db02", held),))
     notes = plan(Request(guest(vcpus, GIB)), host).notes
     assert noted == any(note.startswith("the plan leaves the host no core") for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["cores_per_l3", "cores_per_cluster"])
+@pytest.mark.parametrize(
+    ("vcpus", "exclude", "cputune"),
+    [
+        # nothing is gained: the plainest text
+        (8, "", "all#=cell,emulator#cell"),
+        # a part of the first cache is in use: the second one holds the guest
+        (8, "0-1", "all#=cell.core4-7,cell.core1-3,cell.core8-15,emulator#cell.core1-15"),
+        # of those that hold it the smallest
+        (6, "0-3,16-17", "all#=cell.core9-11,cell.core2-7,cell.core12-15,emulator#cell.core2-15,^cell.core8"),
+        # the whole of the second, and a part of the third
+        (16, "0-1", "all#=cell.core4-11,cell.core1-3,cell.core12-15,emulator#cell.core1-15"),
+        # first a core each
+        (3, "0-1", "all#=cell.core1-15.thread0,cell.core1-15.thread1,emulator#cell.core1-15"),
+        (5, "0-7", "all#=cell.core4-15.thread0,cell.core4-15.thread1,emulator#cell.core4-15"),
+    ],
+)
+def test_cores_that_share_a_cache_are_taken_together(kind: str, vcpus: int, exclude: str, cputune: str) -> None:
+    size = {"cores_per_l3": 0, "cores_per_cluster": 0, kind: 4}
+    host = hosts.build(1, 1, 16, 2, 8 * GIB, False, size["cores_per_l3"], size["cores_per_cluster"])
+    result = plan(Request(guest(vcpus, GIB), exclude=cpus(exclude) if exclude else None), host)
+    assert result.values["cputune"] == cputune
 
 
 def test_huge_pages_are_what_counts() -> None:
@@ -762,14 +847,28 @@ def check_what_is_printed(result: Plan, request_: Request, host: Host) -> None:
 
 
 def cpus_in_order(result: Plan, request_: Request, host: Host) -> list[int]:
-    """The CPU of each vCPU: on its node, core by core, as far as the guest's cores fit there."""
+    """The CPU of each vCPU: on its node, core by core, as far as they fit there; by turns if cores would idle."""
     found, threads = [], result.topology.threads
     most = max(len(cpu.siblings) for cpu in host.cpus.values())
+    ways = []
     for node, own in zip(result.nodes, result.vcpus):
         cores = sorted({tuple(host.cpus[cpu].siblings) for cpu in host.nodes[node].cpus})
         left = [[cpu for cpu in core if cpu not in taken(request_, host)] for core in cores]
         whole = [core[: len(core) // threads * threads] if threads <= most else core for core in left]
-        found += [cpu for core in whole for cpu in core][: len(own)]
+        by_core = [cpu for core in whole for cpu in core]
+        turns = range(0, most, threads)
+        by_turns = [cpu for first in turns for core in whole for cpu in core[first : first + threads]]
+        ways.append((by_core[: len(own)], by_turns[: len(own)]))
+    pins = result.placement.pins
+    assert pins
+    for (by_core, by_turns), own in zip(ways, result.vcpus):
+        used = [pins.vcpus[vcpu].last for vcpu in own]
+        if threads >= most or len({host.cpus[cpu].siblings for cpu in by_core}) < len(
+            {host.cpus[cpu].siblings for cpu in by_turns}
+        ):
+            found += by_core if threads >= most else by_turns
+        else:
+            found += by_core if used == by_core else by_turns
     return found
 
 
