@@ -12,6 +12,7 @@ from .. import planner
 from ..cpuset import CpuSet
 from ..domxml import parse, read
 from ..host.topology import Host
+from ..planner.alternatives import alternatives
 from ..properties import Properties
 from ..properties.cputune import Cputune
 from ..properties.guestnuma import Guestnuma
@@ -93,8 +94,11 @@ def _add_left_out(plan: argparse.ArgumentParser) -> None:
     for name, text in (
         ("--reserve", "leave these CPUs to the host, emulator and iothreads: 0-1,node3"),
         ("--exclude", "do not use these CPUs, such as those of other VMs"),
+        ("--on", "use only these nodes of the host: node2,node3"),
     ):
-        plan.add_argument(name, type=options.cpus, action=options.Longer, metavar="CPUSET", help=text)
+        plan.add_argument(
+            name, type=options.cpus, action=options.Longer, metavar="NODES" if name == "--on" else "CPUSET", help=text
+        )
     plan.add_argument(
         "--reserve-cores",
         type=options.positive,
@@ -116,35 +120,36 @@ def _run(arguments: argparse.Namespace) -> int:
     guest, pci, name = _guest_to_plan_for(arguments)
     host = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
-    plan = planner.plan(
-        planner.Request(
-            guest=guest,
-            threads=arguments.threads,
-            nodes=arguments.nodes,
-            spread=arguments.spread,
-            mode=arguments.mode,
-            reserve=arguments.reserve,
-            exclude=arguments.exclude,
-            reserve_cores=arguments.reserve_cores,
-            reserve_memory=arguments.reserve_memory,
-            one_thread_per_core=arguments.one_thread_per_core,
-            pci=pci,
-        ),
-        host,
-    )
+    request = _request(arguments, guest, pci)
+    plan = planner.plan(request, host)
+    others_like_it = alternatives(request, host, len(plan.nodes))
     if arguments.auto:
         plan = _as_auto(plan, arguments.mode)
     left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
     picture = layout.lay_out(host, plan.placement, guest, left_out=left_out)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
-    print(json.plan_json(plan, host) if arguments.json else table.plan_text(plan, picture, in_colour()))
+    if arguments.json:
+        print(json.plan_json(plan, others_like_it, host))
+    else:
+        print("\n\n".join([table.plan_text(plan, picture, in_colour()), *table.alternatives(plan, others_like_it)]))
     return 0
 
 
 def _check_auto(arguments: argparse.Namespace) -> None:
     """End the program for an option for which auto has no place."""
-    for name in ("threads", "reserve", "exclude", "nodes", "spread", "share"):
+    for name in (
+        "threads",
+        "reserve",
+        "reserve_cores",
+        "reserve_memory",
+        "exclude",
+        "nodes",
+        "on",
+        "spread",
+        "one_thread_per_core",
+        "share",
+    ):
         if getattr(arguments, name):
             arguments.parser.error(f"--{name} cannot be combined with --auto, which has no place for it")
 
@@ -153,6 +158,23 @@ def _as_auto(plan: planner.Plan, mode: str) -> planner.Plan:
     """The plan with the properties that leave the choice to the host where the VM starts."""
     numatune = None if mode == DEFAULT_MODE else Numatune(mode, None)
     return replace(plan, properties=Properties(Cputune(()), numatune, Guestnuma(())))
+
+
+def _request(arguments: argparse.Namespace, guest: Guest, pci: tuple[str, ...]) -> planner.Request:
+    return planner.Request(
+        guest=guest,
+        threads=arguments.threads,
+        nodes=arguments.nodes,
+        spread=arguments.spread,
+        mode=arguments.mode,
+        reserve=arguments.reserve,
+        exclude=arguments.exclude,
+        pci=pci,
+        reserve_cores=arguments.reserve_cores,
+        reserve_memory=arguments.reserve_memory,
+        on=arguments.on,
+        one_thread_per_core=arguments.one_thread_per_core,
+    )
 
 
 def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> Host:

@@ -132,13 +132,14 @@ def shortage(need: Need) -> str:
     without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
     without = without and f" ({without})"
     kind = f"huge pages of {exactly(need.page)}" if need.page else "memory"
-    kept = sum(map(need.kept_memory, need.host.local_nodes))
+    kept = sum(map(need.kept_memory, need.nodes))
     kind += f" besides {amount(kept)} for the host" if kept else ""
-    nodes, both = len(need.host.local_nodes), len(candidate.capacities)
+    nodes, both = len(need.nodes), len(candidate.capacities)
+    named = "" if need.request.on is None else " that --on names"
     with_both = f", {plural(both, 'node')} with both" if both < nodes else ""
     return (
         f"{plural(need.vcpus, 'vCPU')} and {exactly(need.memory)} do not fit{limit}: "
-        f"the host has {plural(nodes, 'node')} with {plural(cpus, 'CPU')}{cores}{without} "
+        f"the host has {plural(nodes, 'node')}{named} with {plural(cpus, 'CPU')}{cores}{without} "
         f"and {exactly(memory)} of free {kind}{with_both}{_obstacle(candidate)}"
     )
 
@@ -152,7 +153,7 @@ def _supply(candidate: Candidate) -> tuple[int, int]:
 
 def _obstacle(candidate: Candidate) -> str:
     """What prevents a plan besides the totals."""
-    need, nodes = candidate.need, len(candidate.need.host.local_nodes)
+    need, nodes = candidate.need, len(candidate.need.nodes)
     if not nodes:
         return ", but no node has both CPUs and memory"
     if need.devices and need.min_cells > min(nodes, need.request.nodes or nodes):
@@ -169,6 +170,8 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
     need = smallest.need
     request, host = need.request, need.host
     yield from _other_sizes(request, host)
+    if request.on is not None and _try(replace(request, on=None), host):
+        yield "it fits without --on"
     if request.one_thread_per_core and _try(replace(request, one_thread_per_core=False), host):
         yield "it fits without --one-thread-per-core"
     one_thread = replace(request, threads=1)

@@ -91,7 +91,7 @@ class OneCell(Record):
 
     @property
     def max_nodes(self) -> int:
-        return len(self.need.host.local_nodes)
+        return len(self.need.nodes)
 
     def min_share(self, nodes: int) -> int:
         return -(-self.need.memory // nodes)
@@ -154,7 +154,7 @@ class Candidate(Record):
     def memory(self) -> dict[int, int]:
         """KiB that each node can provide."""
         need, step = self.need, self.layout.step
-        rooms = {node: need.host.nodes[node].room(need.page) for node in need.host.local_nodes}
+        rooms = {node: need.host.nodes[node].room(need.page) for node in need.nodes}
         left = {node: min(room.total - need.promised.get(node, 0), room.free) for node, room in rooms.items()}
         return {node: max(0, memory - need.kept_memory(node)) // step * step for node, memory in left.items()}
 
@@ -254,7 +254,7 @@ def _shapes(need: Need) -> list[Shape]:
 
 def _sizes(need: Need, layout: CellPerNode | OneCell) -> range:
     """How many nodes can be used."""
-    least, most = need.min_cells, min(len(need.host.local_nodes), layout.max_nodes)
+    least, most = need.min_cells, min(len(need.nodes), layout.max_nodes)
     if need.request.nodes is None:
         return range(least, most + 1)
     return range(max(least, need.request.nodes), min(most, need.request.nodes) + 1)

@@ -15,10 +15,10 @@ from ..placement.check_guest import engines_layout
 from ..placement.deal import memory_step
 from ..placement.lookup import NotThereError
 from ..problem import Problem, Refused
-from ..properties.cpulist import CpuList
+from ..properties.cpulist import CpuList, Place
 from ..record import Record
 from ..values import Guest
-from ..wording import exactly, ids_are, name_ids, shorten
+from ..wording import exactly, ids_are, name_ids, shorten, verb
 from .choose import nearest
 
 HOST_MEMORY, HOST_SHARE = 256 * 1024, 100
@@ -55,6 +55,8 @@ class Request(Record):
     """How many cores of each node are left to the host, and on the nodes of the guest to emulator and iothreads."""
     reserve_memory: int | None = None
     """KiB of free memory on each node that are left to the host; None: HOST_MEMORY and a HOST_SHARE-th."""
+    on: CpuList | None = None
+    """The nodes of the host that may be used, as places; None: all."""
     one_thread_per_core: bool = False
     """Whether each vCPU has a core of the host to itself; then the guest's cores have one thread."""
 
@@ -97,6 +99,8 @@ class Need(Record):
     """Cell to KiB of its memory devices; 0 if these use none of the host's memory, such as an nvdimm."""
     pci_devices: Mapping[int | None, int]
     """Node to the number of PCI devices attached to it."""
+    nodes: CpuSet
+    """Those that may be used; they have both CPUs and memory."""
     find_nodes: FindNodes = nearest
 
     @property
@@ -171,8 +175,7 @@ class Need(Record):
         """The CPUs available to the guest's vCPUs, by node and core; a core can have none."""
         unusable = self.reserved | self.kept | self.unusable
         return {
-            node: [[cpu for cpu in core if cpu not in unusable] for core in self.all_cores[node]]
-            for node in self.host.local_nodes
+            node: [[cpu for cpu in core if cpu not in unusable] for core in self.all_cores[node]] for node in self.nodes
         }
 
     def groups(self, node: int) -> list[CpuSet]:
@@ -213,7 +216,8 @@ def resolve(request: Request, host: Host) -> Need:
     for device in guest.devices:
         devices[device.cell] += device.host_memory
     pci_devices = Counter(host.pci_node(address) for address in request.pci)
-    return Need(request, host, page, step, reserved, excluded, held, promised, devices, pci_devices)
+    nodes = host.local_nodes if request.on is None else _nodes_on(request.on, host)
+    return Need(request, host, page, step, reserved, excluded, held, promised, devices, pci_devices, nodes)
 
 
 def refused(what: str, fix: str) -> Refused:
@@ -244,6 +248,18 @@ def _page_size(guest: Guest, host: Host) -> int:
     if size is None:
         raise refused("the VM's <hugepages> does not give their size", "write <page size=...>")
     return host.huge_page(size, host.nodes)
+
+
+def _nodes_on(places: CpuList, host: Host) -> CpuSet:
+    """The nodes that --on names."""
+    if any(not isinstance(item.what, Place) or item.what.cores is not None for item in places.items):
+        raise refused(f"--on {shorten(str(places))} does not name whole nodes", "write for example node2,node3")
+    nodes = host.nodes_with(_look_up("--on", places, host))
+    without = nodes - host.local_nodes
+    if without:
+        has = verb(without, "has", "have")
+        raise refused(f"--on {shorten(str(places))}: {name_ids('node', without)} {has} no memory", "name others")
+    return nodes
 
 
 def _look_up(option: str, cpus: CpuList | None, host: Host) -> CpuSet:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..planner import Plan
+    from ..planner.alternatives import Alternative
     from ..running.state import Work
     from ..running.status import Status, Unread
     from ..values import Locality
@@ -60,11 +61,12 @@ def _neighbours(host: Host) -> list[dict[str, Any]]:
     ]
 
 
-def plan_json(plan: Plan, host: Host) -> str:
+def plan_json(plan: Plan, others: Iterable[Alternative], host: Host) -> str:
     """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `locality`, `length` and `notes`.
 
     It also has what was left out: what other `vms` hold, and the CPUs `reserved` and `excluded`.
     `properties` are all custom properties to set, because the engine replaces the list of a VM as a whole.
+    `alternatives` are the best plans on other numbers of nodes; `left_kib` is what their nodes could still provide.
     `locality` counts the `vcpus` whose memory is bound to nodes, and those `near` it, and has the `figure` for it.
     """
     pins = {} if plan.placement.pins is None else plan.placement.pins.vcpus
@@ -97,9 +99,23 @@ def plan_json(plan: Plan, host: Host) -> str:
             "excluded": str(plan.excluded),
             "length": plan.length,
             "notes": plan.notes,
+            "alternatives": [_alternative(other, len(plan.nodes)) for other in others],
         },
         indent=2,
     )
+
+
+def _alternative(other: Alternative, chosen: int) -> dict[str, Any]:
+    return {
+        "nodes": other.nodes,
+        "chosen": other.nodes == chosen,
+        "cells": other.cells,
+        "vcpus_per_node": list(other.vcpus),
+        "sockets": other.sockets,
+        "threads": other.threads,
+        "distance": round(other.distance, 2),
+        "left_kib": other.left,
+    }
 
 
 def _locality(where: Locality, figure: float | None) -> dict[str, Any]:

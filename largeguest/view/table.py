@@ -17,6 +17,7 @@ from .layout import Core, Layout, cores_by_socket
 
 if TYPE_CHECKING:
     from ..planner import Plan
+    from ..planner.alternatives import Alternative
 
 FOLD_FROM = 64
 """On a host with this many CPUs or more, cores that are used the same way share a line."""
@@ -72,6 +73,20 @@ def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
     lines += [f"{'length':<10} {plan.length} of {MAX_LENGTH} characters"]
     lines += [f"{'note':<10} {note}" for note in plan.notes]
     return "\n".join([*lines, "", layout_table(layout, colour)])
+
+
+def alternatives(plan: Plan, others: Sequence[Alternative]) -> list[str]:
+    """A line for each number of nodes, that of the plan with a mark; nothing if there is no other."""
+    if not any(other.nodes != len(plan.nodes) for other in others):
+        return []
+    rows = [["", "nodes", "cells", "vCPUs a node", "sockets", "threads", "distance", "memory left there"]]
+    for other in others:
+        least, most = other.vcpus
+        vcpus = str(most) if least == most else f"{least}-{most}"
+        cells = [str(other.nodes), str(other.cells), vcpus, str(other.sockets), str(other.threads)]
+        mark = "*" if other.nodes == len(plan.nodes) else ""
+        rows.append([mark, *cells, f"{other.distance:.1f}".removesuffix(".0"), amount(other.left)])
+    return ["\n".join(columns(rows))]
 
 
 def layout_table(layout: Layout, colour: bool = False) -> str:

@@ -512,7 +512,32 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
         "excluded": "",
         "length": 77,
         "notes": [],
+        "alternatives": [
+            {
+                "nodes": nodes,
+                "chosen": nodes == 2,
+                "cells": nodes,
+                "vcpus_per_node": vcpus,
+                "sockets": sockets,
+                "threads": 2,
+                "distance": distance,
+                "left_kib": nodes * 1751 * 1024 - 2 * hosts.GIB,
+            }
+            for nodes, vcpus, sockets, distance in ((2, [4, 4], 2, 12), (3, [2, 4], 4, 18), (4, [2, 2], 4, 18))
+        ],
     }
+
+
+def test_plan_shows_other_numbers_of_nodes(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*PLAN, "--host", four_nodes]) == 0
+    assert capsys.readouterr().out.rpartition("\n\n")[2].splitlines() == [
+        "   nodes  cells  vCPUs a node  sockets  threads  distance  memory left there",
+        "*  2      2      4             2        2        12        1.4 GiB",
+        "   3      3      2-4           4        2        18        3.1 GiB",
+        "   4      4      2             4        2        18        4.8 GiB",
+    ]
+    assert cli.main([*PLAN, "--host", four_nodes, "--on", "node2,node3"]) == 0
+    assert "sockets  threads" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("of", ["--hugepages", "--domain"])
