@@ -12,7 +12,7 @@ from ..problem import Refused
 from ..record import replace
 from ..wording import amount, exactly, plural, quote_name, shorten
 from . import sockets
-from .candidates import Candidate, attempts, candidates
+from .candidates import Candidate, attempts, can_be_over_nodes, candidates
 from .choice import Choice, best_choice, choose, too_many_sockets
 from .choose import some
 from .need import Need, Request, refused, resolve
@@ -37,6 +37,8 @@ def notes(choice: Choice) -> Iterator[str]:
         yield "libvirt before 9.3 cannot start a VM with strict huge pages and its emulator elsewhere (rhbz#2185039)"
     if not any(not CpuSet(core) - choice.idle for cores in need.all_cores.values() for core in cores):
         yield "the plan leaves the host no core of its own: --reserve-cores 1 keeps one on each node"
+    if not choice.candidate.layout.each_has_vcpus:
+        yield "the memory needs more nodes than there are guest cores: one cell is on all of them, so some of it is far"
     if need.host.neighbours:
         yield _beside(need)
     if any(need.host.nodes[node].free is None for node in choice.nodes):
@@ -221,11 +223,12 @@ def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int, int]]:
     for count, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
         largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-count:]
         units = min(candidate.units, sum(room.units for room in largest))
-        if layout.cells_are_sockets and not candidate.keeps_topology:
+        over_nodes = count > units and can_be_over_nodes(need)
+        if not over_nodes and layout.cells_are_sockets and not candidate.keeps_topology:
             units = sockets.most_cores([room.units for room in largest], units)
         memory = layout.total([room.memory for room in largest]) - need.device_memory
         memory = min(need.guest.memory, memory // need.step * need.step)
-        if count <= min(units, memory // need.step):
+        if count <= memory // need.step and units and (count <= units or over_nodes):
             sizes.setdefault((min(need.vcpus, units * candidate.shape.vcpus), memory), count)
     distances = {
         (count, *size): 2 - size[0] / need.vcpus - size[1] / need.guest.memory for size, count in sizes.items()

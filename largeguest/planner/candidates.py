@@ -22,6 +22,8 @@ class CellPerNode(Record):
 
     need: Need
 
+    each_has_vcpus = True
+    """Whether each node used runs some of the vCPUs."""
     cells_are_sockets = True
     """Whether guest sockets are kept whole on a node: a cell has whole sockets."""
     also_needed = ""
@@ -55,6 +57,10 @@ class CellPerNode(Record):
         order = tuple(node_of[cell] for cell in range(len(nodes)))
         return order if self._fits(order, capacities) else None
 
+    def deal(self, units: int, limits: Sequence[int]) -> list[int]:
+        """So many units to nodes with these limits: evenly as far as there is room."""
+        return divide(units, limits, [1] * len(limits))
+
     def cells(
         self, nodes: tuple[int, ...], vcpus: tuple[CpuSet, ...], capacities: Mapping[int, Capacity]
     ) -> tuple[CellSpec, ...]:
@@ -85,6 +91,7 @@ class OneCell(Record):
 
     need: Need
 
+    each_has_vcpus = True
     cells_are_sockets = False
     also_needed = " and an equal share of the memory"
     step = 1
@@ -102,15 +109,64 @@ class OneCell(Record):
     def order(self, nodes: tuple[int, ...], _: Mapping[int, Capacity]) -> tuple[int, ...]:
         return nodes
 
+    def deal(self, units: int, limits: Sequence[int]) -> list[int]:
+        return divide(units, limits, [1] * len(limits))
+
     def cells(self, _: tuple[int, ...], vcpus: tuple[CpuSet, ...], __: Mapping[int, Capacity]) -> tuple[CellSpec, ...]:
         return (CellSpec(CpuSet.union(vcpus), None),)
+
+
+class CellOverNodes(Record):
+    """One cell whose memory is on several nodes, for fewer guest cores than nodes that the memory needs."""
+
+    need: Need
+
+    each_has_vcpus = False
+    cells_are_sockets = False
+    also_needed = ""
+
+    @property
+    def max_nodes(self) -> int:
+        return len(self.need.nodes)
+
+    @property
+    def step(self) -> int:
+        return self.need.step
+
+    def min_share(self, _: int) -> int:
+        return self.step
+
+    def total(self, memory: Sequence[int]) -> int:
+        return sum(memory)
+
+    def order(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> tuple[int, ...]:
+        """Those that run most of the vCPUs first, of these the nearest to all of the memory."""
+
+        def best_first(node: int) -> tuple[int, int, int]:
+            far = sum(self.need.distance(node, other) for other in nodes)
+            return -min(capacities[node].units, self.need.vcpus), far, node
+
+        return tuple(sorted(nodes, key=best_first))
+
+    def deal(self, units: int, limits: Sequence[int]) -> list[int]:
+        """On as few nodes as hold them."""
+        dealt = []
+        for limit in limits:
+            dealt.append(min(limit, units))
+            units -= dealt[-1]
+        return dealt
+
+    def cells(
+        self, nodes: tuple[int, ...], vcpus: tuple[CpuSet, ...], _: Mapping[int, Capacity]
+    ) -> tuple[CellSpec, ...]:
+        return (CellSpec(CpuSet.union(vcpus), None, CpuSet(nodes)),)
 
 
 class Candidate(Record):
     """A shape, and what the nodes of the host can provide for guest cores of it."""
 
     need: Need
-    layout: CellPerNode | OneCell
+    layout: CellPerNode | OneCell | CellOverNodes
     shape: Shape
 
     @property
@@ -166,13 +222,20 @@ class Candidate(Record):
         return {
             node: Capacity(units[node], memory, devices.get(node, 0))
             for node, memory in self.memory.items()
-            if units[node] and memory
+            if memory and (units[node] or not self.layout.each_has_vcpus)
         }
 
     @functools.cached_property
     def least_size(self) -> int:
         """At least so many nodes are needed, perhaps more."""
         return least_size(self.capacities.values(), self.units, self.need.memory)
+
+    def can_have(self, size: int) -> bool:
+        """Whether a plan on so many nodes may be possible."""
+        if self.layout.each_has_vcpus:
+            return self.least_size <= size <= self.units
+        largest = sorted(self.memory.values())[-self.units :]
+        return self.least_size <= size and sum(largest) < self.need.memory
 
     def hold(self, nodes: tuple[int, ...]) -> bool:
         """Whether these nodes, which hold a smaller shape, also hold the guest in this one."""
@@ -182,7 +245,7 @@ class Candidate(Record):
     def nearest(self, size: int, spare: int = 0) -> tuple[int, ...] | None:
         """The best `size` nodes that hold the guest and `spare` units, in the order of its cells; None if none do."""
         need, layout = self.need, self.layout
-        if not self.least_size <= size <= self.units:
+        if not self.can_have(size):
             return None
         share = layout.min_share(size)
         capacities = {node: room for node, room in self.capacities.items() if room.memory >= share}
@@ -205,11 +268,18 @@ def attempts(need: Need) -> Iterator[tuple[int, Candidate]]:
     """How many nodes to try, and with which shape, the best first."""
     shapes = candidates(need)
     sizes = _sizes(need, shapes[0].layout)
+    over_nodes = [replace(candidate, layout=CellOverNodes(need)) for candidate in shapes]
+    at_last = itertools.product(sizes, over_nodes if can_be_over_nodes(need) else [])
     if not need.request.spread:
-        return itertools.product(sizes, shapes)
+        return itertools.chain(itertools.product(sizes, shapes), at_last)
     by_threads = itertools.groupby(shapes, key=lambda candidate: candidate.shape.threads)
     alike = [list(some) for _, some in by_threads]
-    return itertools.chain.from_iterable(itertools.product(reversed(sizes), some) for some in alike)
+    return itertools.chain(*(itertools.product(reversed(sizes), some) for some in alike), at_last)
+
+
+def can_be_over_nodes(need: Need) -> bool:
+    """Whether one cell may be on several nodes; in the mode preferred older QEMU (7.2) would use only the first."""
+    return need.request.mode == "strict" and need.min_cells == 1
 
 
 def divide(total: int, limits: Sequence[int], weights: Sequence[int]) -> list[int]:
@@ -252,7 +322,7 @@ def _shapes(need: Need) -> list[Shape]:
     return [Shape(threads, 1)]
 
 
-def _sizes(need: Need, layout: CellPerNode | OneCell) -> range:
+def _sizes(need: Need, layout: CellPerNode | OneCell | CellOverNodes) -> range:
     """How many nodes can be used."""
     least, most = need.min_cells, min(len(need.nodes), layout.max_nodes)
     if need.request.nodes is None:

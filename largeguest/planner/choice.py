@@ -17,7 +17,7 @@ from ..properties.numatune import Nodeset, Numatune
 from ..record import Record, replace
 from ..values import Placement, Topology
 from . import dealing, sockets
-from .candidates import Candidate, attempts, divide
+from .candidates import Candidate, attempts
 from .need import Need, Shape, refused
 from .pins import Pinned
 
@@ -41,7 +41,7 @@ class Choice(Record):
         size, count, nodes = self.candidate.shape.vcpus, self.need.vcpus, iter(self.nodes)
         groups = [list(itertools.islice(nodes, cells)) for cells in self.cells_of_sockets or (len(self.nodes),)]
         limits = [[self.candidate.capacities[node].units for node in group] for group in groups]
-        units = [divide(self.candidate.units // len(groups), own, [1] * len(own)) for own in limits]
+        units = [self.candidate.layout.deal(self.candidate.units // len(groups), own) for own in limits]
         ends = [min(end * size, count) for end in itertools.accumulate(itertools.chain.from_iterable(units))]
         return tuple(CpuSet.span(first, end - 1) for first, end in zip([0, *ends], ends))
 
@@ -149,7 +149,7 @@ def stored_length(properties: Properties) -> int:
 
 def choose(size: int, candidate: Candidate) -> Choice | None:
     """The best for so many nodes, with as many sockets as the engine takes; None if there is none."""
-    if not candidate.least_size <= size <= candidate.units:
+    if not candidate.can_have(size):
         return None
     if candidate.keeps_topology or not candidate.layout.cells_are_sockets:
         nodes = candidate.nearest(size)

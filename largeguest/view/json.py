@@ -74,7 +74,7 @@ def plan_json(plan: Plan, others: Iterable[Alternative], host: Host) -> str:
     nodes = [
         {
             "id": number,
-            "cell": next(number for number, cell in enumerate(cells) if vcpus.last in cell.vcpus),
+            "cell": next((number for number, cell in enumerate(cells) if vcpus & cell.vcpus), 0),
             "vcpus": str(vcpus),
             "cpus": {str(vcpu): str(pins[vcpu]) for vcpu in vcpus},
             "memory_kib": cells[place].memory if len(cells) == len(plan.nodes) else None,

@@ -25,7 +25,7 @@ from largeguest.record import replace
 from largeguest.values import Guest, HugePage, MemoryDevice, Neighbour, Placement, Topology
 from tests import hosts
 from tests.any_host import MIB, any_hosts, renumber
-from tests.hosts import FOUR_NODES, GIB
+from tests.hosts import FOUR_NODES, GIB, HIGH
 
 APART = hosts.build(cores_per_node=4, siblings_apart=True)
 NO_SMT = hosts.build(cores_per_node=4, threads=1)
@@ -202,6 +202,29 @@ PLANS = [
             "0-3#*",
         ),
         (4, 1, 1),
+    ),
+    # fewer vCPUs than nodes that the memory needs: one cell on all of them
+    (
+        FOUR_NODES,
+        Request(guest(1, 3 * GIB)),
+        ("all#=cell,emulator#cell", "strict#0-1", "0#*@0-1"),
+        (1, 1, 1),
+    ),
+    (
+        FOUR_NODES,
+        Request(guest(3, 8 * GIB), reserve=cpus("node0.core0,4-7,8")),
+        (
+            "0-2#=node2,^node2.core0.thread0,emulator#node0.core0,node1,node2.core0.thread0",
+            "strict#0-3",
+            "0-2#*@0-3",
+        ),
+        (1, 3, 1),
+    ),
+    (
+        HIGH,
+        Request(guest(4, 7 * GIB), threads=2, on=cpus("node1,node2,node3,node0")),
+        ("all#=cell,emulator#cell", "strict#0-3", "0-3#*@0-3"),
+        (1, 2, 2),
     ),
     # vCPUs of which the guest does not know that they are threads share a core only when no core is idle
     (
@@ -577,6 +600,18 @@ def test_a_plan_with_interleave_needs_few_sockets_too() -> None:
     assert (result.topology.sockets, result.topology.cores, result.notes) == (1, 61, ())
 
 
+def test_one_cell_over_several_nodes_is_noted_and_local_as_far_as_can_be() -> None:
+    result = plan(Request(guest(1, 5 * GIB)), FOUR_NODES)
+    assert result.notes == (
+        "the memory needs more nodes than there are guest cores: one cell is on all of them, so some of it is far",
+    )
+    assert result.vcpus == (CpuSet([0]), CpuSet(), CpuSet())
+    assert result.placement.locality is not None
+    assert str(result.placement.locality) == "1 of 1 vCPU on the nodes of their cells"
+    assert result.figure is not None
+    assert 0.7 < result.figure < 0.8
+
+
 def test_fewer_nodes_can_cost_whole_cores() -> None:
     result = plan(Request(guest(6, GIB), reserve=cpus("0,4,8,12")), FOUR_NODES)
     assert (len(result.nodes), result.topology.threads) == (2, 1)
@@ -616,11 +651,11 @@ def test_memory_of_gpus_is_not_counted() -> None:
     ("request_", "message"),
     [
         (
-            Request(guest(1, 3 * GIB)),
+            Request(guest(1, 3 * GIB), mode="preferred"),
             "free memory, but each node used needs 1 vCPU or more: the nearest that fits is 1 vCPU and 2 GiB, "
             "on 1 node",
         ),
-        (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 4 GiB, on 2 nodes"),
+        (Request(guest(2, 10 * GIB)), "the nearest that fits is 2 vCPUs and 8 GiB, on 4 nodes"),
         # memory backed by files is neither counted nor an obstacle
         (
             Request(guest(4, 20 * GIB, devices=(MemoryDevice("nvdimm", 9 * GIB, 0),))),
@@ -787,6 +822,9 @@ def test_any_host_and_any_guest(data: st.DataObject) -> None:
         assert possible == {}
         check_nearest(str(refused), request_, host)
         return
+    if not possible:
+        check_one_cell_over_nodes(result, request_, host)
+        return
     threads, size = max((threads, size) for size, by_threads in possible.items() for threads in by_threads)
     if not request_.spread:
         size = min(possible)
@@ -799,6 +837,25 @@ def test_any_host_and_any_guest(data: st.DataObject) -> None:
 
     assert apart(result.nodes) == min(map(apart, possible[size][threads]))
     check_what_is_printed(result, request_, host)
+
+
+def check_one_cell_over_nodes(result: Plan, request_: Request, host: Host) -> None:
+    """For fewer guest cores than nodes that the memory needs, on as few nodes as hold it."""
+    cores = request_.guest.max_vcpus // result.topology.threads
+    usable = sorted((node.free or 0) // MIB * MIB for node in host.nodes.values() if node.cpus)
+    assert request_.mode == "strict"
+    assert sum(usable[-cores:]) < request_.guest.memory
+    if request_.nodes is None:
+        assert sum(usable[-len(result.nodes) + 1 :]) < request_.guest.memory
+    (cell,) = result.placement.cells or ()
+    assert (cell.nodes, cell.memory) == (CpuSet(result.nodes), request_.guest.memory)
+    pins = result.placement.pins
+    assert pins
+    used = [pins.vcpus[vcpu].last for vcpu in range(request_.guest.max_vcpus)]
+    assert len(set(used)) == len(used)
+    assert not CpuSet(used) & taken(request_, host)
+    assert not CpuSet(used) - CpuSet.union(host.nodes[node].cpus for node in result.nodes)
+    assert warnings(result.placement, request_, host) == []
 
 
 def warnings(placement: Placement, request_: Request, host: Host) -> list[str]:
