@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..problem import Refused
+from ..properties.guestnuma import memory_text
 from ..record import replace
+from ..values import HugePage
 from ..wording import amount, exactly, plural, quote_name, shorten
 from . import sockets
 from .candidates import Candidate, attempts, can_be_over_nodes, candidates
@@ -179,6 +181,8 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
     one_thread = replace(request, threads=1)
     if smallest.shape.threads > 1 and _try(one_thread, host):
         yield "it fits with --threads 1"
+    if not need.page:
+        yield from _in_huge_pages(need)
     if need.page and _try(replace(request, guest=replace(need.guest, pages=())), host):
         yield "it fits if they are reserved on the nodes, or without huge pages"
     yield from _smaller_guests(smallest, "")
@@ -187,6 +191,18 @@ def _alternatives(smallest: Candidate) -> Iterator[str]:
     if need.host.neighbours and _try(request, replace(host, neighbours=())):
         yield "it fits with --share, together with the other VMs"
     yield "reserve more of them on the nodes, or choose another host" if need.page else "choose another host"
+
+
+def _in_huge_pages(need: Need) -> Iterator[str]:
+    """The sizes of huge pages with which it fits: their memory is not free for anything else."""
+    sizes = {size for node in need.nodes for size, pages in need.host.nodes[node].pages.items() if pages.total}
+    for size in sorted(sizes, reverse=True):
+        guest = replace(need.guest, pages=(HugePage(size, None),))
+        if _try(replace(need.request, guest=guest), need.host):
+            yield (
+                f"{exactly(size)} pages are free, plan with --hugepages {memory_text(size)} "
+                "(in the engine the property hugepages)"
+            )
 
 
 def _other_sizes(request: Request, host: Host) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .. import PROPERTIES
-from ..host.topology import Host
+from ..host.topology import Host, Pages
 from ..placement import figure as figures
 from ..problem import Problem
 from .layout import cores_by_socket
@@ -79,6 +79,8 @@ def plan_json(plan: Plan, others: Iterable[Alternative], host: Host) -> str:
             "cpus": {str(vcpu): str(pins[vcpu]) for vcpu in vcpus},
             "memory_kib": cells[place].memory if len(cells) == len(plan.nodes) else None,
             "free_kib": host.nodes[number].free,
+            "page_kib": plan.page or None,
+            "free_pages": host.nodes[number].pages.get(plan.page, Pages(0, 0)).free if plan.page else None,
         }
         for place, (number, vcpus) in enumerate(zip(plan.nodes, plan.vcpus))
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from ..cpuset import CpuSet
-from ..host.topology import Host
+from ..host.topology import NO_HUGE_PAGE, Host, Pages
 from ..placement import locality
 from ..record import Record, replace
 from ..values import Cell, Guest, Home, Pins, Placement
@@ -59,6 +59,12 @@ class Layout(Record):
     """The cells whose share of the memory is unknown."""
     homes: tuple[Home, ...] = ()
     """Those of the cells, or one of a guest without cells; none: the picture is of the host alone."""
+    page: int = NO_HUGE_PAGE
+    """KiB of the huge pages that back the guest: of these it matters how many are free."""
+
+    def free_pages(self, node: int) -> Pages:
+        """The huge pages of a node that could back the guest."""
+        return self.host.nodes[node].pages.get(self.page, Pages(0, 0))
 
     def memory_of(self, cell: int) -> int | None:
         """KiB of a cell; None if that is unknown."""
@@ -94,7 +100,15 @@ def lay_out(
     # a placement without properties has none: the whole layout is that of the XML
     homes = (placement.locality or locality.measure(whole, guest, host)).homes
     cores = _cores(host, pins, cells, homes, held)
-    return Layout(host, cores, cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares), homes)
+    page = _page(guest, host)
+    return Layout(host, cores, cells, guest.plugged_vcpus, unpinned, memory, CpuSet(shares), homes, page)
+
+
+def _page(guest: Guest, host: Host) -> int:
+    """KiB of its huge pages; NO_HUGE_PAGE also if they are of several sizes, or of one that the XML does not say."""
+    sizes = {page.size for page in guest.pages}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return NO_HUGE_PAGE if size is None else host.huge_page(size, host.nodes)
 
 
 def _cores(

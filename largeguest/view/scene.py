@@ -143,6 +143,10 @@ def _head(layout: Layout, number: int) -> list[str]:
     where = f", socket {sockets}" if len(sockets) == 1 else f", sockets {sockets}" if sockets else ", no CPUs"
     free = "" if node.free is None else f"{amount(node.free)} free of "
     lines = [f"node {number}{where}", f"{free}{amount(node.memory)}"]
+    if layout.page:
+        pages = layout.free_pages(number)
+        free = "" if pages.free is None else f"{pages.free} free of "
+        lines[1] = f"{free}{'?' if pages.total is None else pages.total} pages of {amount(layout.page)}"
     cells = layout.cells_on(number)
     if len(cells) == 1:
         cell = layout.cells[cells[0]]

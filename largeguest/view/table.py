@@ -11,6 +11,7 @@ from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..placement import figure
 from ..properties import MAX_LENGTH
+from ..properties.guestnuma import memory_text
 from ..values import Home
 from ..wording import amount, name_ids, plural, printable
 from .layout import Core, Layout, cores_by_socket
@@ -91,13 +92,14 @@ def alternatives(plan: Plan, others: Sequence[Alternative]) -> list[str]:
 
 def layout_table(layout: Layout, colour: bool = False) -> str:
     """Each core with the cell and the vCPUs on its threads, then each cell; on a large host cores share lines."""
-    rows = [["node", "free", "socket", "cores", "CPUs", "cell", "vCPUs", "also here"]]
+    free_of = f"free {memory_text(layout.page)} pages" if layout.page else "free"
+    rows = [["node", free_of, "socket", "cores", "CPUs", "cell", "vCPUs", "also here"]]
     cells: list[int | None] = [None]
     fold = len(layout.host.cpus) >= FOLD_FROM
     for numbers in _node_groups(layout, fold):
         cores = [core for number in numbers for core in layout.cores[number]]
-        free = {layout.host.nodes[number].free for number in numbers}
-        name = [str(CpuSet(numbers)), amount(free.pop()) if len(free) == 1 else "-"]
+        free = {_free(layout, number) for number in numbers}
+        name = [str(CpuSet(numbers)), free.pop() if len(free) == 1 else "-"]
         for group in _core_groups(cores, fold):
             rows.append([*name, *_core_row(group)])
             cells.append(group[0].seats[0].cells.last if len(group[0].seats[0].cells) == 1 else None)
@@ -113,6 +115,11 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
     if layout.cells:
         lines += ["", *_cell_lines(layout, colour)]
     return "\n".join(lines)
+
+
+def _free(layout: Layout, node: int) -> str:
+    """What a node has free of the memory that backs the guest: pages, if it is in huge pages."""
+    return _known(layout.free_pages(node).free) if layout.page else amount(layout.host.nodes[node].free)
 
 
 def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:

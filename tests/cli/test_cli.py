@@ -503,6 +503,8 @@ def test_plan_prints_json(four_nodes: str, capsys: pytest.CaptureFixture[str]) -
                 "cpus": {str(vcpu): str(vcpu) for vcpu in range(4 * node, 4 * node + 4)},
                 "memory_kib": hosts.GIB,
                 "free_kib": 2 * hosts.GIB,
+                "page_kib": None,
+                "free_pages": None,
             }
             for node in (0, 1)
         ],
@@ -559,6 +561,7 @@ def test_a_plan_in_huge_pages_has_the_engines_property_for_them(
     assert cli.main([*arguments, "--host", where, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["properties"] == {**PROPERTIES_OF_PLAN, "hugepages": "2048"}
+    assert [(node["page_kib"], node["free_pages"]) for node in printed["nodes"]] == [(2048, 512)] * 2
     assert printed["length"] == 77
 
 

@@ -403,6 +403,24 @@ def test_huge_pages_are_what_counts() -> None:
     assert (result.nodes, result.values["guestnuma"]) == ((2, 3), "0-1#*@2,2-3#*@3")
 
 
+@pytest.mark.parametrize(
+    ("memory", "free", "fix"),
+    [
+        (
+            9 * GIB,
+            (3, 3, 3, 3),
+            "1 GiB pages are free, plan with --hugepages 1G (in the engine the property hugepages)",
+        ),
+        (9 * GIB, (2, 2, 2, 2), "the nearest that fits is 4 vCPUs and 4 GiB, on 4 nodes"),
+        (5 * GIB + MIB, (2, 2, 2, 2), "the nearest that fits is 4 vCPUs and 4 GiB, on 4 nodes"),
+    ],
+)
+def test_free_huge_pages_are_pointed_out(memory: int, free: tuple[int, ...], fix: str) -> None:
+    with pytest.raises(Refused) as caught:
+        plan(Request(guest(4, memory)), with_pages(free))
+    assert caught.value.problems[0].fix == fix
+
+
 def test_a_device_draws_the_guest_to_its_node() -> None:
     host = replace(FOUR_NODES, pci_node={"0000:3b:00.0": 2, "0000:3b:00.1": 2, "0000:01:00.0": 0}.get)
     vm = guest(4, GIB)

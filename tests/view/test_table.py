@@ -7,8 +7,10 @@ import re
 
 import pytest
 
-from largeguest.values import Guest
-from largeguest.view import table
+from largeguest.host.topology import Pages
+from largeguest.record import replace
+from largeguest.values import Guest, HugePage
+from largeguest.view import scene, table
 from largeguest.view.layout import Layout
 
 from ..hosts import FOUR_NODES, GIB, HIGH
@@ -61,6 +63,17 @@ cell  vCPUs  memory   on nodes  vCPUs there
 0     0-1    512 MiB  any       -
 1     2-5    512 MiB  2         1 of 4"""
     )
+
+
+def test_of_a_guest_in_huge_pages_the_free_pages_are_shown() -> None:
+    nodes = {n: replace(node, pages={2048: Pages(9, n)}) for n, node in FOUR_NODES.nodes.items()}
+    guest = Guest(max_vcpus=8, memory=GIB, pages=(HugePage(2048, None),))
+    layout = by_hand(replace(FOUR_NODES, nodes=nodes), guest, cputune="0-7#0-7")
+    lines = table.layout_table(layout).splitlines()
+    assert lines[0].startswith("node  free 2M pages  ")
+    assert [line.split()[:2] for line in lines[1:9:2]] == [[str(n), str(n)] for n in range(4)]
+    heads = {item.text for item in scene.of(layout).items if isinstance(item, scene.Text)}
+    assert "3 free of 9 pages of 2 MiB" in heads
 
 
 @pytest.mark.parametrize(
