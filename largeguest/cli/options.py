@@ -69,6 +69,13 @@ def picture(name: str) -> str:
     return name
 
 
+def pci_address(text: str) -> str:
+    """The address of a PCI device as in /sys: with its domain."""
+    if not re.fullmatch(r"([0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", text, re.ASCII | re.IGNORECASE):
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not the address of a PCI device, such as 0000:41:00.0")
+    return text.lower() if text.count(":") == 2 else f"0000:{text.lower()}"
+
+
 def positive(text: str) -> int:
     """A number from 1."""
     if not re.fullmatch("0*[1-9][0-9]{0,4}", text, re.ASCII) or int(text) > MAX_ID + 1:

@@ -44,6 +44,14 @@ def add(commands: Commands) -> None:
     _add_cores(plan)
     _add_left_out(plan)
     plan.add_argument(
+        "--near",
+        type=options.pci_address,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="prefer the node of this PCI device, which is passed through: 0000:41:00.0",
+    )
+    plan.add_argument(
         "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
     )
     size = plan.add_mutually_exclusive_group()
@@ -120,7 +128,7 @@ def _run(arguments: argparse.Namespace) -> int:
     guest, pci, name = _guest_to_plan_for(arguments)
     host = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
-    request = _request(arguments, guest, pci)
+    request = _request(arguments, guest, tuple(dict.fromkeys((*pci, *arguments.near))))
     plan = planner.plan(request, host)
     others_like_it = alternatives(request, host, len(plan.nodes))
     if arguments.auto:

@@ -12,7 +12,7 @@ from ..problem import Refused
 from ..properties.guestnuma import memory_text
 from ..record import replace
 from ..values import HugePage
-from ..wording import amount, exactly, plural, quote_name, shorten
+from ..wording import amount, exactly, plural, quote_name, shorten, verb
 from . import sockets
 from .candidates import Candidate, attempts, can_be_over_nodes, candidates
 from .choice import Choice, best_choice, choose, too_many_sockets
@@ -39,6 +39,10 @@ def notes(choice: Choice) -> Iterator[str]:
         yield "libvirt before 9.3 cannot start a VM with strict huge pages and its emulator elsewhere (rhbz#2185039)"
     if not any(not CpuSet(core) - choice.idle for cores in need.all_cores.values() for core in cores):
         yield "the plan leaves the host no core of its own: --reserve-cores 1 keeps one on each node"
+    unknown = [address for address in need.request.pci if need.host.pci_node(address) is None]
+    if unknown and len(need.nodes) > 1:
+        devices = f"{'node' if len(unknown) == 1 else 'nodes'} of PCI {', '.join(unknown)}"
+        yield f"the {shorten(devices, 200)} {verb(unknown, 'is', 'are')} not known here, and not considered"
     if not choice.candidate.layout.each_has_vcpus:
         yield "the memory needs more nodes than there are guest cores: one cell is on all of them, so some of it is far"
     if need.host.neighbours:

@@ -660,6 +660,33 @@ def test_plan_and_a_wrong_command_line(
     assert complaint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["0000:41:00.0", "41:00.0", "0000:C1:00.1"])
+def test_plan_near_a_device_on_a_copy_of_sys_as_documented(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = Path(hosts.save(hosts.build(cores_per_node=4, cores_per_l3=2), tmp_path / "other"))
+    for number, device in enumerate(("0000:01:00.0", "0000:41:00.0", "0000:c1:00.1")):
+        real = saved / "devices" / f"pci{number}" / device
+        real.mkdir(parents=True)
+        (real / "numa_node").write_text(f"{number}\n")
+        (saved / "bus/pci/devices").mkdir(parents=True, exist_ok=True)
+        (saved / "bus/pci/devices" / device).symlink_to(real)
+    (copy,) = re.findall(r"^mkdir sys;.*$", MANUAL, re.MULTILINE)
+    subprocess.run(["sh", "-c", copy.replace("/sys &&", f"{saved} &&")], cwd=tmp_path, check=True)
+    arguments = ["plan", "--vcpus", "4", "--memory", "1G", "--near", address, "--host", str(tmp_path / "sys")]
+    assert cli.main(arguments) == 0
+    node = 2 if "C1" in address else 1
+    assert f"guestnuma  0-3#*@{node}\n" in capsys.readouterr().out
+    copied = sysfs.from_sys(str(tmp_path / "sys"))
+    assert [*map(str, copied.groups(copied.nodes[1].cpus))] == ["8-11", "12-15"]
+
+
+def test_what_is_not_a_pci_address_is_said(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*PLAN, "--host", four_nodes, "--near", "eth0"])
+    assert '--near: "eth0" is not the address of a PCI device, such as 0000:41:00.0' in capsys.readouterr().err
+
+
 def test_no_plan_is_one_line_and_code_1(four_nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--vcpus", "17", "--memory", "1G", "--host", four_nodes]) == 1
     assert capsys.readouterr() == (

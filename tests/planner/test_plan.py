@@ -421,6 +421,23 @@ def test_free_huge_pages_are_pointed_out(memory: int, free: tuple[int, ...], fix
     assert caught.value.problems[0].fix == fix
 
 
+@pytest.mark.parametrize(
+    ("pci", "note"),
+    [
+        (("0000:41:00.0",), ()),
+        (("0000:42:00.0",), ("the node of PCI 0000:42:00.0 is not known here, and not considered",)),
+        (
+            ("0000:42:00.0", "0000:41:00.0", "0000:43:00.1"),
+            ("the nodes of PCI 0000:42:00.0, 0000:43:00.1 are not known here, and not considered",),
+        ),
+    ],
+)
+def test_devices_without_a_known_node_are_noted(pci: tuple[str, ...], note: tuple[str, ...]) -> None:
+    host = replace(FOUR_NODES, pci_node={"0000:41:00.0": 3}.get)
+    result = plan(Request(guest(4, GIB), pci=pci), host)
+    assert (result.notes, result.nodes) == (note, (3,) if "0000:41:00.0" in pci else (0,))
+
+
 def test_a_device_draws_the_guest_to_its_node() -> None:
     host = replace(FOUR_NODES, pci_node={"0000:3b:00.0": 2, "0000:3b:00.1": 2, "0000:01:00.0": 0}.get)
     vm = guest(4, GIB)
