@@ -232,10 +232,12 @@ class Candidate(Record):
 
     def can_have(self, size: int) -> bool:
         """Whether a plan on so many nodes may be possible."""
+        if not self.least_size <= size <= len(self.capacities):
+            return False
         if self.layout.each_has_vcpus:
-            return self.least_size <= size <= self.units
+            return size <= self.units
         largest = sorted(self.memory.values())[-self.units :]
-        return self.least_size <= size and sum(largest) < self.need.memory
+        return sum(largest) < self.need.memory
 
     def hold(self, nodes: tuple[int, ...]) -> bool:
         """Whether these nodes, which hold a smaller shape, also hold the guest in this one."""

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from ..cpuset import CpuSet
@@ -12,6 +13,9 @@ from ..placement import locality
 from ..record import Record, replace
 from ..values import Cell, Guest, Home, Pins, Placement
 from ..wording import quote_name
+
+FOLD_FROM = 64
+"""A host with this many CPUs or more is large."""
 
 
 class Seat(Record):
@@ -61,6 +65,21 @@ class Layout(Record):
     """Those of the cells, or one of a guest without cells; none: the picture is of the host alone."""
     page: int = NO_HUGE_PAGE
     """KiB of the huge pages that back the guest: of these it matters how many are free."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether cores that are used the same way share a line, and nodes that are not used are folded."""
+        return len(self.host.cpus) >= FOLD_FROM
+
+    def node_groups(self) -> Iterator[list[int]]:
+        """The nodes; on a large host, consecutive ones without any of the guest in one group."""
+
+        def used(number: int) -> int | None:
+            others = any(seat.others or seat.held for core in self.cores[number] for seat in core.seats)
+            return number if self.cells_on(number) or others or not self.is_large or not self.vcpus else None
+
+        for _, group in itertools.groupby(self.host.nodes, used):
+            yield list(group)
 
     def free_pages(self, node: int) -> Pages:
         """The huge pages of a node that could back the guest."""

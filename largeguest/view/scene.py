@@ -125,15 +125,32 @@ def _title(layout: Layout, top: float) -> _Section:
 
 
 def _nodes(layout: Layout, top: float) -> _Section:
-    heads = {number: _head(layout, number) for number in layout.cores}
-    grid = _grid(layout, heads.values())
+    groups = [CpuSet(numbers) for numbers in layout.node_groups()]
+    heads = [_head(layout, own.first) if len(own) == 1 else _head_of_folded(layout, own) for own in groups]
+    grid = _grid(layout, heads)
     columns = _columns(len(heads), math.sqrt(len(heads) * 2 * grid.height / grid.width))
     items: list[Item] = []
-    for place, (number, head) in enumerate(heads.items()):
+    for place, (own, head) in enumerate(zip(groups, heads)):
         x = _MARGIN + place % columns * (grid.width + _GAP)
         y = top + place // columns * (grid.height + _GAP)
-        items += _node(layout, number, head, grid, x, y)
+        items += _node(layout, own.first, head, grid, x, y) if len(own) == 1 else _folded(head, grid, x, y)
     return _Section(tuple(items), _right(items), top + math.ceil(len(heads) / columns) * (grid.height + _GAP) - _GAP)
+
+
+def _head_of_folded(layout: Layout, numbers: CpuSet) -> list[str]:
+    """Three lines about nodes without any of the guest."""
+    nodes = [layout.host.nodes[number] for number in numbers]
+    cpus = plural(sum(len(node.cpus) for node in nodes), "CPU")
+    free = [node.free for node in nodes if node.free is not None]
+    memory = f"{amount(sum(free))} free" if len(free) == len(nodes) else "free memory not known"
+    return [name_ids("node", numbers), f"{cpus}, {memory}", "no thread of the guest"]
+
+
+def _folded(head: list[str], grid: _Grid, x: float, y: float) -> Iterator[Item]:
+    yield Box(x, y, grid.width, grid.height, "#f6f6f6", radius=6, dash="6 4")
+    yield Text(x + 10, y + 18, head[0], 13, weight="bold")
+    yield Text(x + 10, y + 36, head[1], 12, _FAINT)
+    yield Text(x + 10, y + 55, head[2], 12)
 
 
 def _head(layout: Layout, number: int) -> list[str]:

@@ -11,7 +11,7 @@ from ..cpuset import CpuSet
 from ..host.topology import Host
 from ..placement import figure
 from ..wording import amount, name_ids, plural, printable, quote_name, shorten
-from .table import columns
+from .columns import columns
 
 if TYPE_CHECKING:
     from ..running.status import Status

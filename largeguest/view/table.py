@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..cpuset import CpuSet
-from ..host.topology import Host
+from ..host.topology import Host, Pages
 from ..placement import figure
 from ..properties import MAX_LENGTH
 from ..properties.guestnuma import memory_text
 from ..values import Home
 from ..wording import amount, name_ids, plural, printable
+from .columns import brief, fit, matrix
 from .layout import Core, Layout, cores_by_socket
 
 if TYPE_CHECKING:
     from ..planner import Plan
     from ..planner.alternatives import Alternative
 
-FOLD_FROM = 64
-"""On a host with this many CPUs or more, cores that are used the same way share a line."""
+MAX_IN_MATRIX = 16
+"""The cells whose distances fit a terminal; those of more are those of their nodes, which the host's table has."""
 
 _COLOURS = (214, 75, 36, 227, 33, 202, 176, 250)
 """Of a terminal's 256, close to those of the pictures."""
@@ -32,19 +33,25 @@ def host_table(host: Host) -> str:
     sockets = cores_by_socket(host)
     count = sum(len(cores) for cores in sockets.values())
     counts = [(host.nodes, "node"), (sockets, "socket"), (range(count), "core"), (host.cpus, "CPU")]
-    nodes = [["node", "CPUs", "memory", "free", "huge pages (free of total)", "distance to " + _ids(host.nodes)]]
+    sizes = sorted({size for node in host.nodes.values() for size, pages in node.pages.items() if pages.total != 0})
+    nodes = [["node", "CPUs", "memory", "free", *(f"free {memory_text(size)} pages" for size in sizes)]]
     for number, node in host.nodes.items():
-        pages = [f"{amount(size)}: {_known(page.free)} of {_known(page.total)}" for size, page in node.pages.items()]
-        distances = " ".join(str(node.distances.get(other, "?")) for other in host.nodes)
-        cells = [amount(node.memory), amount(node.free), ", ".join(pages) or "-", distances]
-        nodes.append([str(number), str(node.cpus) or "-", *cells])
+        pages = [node.pages.get(size, Pages(0, 0)) for size in sizes]
+        counts_of_pages = [f"{_known(own.free)} of {_known(own.total)}" for own in pages]
+        nodes.append([str(number), brief(node.cpus) or "-", amount(node.memory), amount(node.free), *counts_of_pages])
     lines = [["socket", "CPUs", "cores", "threads per core", "first core"]]
     for number, cores in sockets.items():
         cpus = CpuSet(cpu for core in cores for cpu in core)
         threads = "-".join(map(str, sorted({min(map(len, cores)), max(map(len, cores))})))
-        lines.append([str(number), str(cpus), str(len(cores)), threads, str(cores[0])])
+        lines.append([str(number), brief(cpus), str(len(cores)), threads, brief(cores[0])])
     head = ", ".join(plural(len(things), noun) for things, noun in counts) + " online"
-    return "\n".join([head, "", *columns(nodes), "", *columns(lines), *_neighbour_lines(host)])
+    tables = [fit(nodes), _distances({number: node.distances for number, node in host.nodes.items()}), fit(lines)]
+    return "\n\n".join(["\n".join(own) for own in ([head], *tables, _neighbour_lines(host)) if own])
+
+
+def _distances(distances: Mapping[int, Mapping[int, int]]) -> list[str]:
+    """Nothing, if none is known or there is nothing to be far from."""
+    return matrix("distance", distances) if len(distances) > 1 and any(distances.values()) else []
 
 
 def _neighbour_lines(host: Host) -> list[str]:
@@ -52,8 +59,8 @@ def _neighbour_lines(host: Host) -> list[str]:
     for other in host.neighbours:
         exclusive = " exclusive" if other.is_exclusive else ""
         promises = ", ".join(f"{amount(part.memory)} on {name_ids('node', part.nodes)}" for part in other.promises)
-        rows.append([printable(other.name), (str(other.cpus) or "-") + exclusive, promises or "-"])
-    return ["", *columns(rows)] if len(rows) > 1 else []
+        rows.append([printable(other.name), (brief(other.cpus) or "-") + exclusive, promises or "-"])
+    return fit(rows) if len(rows) > 1 else []
 
 
 def plan_text(plan: Plan, layout: Layout, colour: bool) -> str:
@@ -87,7 +94,7 @@ def alternatives(plan: Plan, others: Sequence[Alternative]) -> list[str]:
         cells = [str(other.nodes), str(other.cells), vcpus, str(other.sockets), str(other.threads)]
         mark = "*" if other.nodes == len(plan.nodes) else ""
         rows.append([mark, *cells, f"{other.distance:.1f}".removesuffix(".0"), amount(other.left)])
-    return ["\n".join(columns(rows))]
+    return ["\n".join(fit(rows))]
 
 
 def layout_table(layout: Layout, colour: bool = False) -> str:
@@ -95,11 +102,11 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
     free_of = f"free {memory_text(layout.page)} pages" if layout.page else "free"
     rows = [["node", free_of, "socket", "cores", "CPUs", "cell", "vCPUs", "also here"]]
     cells: list[int | None] = [None]
-    fold = len(layout.host.cpus) >= FOLD_FROM
-    for numbers in _node_groups(layout, fold):
+    fold = layout.is_large
+    for numbers in layout.node_groups():
         cores = [core for number in numbers for core in layout.cores[number]]
         free = {_free(layout, number) for number in numbers}
-        name = [str(CpuSet(numbers)), free.pop() if len(free) == 1 else "-"]
+        name = [brief(CpuSet(numbers)), free.pop() if len(free) == 1 else "-"]
         for group in _core_groups(cores, fold):
             rows.append([*name, *_core_row(group)])
             cells.append(group[0].seats[0].cells.last if len(group[0].seats[0].cells) == 1 else None)
@@ -107,8 +114,8 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
         if not cores:
             rows.append([*name, "-", "-", "-", "-", "-", ""])
             cells.append(None)
-    lines = [_coloured(line, cell if colour else None) for line, cell in zip(columns(rows), cells)]
-    notes = [f"vCPUs not pinned: {layout.unpinned}"] if layout.unpinned else []
+    lines = [_coloured(line, cell if colour else None) for line, cell in zip(fit(rows), cells)]
+    notes = [f"vCPUs not pinned: {brief(layout.unpinned)}"] if layout.unpinned else []
     notes += [] if layout.cells else map(str, layout.homes)
     if notes:
         lines += ["", *notes]
@@ -120,17 +127,6 @@ def layout_table(layout: Layout, colour: bool = False) -> str:
 def _free(layout: Layout, node: int) -> str:
     """What a node has free of the memory that backs the guest: pages, if it is in huge pages."""
     return _known(layout.free_pages(node).free) if layout.page else amount(layout.host.nodes[node].free)
-
-
-def _node_groups(layout: Layout, fold: bool) -> Iterator[list[int]]:
-    """The nodes; on a large host, consecutive ones without any of the guest in one group."""
-
-    def used(number: int) -> int | None:
-        others = any(seat.others or seat.held for core in layout.cores[number] for seat in core.seats)
-        return number if layout.cells_on(number) or others or not fold or not layout.vcpus else None
-
-    for _, group in itertools.groupby(layout.host.nodes, used):
-        yield list(group)
 
 
 def _core_groups(cores: Iterable[Core], fold: bool) -> Iterator[list[Core]]:
@@ -149,46 +145,35 @@ def _core_row(cores: list[Core]) -> list[str]:
     marks += " far" if any(seat.far for seat in seats) else ""
     return [
         str(cores[0].socket),
-        str(CpuSet(core.number for core in cores)),
-        str(CpuSet(seat.cpu for seat in seats)),
-        str(CpuSet(cell for seat in seats for cell in seat.cells)) or "-",
-        str(vcpus) + marks or "-",
+        brief(CpuSet(core.number for core in cores)),
+        brief(CpuSet(seat.cpu for seat in seats)),
+        brief(CpuSet(cell for seat in seats for cell in seat.cells)) or "-",
+        brief(vcpus) + marks or "-",
         ", ".join(dict.fromkeys(other for seat in seats for other in (*seat.others, *seat.held))),
     ]
 
 
 def _cell_lines(layout: Layout, colour: bool) -> list[str]:
-    with_distances = any(cell.distances for cell in layout.cells)
-    heads = ["distance to " + _ids(range(len(layout.cells)))] if with_distances else []
-    rows = [["cell", "vCPUs", "memory", "on nodes", "vCPUs there", *heads]]
-    for number, (cell, home) in enumerate(zip(layout.cells, layout.homes)):
-        distances = [" ".join(map(str, cell.distances.values()))] if with_distances else []
-        row = [str(number), str(home.vcpus) or "-", amount(layout.memory_of(number)), *_nodes(home)]
-        rows.append([*row, *distances])
+    rows = [["cell", "vCPUs", "memory", "on nodes", "vCPUs there"]]
+    for number, home in enumerate(layout.homes):
+        rows.append([str(number), brief(home.vcpus) or "-", amount(layout.memory_of(number)), *_nodes(home)])
     numbers: list[int | None] = [None, *range(len(layout.cells))]
-    return [_coloured(line, cell if colour else None) for line, cell in zip(columns(rows), numbers)]
+    lines = [_coloured(line, cell if colour else None) for line, cell in zip(fit(rows), numbers)]
+    cells = layout.cells if len(layout.cells) <= MAX_IN_MATRIX else ()
+    distances = _distances({number: cell.distances for number, cell in enumerate(cells)})
+    return [*lines, *(["", *distances] if distances else [])]
 
 
 def _nodes(home: Home) -> list[str]:
     """Where its memory is, and how many of its vCPUs are there."""
     if home.nodes is None:
         return ["by numad" if home.by_numad else "any", "-"]
-    return [str(home.nodes), f"{len(home.near)} of {len(home.vcpus)}"]
+    return [brief(home.nodes), f"{len(home.near)} of {len(home.vcpus)}"]
 
 
 def _coloured(line: str, cell: int | None) -> str:
     return line if cell is None else f"\x1b[38;5;{_COLOURS[cell % len(_COLOURS)]}m{line}\x1b[0m"
 
 
-def _ids(numbers: Iterable[int]) -> str:
-    return " ".join(map(str, numbers))
-
-
 def _known(number: int | None) -> str:
     return "?" if number is None else str(number)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines, each column as wide as it must be."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]

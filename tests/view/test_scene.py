@@ -88,7 +88,8 @@ def test_the_paper_is_as_large_as_the_picture(name: str) -> None:
 def test_every_cpu_and_every_pinned_vcpu_is_shown(name: str) -> None:
     layout, items = PICTURES[name], scene.of(PICTURES[name]).items
     tooltips = {item.tooltip for item in items if isinstance(item, Box) and item.tooltip}
-    online = {cpu for node in layout.host.nodes.values() for cpu in node.cpus}
+    drawn = [own[0] for own in layout.node_groups() if len(own) == 1]
+    online = {cpu for node in drawn for cpu in layout.host.nodes[node].cpus}
     assert {int(tooltip.split(",")[0].removeprefix("CPU ")) for tooltip in tooltips} == online
     small = {item.text for item in items if isinstance(item, Text) and item.size == 8 and item.weight == "normal"}
     assert small - {"e"} == {str(cpu) for cpu in online}
@@ -100,6 +101,14 @@ def test_every_cpu_and_every_pinned_vcpu_is_shown(name: str) -> None:
         if seat.alone
     }
     assert alone <= {", ".join(tooltip.split(", ")[:2]) for tooltip in tooltips}
+
+
+def test_nodes_of_a_large_host_without_any_of_the_guest_are_one_box() -> None:
+    texts = [item.text for item in scene.of(PICTURES["large"]).items if isinstance(item, Text)]
+    assert "nodes 32-63" in texts
+    assert "1024 CPUs, 2 TiB free" in texts
+    whole = [item.text for item in scene.of(lay_out(LARGE)).items if isinstance(item, Text)]
+    assert "node 63, socket 7" in whole
 
 
 def test_each_cell_has_a_colour_of_its_own() -> None:

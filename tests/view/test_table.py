@@ -7,12 +7,20 @@ import re
 
 import pytest
 
-from largeguest.host.topology import Pages
+from largeguest import cpuset
+from largeguest.cpuset import CpuSet
+from largeguest.host.topology import Host, Pages
+from largeguest.planner import Request, plan
+from largeguest.planner.alternatives import alternatives
+from largeguest.problem import Refused
 from largeguest.record import replace
-from largeguest.values import Guest, HugePage
+from largeguest.values import Guest, HugePage, Neighbour, Promise
 from largeguest.view import scene, table
-from largeguest.view.layout import Layout
+from largeguest.view.columns import brief, fit
+from largeguest.view.layout import Layout, lay_out
 
+from .. import hosts
+from ..any_host import renumber
 from ..hosts import FOUR_NODES, GIB, HIGH
 from .layouts import LARGE, by_hand, by_plan
 
@@ -31,9 +39,13 @@ node  free   socket  cores  CPUs   cell  vCPUs  also here
 3     2 GiB  1       0      12-13  -     -
              1       1      14-15  -     -
 
-cell  vCPUs  memory  on nodes  vCPUs there  distance to 0 1
-0     0-3    1 GiB   0         4 of 4       10 12
-1     4-7    1 GiB   1         4 of 4       12 10"""
+cell  vCPUs  memory  on nodes  vCPUs there
+0     0-3    1 GiB   0         4 of 4
+1     4-7    1 GiB   1         4 of 4
+
+distance   0   1
+0         10  12
+1         12  10"""
     )
 
 
@@ -94,7 +106,7 @@ def test_without_cells_a_line_says_where_the_memory_is(values: dict[str, str], l
     ("numatune", "lines"),
     [
         ("strict#0-1", ["0     0-1    512 MiB  0-1       2 of 2", "1     2-3    512 MiB  0-1       0 of 2"]),
-        ("auto", ["0     0-1    512 MiB  by numad  -", "1     2-3    512 MiB  by numad  -"]),
+        ("auto", ["0     0-1    512 MiB  by numad", "1     2-3    512 MiB  by numad"]),
     ],
 )
 def test_cells_without_nodes_have_those_of_the_policy(numatune: str, lines: list[str]) -> None:
@@ -149,3 +161,90 @@ def test_colour_marks_the_cells_and_no_more() -> None:
     colours = [re.findall("38;5;([0-9]+)", line) for line in coloured.splitlines() if " emulator" in line]
     assert colours[0] == colours[1] != colours[2] == colours[3]
     assert not any("\x1b" in line for line in coloured.splitlines() if " - " in line)
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [
+        ("", ""),
+        ("3", "3"),
+        ("0-7", "0-7"),
+        ("0,4", "0,4"),
+        ("0,4,8", "0-8/4"),
+        ("0,4,8,12-15", "0-8/4,12-15"),
+        ("1,3,5,9,11,13", "1-5/2,9-13/2"),
+        ("0,2,4,6,9,12,15", "0-6/2,9-15/3"),
+        ("0-1,4-5,8-9", "0-1,4-5,8-9"),
+        (",".join(map(str, range(2, 160, 8))), "2-154/8"),
+    ],
+)
+def test_ids_that_are_evenly_apart_are_a_stride(ids: str, text: str) -> None:
+    assert brief(cpuset.parse(ids) if ids else CpuSet()) == text
+
+
+def test_empty_columns_are_left_out_and_long_lists_go_on_in_the_next_line() -> None:
+    ids = ",".join(map(str, range(0, 99, 3)))
+    lines = fit([["node", "nothing", "CPUs", "a head of words"], ["0", "-", ids, "x"], ["1", "", "7", "yy"]])
+    assert "\n".join(lines) == (
+        "node  CPUs                                                       a head of words\n"
+        "0     0,3,6,9,12,15,18,21,24,27,30,33,36,39,42,45,48,51,54,57,   x\n"
+        "      60,63,66,69,72,75,78,81,84,87,90,93,96\n"
+        "1     7                                                          yy"
+    )
+
+
+def interleaved(nodes: int, cores: int, threads: int) -> Host:
+    """As many hosts number their CPUs: node by node in turn, the threads of a core apart."""
+    built = hosts.build(nodes, 1, cores, threads, 512 * GIB)
+    of_node = [list(built.nodes[node].cpus) for node in built.nodes]
+    order = {cpu: place * nodes + node for node, own in enumerate(of_node) for place, cpu in enumerate(own)}
+    return renumber(built, [order[cpu] for cpu in built.cpus])
+
+
+UP_TO_EIGHT_NODES = {
+    "four nodes": FOUR_NODES,
+    "memory alone": HIGH,
+    "large": hosts.build(2, 2, 16, 2, 512 * GIB, siblings_apart=True),
+    "eight nodes": hosts.build(2, 4, 14, 2, 768 * GIB, siblings_apart=True),
+    "SMT 8": hosts.build(2, 1, 24, 8, 2048 * GIB),
+    "sub-NUMA clusters": hosts.build(4, 2, 10, 2, 384 * GIB, siblings_apart=True, cores_per_l3=10),
+    "numbered in turn": interleaved(8, 20, 2),
+    "huge pages": replace(
+        (eight := hosts.build(4, 2, 14, 2, 768 * GIB, siblings_apart=True)),
+        nodes={
+            n: replace(node, pages={2048: Pages(1000, 999), GIB: Pages(600, 599)}) for n, node in eight.nodes.items()
+        },
+    ),
+    "other VMs": replace(
+        hosts.build(4, 2, 8, 2, 64 * GIB),
+        neighbours=(
+            Neighbour("a-database-with-a-name", cpuset.parse("0-7,16-23,33,35,37,39,41,45"), False, ()),
+            Neighbour("x", cpuset.parse("64-79"), True, (Promise(CpuSet([4, 5]), 0, 3 * GIB),)),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UP_TO_EIGHT_NODES)
+def test_tables_of_hosts_up_to_eight_nodes_fit_a_terminal(name: str) -> None:
+    host = UP_TO_EIGHT_NODES[name]
+    lines = table.host_table(host).splitlines()
+    most = len(host.online - CpuSet.union(other.cpus for other in host.neighbours))
+    for vcpus in (1, most // 3, most // 2 // 16 * 16 or 1, most):
+        request = Request(Guest(max_vcpus=vcpus, memory=GIB))
+        try:
+            found = plan(request, host)
+        except Refused:
+            continue
+        layout = lay_out(host, found.placement, request.guest)
+        lines += table.layout_table(layout).splitlines()
+        lines += "\n".join(table.alternatives(found, alternatives(request, host, len(found.nodes)))).splitlines()
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= 80
+
+
+def test_heads_of_distances_are_above_them() -> None:
+    _, *rows = table.host_table(FOUR_NODES).partition("\ndistance")[2].partition("\n\n")[0].splitlines()
+    heads = table.host_table(FOUR_NODES).partition("\ndistance")[2].splitlines()[0]
+    ends = [match.end() for match in re.finditer(r"\d+", "distance" + heads)]
+    assert all([match.end() for match in re.finditer(r"\d+", row)][1:] == ends for row in rows)
