@@ -189,6 +189,8 @@ class Neighbour(Record):
     is_exclusive: bool = False
     """Whether it has them alone, by a CPU pinning policy of the engine."""
     promises: tuple[Promise, ...] = ()
+    is_starting: bool = False
+    """Whether it is about to run, and has not used anything yet."""
 
     def __bool__(self) -> bool:
         """Whether it holds anything."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from ..record import Record
+from ..record import Record, replace
 from . import neighbours
 from .sysfs import entries
 
@@ -74,7 +74,8 @@ def known(root: str, keeper: str | None) -> dict[str, Neighbour] | None:
 
 def held(root: str) -> dict[str, Neighbour]:
     """What is reserved, by the UUID of the VM."""
-    return {uuid: reservation.held for uuid, reservation in _all(root) if _counts(reservation, root)}
+    there = ((uuid, reservation.held) for uuid, reservation in _all(root) if _counts(reservation, root))
+    return {uuid: replace(own, is_starting=True) for uuid, own in there}
 
 
 def reserve(root: str, uuid: str, given: Neighbour) -> None:

@@ -211,7 +211,10 @@ class Candidate(Record):
         """KiB that each node can provide."""
         need, step = self.need, self.layout.step
         rooms = {node: need.host.nodes[node].room(need.page) for node in need.nodes}
-        left = {node: min(room.total - need.promised.get(node, 0), room.free) for node, room in rooms.items()}
+        left = {
+            node: min(room.total - need.promised.get(node, 0), room.free - need.untouched.get(node, 0))
+            for node, room in rooms.items()
+        }
         return {node: max(0, memory - need.kept_memory(node)) // step * step for node, memory in left.items()}
 
     @functools.cached_property

@@ -12,7 +12,7 @@ from ..placement.check_host import check_policy
 from ..placement.place import behind, resolve_policy
 from ..problem import Problem, Refused
 from ..properties import Properties
-from ..properties.cpulist import CpuList, spans
+from ..properties.cpulist import CpuList, Item, Place, spans
 from ..properties.cputune import All, Cputune, Pin, Vcpus
 from ..record import replace
 from ..values import DEFAULT_MODE, Guest, Topology
@@ -49,9 +49,14 @@ def _with_cells(
     """A cell on each of the nodes that the planner chooses."""
     host.check_nodes_apart()
     mode = DEFAULT_MODE if typed.numatune is None else typed.numatune.mode
-    allowed = _allowed(typed, host)
-    exclude = CpuList(spans(host.online - allowed)) if host.online - allowed else None
-    request = Request(guest, mode=mode if mode in MODES else DEFAULT_MODE, exclude=exclude, pci=pci)
+    nodes = _allowed_nodes(typed, host)
+    request = Request(
+        guest,
+        mode=mode if mode in MODES else DEFAULT_MODE,
+        exclude=_outside(typed, nodes, host),
+        on=None if nodes == host.local_nodes else CpuList(tuple(Item(Place("node", node)) for node in nodes)),
+        pci=pci,
+    )
     try:
         need = resolve(request, host)
         choice = best_choice(need)
@@ -84,23 +89,31 @@ def _beside_others(cputune: Cputune, nodes: CpuSet, host: Host) -> Cputune:
     return replace(cputune, pins=tuple(map(without, cputune.pins)))
 
 
-def _allowed(typed: Properties, host: Host) -> CpuSet:
-    """The CPUs near which cells can be: of the nodes that numatune names, and those that cputune gives to the cells."""
-    nodes = host.local_nodes
-    if typed.numatune is not None and typed.numatune.nodeset is not None:
-        policy, problems = resolve_policy(typed.numatune, host)
-        problems += check_policy(policy, host)
-        if problems:
-            raise Refused(problems)
-        nodes &= policy.nodeset or nodes
-    cpus = CpuSet.union(host.nodes[node].cpus for node in nodes)
+def _allowed_nodes(typed: Properties, host: Host) -> CpuSet:
+    """Those that numatune names, or all; raises Refused."""
+    if typed.numatune is None or typed.numatune.nodeset is None:
+        return host.local_nodes
+    policy, problems = resolve_policy(typed.numatune, host)
+    problems += check_policy(policy, host)
+    nodes = (policy.nodeset or CpuSet()) & host.local_nodes
+    if not nodes and not problems:
+        problems = [Problem("numatune", f"none of {policy.nodeset} has both CPUs and memory", "name other nodes")]
+    if problems:
+        raise Refused(problems)
+    return nodes
+
+
+def _outside(typed: Properties, nodes: CpuSet, host: Host) -> CpuList | None:
+    """The CPUs of the nodes that a typed cputune does not give to its cells; raises Refused for one with other pins."""
     pins = () if typed.cputune is None else typed.cputune.pins
     places = [pin for pin in pins if isinstance(pin.threads, (All, Vcpus))]
     for pin in places:
         if not pin.cpus.of_cell:
             what = f"auto chooses the nodes, but {shorten(str(pin))} in cputune has CPUs of its own"
             raise Refused([Problem("guestnuma", what, "write all#=cell, or auto, or name the cells")])
-    return cpus & CpuSet.union(_of_cell(pin.cpus, node, host) for pin in places for node in nodes) if places else cpus
+    inside = CpuSet.union(_of_cell(pin.cpus, node, host) for pin in places for node in nodes)
+    outside = CpuSet.union(host.nodes[node].cpus for node in nodes) - inside
+    return CpuList(spans(outside)) if places and outside else None
 
 
 def _of_cell(cpus: CpuList, node: int, host: Host) -> CpuSet:

@@ -16,7 +16,7 @@ from ..placement.deal import memory_step
 from ..placement.lookup import NotThereError
 from ..problem import Problem, Refused
 from ..properties.cpulist import CpuList, Place
-from ..record import Record
+from ..record import Record, replace
 from ..values import Guest
 from ..wording import exactly, ids_are, name_ids, shorten, verb
 from .choose import nearest
@@ -149,6 +149,12 @@ class Need(Record):
     def unusable(self) -> CpuSet:
         """The CPUs on which nothing of the guest may run."""
         return self.excluded | self.held
+
+    @functools.cached_property
+    def untouched(self) -> Mapping[int, int]:
+        """Node to KiB that are promised to VMs that have not started to use them: they are free no more."""
+        starting = tuple(neighbour for neighbour in self.host.neighbours if neighbour.is_starting)
+        return neighbours.promised(self.page, replace(self.host, neighbours=starting)) if starting else {}
 
     @functools.cached_property
     def kept(self) -> CpuSet:

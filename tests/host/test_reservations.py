@@ -19,7 +19,7 @@ from largeguest.values import Neighbour, Promise
 from tests import ROOT, vdsm
 
 ONE, TWO = (f"0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a0{number}" for number in (1, 2))
-HELD = Neighbour("db01", CpuSet([1, 2]), False, (Promise(CpuSet([0, 1]), 2048, 7),))
+HELD = Neighbour("db01", CpuSet([1, 2]), False, (Promise(CpuSet([0, 1]), 2048, 7),), is_starting=True)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_is_reserved_can_be_read_by_everybody(root: Path, files: Path) -> N
 def test_a_vm_has_one(root: Path) -> None:
     reservations.reserve(str(root), ONE, HELD)
     reservations.reserve(str(root), TWO, HELD)
-    other = Neighbour("db01", CpuSet([5]))
+    other = Neighbour("db01", CpuSet([5]), is_starting=True)
     reservations.reserve(str(root), ONE, other)
     assert reservations.held(str(root)) == {ONE: other, TWO: HELD}
     reservations.reserve(str(root), ONE, Neighbour("db01"))  # it holds nothing any more

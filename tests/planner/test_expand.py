@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -97,7 +99,8 @@ def test_auto_becomes(values: dict[str, str], others: list[Neighbour], expected:
             BOTH,
             [held(list(range(13)))],
             "guestnuma: auto: 4 vCPUs and 1 GiB do not fit: the host has 4 nodes with 2 CPUs in whole cores of 2 "
-            f"threads (13 of other VMs) and 8 GiB of free memory, 1 node with both: {NOWHERE}",
+            "threads (13 of other VMs) and 7004 MiB of free memory besides 1.2 GiB for the host, 1 node with both: "
+            f"{NOWHERE}",
         ),
         (
             {"cputune": "auto"},
@@ -150,6 +153,17 @@ def test_typed_cores_of_cells_are_not_those_of_another_vm() -> None:
     pins = place(chosen, guest, FOUR_NODES).pins
     assert pins is not None
     assert str(pins.cpus()) == "2-3"
+
+
+@pytest.mark.parametrize("is_starting", [True, False])
+def test_memory_that_a_vm_has_not_touched_yet(is_starting: bool) -> None:
+    """Of a node's 4 GiB the host's own programs use 1: 2 GiB more are free, or only look so."""
+    nodes = {n: replace(node, free=3 * GIB) for n, node in FOUR_NODES.nodes.items()}
+    other = replace(held([], ([0], 3 * GIB // 2)), is_starting=is_starting)
+    host = replace(FOUR_NODES, nodes=nodes, neighbours=(other,))
+    guest = Guest(max_vcpus=2, memory=3 * GIB // 2, topology=Topology(1, 1, 1, 2))
+    with pytest.raises(Refused) if is_starting else contextlib.nullcontext():
+        expand(typed({**BOTH, "numatune": "strict#0"}), guest, host)
 
 
 def test_nothing_is_chosen_blindly() -> None:

@@ -136,13 +136,14 @@ def test_what_is_reserved_counts_until_libvirt_knows_the_vm(
 ) -> None:
     uuid = "0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6a02"
     reservations.reserve(str(root), uuid, replace(HELD, name="db02"))
-    assert beside(None).neighbours == (replace(HELD, name="db02"), Neighbour("db01", CpuSet([4])))
+    reserved = replace(HELD, name="db02", is_starting=True)
+    assert beside(None).neighbours == (reserved, Neighbour("db01", CpuSet([4])))
     assert beside(None, "db02").neighbours == beside(None, uuid).neighbours == (Neighbour("db01", CpuSet([4])),)
     world.domains.append(Domain(world, "db02"))
     world.domains[-1].UUIDString = lambda: uuid  # type: ignore[method-assign]
     assert beside(None).neighbours == (Neighbour("db01", CpuSet([4])),)  # it runs, and has been resumed without pins
     world.unreachable = True
-    assert beside(None).neighbours == (replace(HELD, name="db02"),)
+    assert beside(None).neighbours == (reserved,)
 
 
 def test_a_libvirt_that_hangs_is_not_waited_for(
