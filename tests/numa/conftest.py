@@ -14,6 +14,10 @@ from tests.e2e.guest import BUSYBOX, KERNEL, NOBODY, Libvirt
 from tests.e2e.host import HOOKS, Host
 from tests.numahost import inside, replay
 
+from .keeping import kept
+
+__all__ = ["kept"]
+
 NODES = [number for number, node in sysfs.from_sys().nodes.items() if node.memory and node.cpus]
 
 

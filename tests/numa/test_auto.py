@@ -14,16 +14,18 @@ import pytest
 from largeguest import cpuset
 from largeguest.cpuset import CpuSet
 from largeguest.host import neighbours, sysfs
+from largeguest.host.topology import Host as Topology
 from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
 from tests.e2e.keeping import wait_until
 from tests.vdsm import HookError
 
-from .test_numa import keeper
 from .test_others import FOLDER
 from .test_status import look, with_properties
 
 AUTO = {"cputune": "auto", "guestnuma": "auto"}
+
+pytestmark = pytest.mark.usefixtures("kept")
 
 
 def start(this_host: Host, name: str, typed: dict[str, str], number: int) -> bytes:
@@ -61,43 +63,64 @@ def chosen(name: str) -> tuple[CpuSet, set[str]]:
     return CpuSet.union(cpus), {str(cell["nodes"]) for cell in vm["cells"]}
 
 
-def test_auto_beside_others(this_host: Host, libvirt: Libvirt) -> None:
+@pytest.fixture
+def four_by_four() -> Topology:
+    """The host, if it has four nodes with four CPUs each."""
     host = sysfs.from_sys()
     if sorted(host.nodes) != [0, 1, 2, 3] or any(len(node.cpus) != 4 for node in host.nodes.values()):
         pytest.skip("needs four nodes with four CPUs each")
-    with keeper():
-        for taken, free in ((("node0,node1"), {2, 3}), (("node2,node3"), {0, 1})):
-            with another(this_host, taken), running(start(this_host, "db01", AUTO, 1)):
-                cpus, cells = chosen("db01")
-                (node,) = host.nodes_with(cpus)
-                assert node in free
-                assert (cpus, cells) == (host.nodes[node].cpus, {str(node)})
-        cores = [next(iter(host.cores(node.cpus))) for node in host.nodes.values()]
-        first_cores = ",".join(str(cpu) for core in cores for cpu in core)
-        with another(this_host, first_cores):
-            document = start(this_host, "db01", AUTO, 1)
-            with running(document):
-                cpus, cells = chosen("db01")
-                assert not cpus & cpuset.parse(first_cores)
-                assert cells == {str(node) for node in host.nodes_with(cpus)}
-                assert len(cells) == 2
-            with libvirt.running(document):
-                seen = libvirt.seen_by_guest()
-            one, two = map(int, sorted(cells))
-            far = host.nodes[one].distances[two]
-            assert {cell: (node.cpus, node.distances) for cell, node in seen.items()} == {
-                0: ("0-1", (10, far)),
-                1: ("2-3", (far, 10)),
-            }
-        with another(this_host, ",".join(f"node{n}" for n in host.nodes)), pytest.raises(HookError) as caught:
-            start(this_host, "db01", AUTO, 1)
-        assert "guestnuma: auto: 4 vCPUs and 512 MiB do not fit: the host has 4 nodes with 0 CPUs" in str(caught.value)
+    return host
+
+
+@pytest.mark.parametrize(("taken", "free"), [("node0,node1", {2, 3}), ("node2,node3", {0, 1})])
+def test_a_node_that_is_free(
+    this_host: Host,
+    four_by_four: Topology,
+    taken: str,
+    free: set[int],
+) -> None:
+    with another(this_host, taken), running(start(this_host, "db01", AUTO, 1)):
+        cpus, cells = chosen("db01")
+    (node,) = four_by_four.nodes_with(cpus)
+    assert node in free
+    assert (cpus, cells) == (four_by_four.nodes[node].cpus, {str(node)})
+
+
+def test_cores_that_are_free_on_each_node(
+    this_host: Host,
+    libvirt: Libvirt,
+    four_by_four: Topology,
+) -> None:
+    """The guest sees two nodes, as far from each other as on the host."""
+    cores = [next(iter(four_by_four.cores(node.cpus))) for node in four_by_four.nodes.values()]
+    first_cores = ",".join(str(cpu) for core in cores for cpu in core)
+    with another(this_host, first_cores):
+        document = start(this_host, "db01", AUTO, 1)
+        with running(document):
+            cpus, cells = chosen("db01")
+        with libvirt.running(document):
+            seen = libvirt.seen_by_guest()
+    assert not cpus & cpuset.parse(first_cores)
+    assert cells == {str(node) for node in four_by_four.nodes_with(cpus)}
+    one, two = map(int, sorted(cells))
+    far = four_by_four.nodes[one].distances[two]
+    assert {cell: (node.cpus, node.distances) for cell, node in seen.items()} == {
+        0: ("0-1", (10, far)),
+        1: ("2-3", (far, 10)),
+    }
+
+
+def test_nothing_is_free(this_host: Host, four_by_four: Topology) -> None:
+    all_nodes = ",".join(f"node{node}" for node in four_by_four.nodes)
+    with another(this_host, all_nodes), pytest.raises(HookError) as caught:
+        start(this_host, "db01", AUTO, 1)
+    assert "guestnuma: auto: 4 vCPUs and 512 MiB do not fit: the host has 4 nodes with 0 CPUs" in str(caught.value)
 
 
 def test_four_at_once(this_host: Host) -> None:
     """As VDSM creates them: never on the same CPUs, nor on the same memory twice."""
     count = min(4, len(sysfs.from_sys().local_nodes))
-    with keeper(), contextlib.ExitStack() as all_running, ThreadPoolExecutor(count) as pool:
+    with contextlib.ExitStack() as all_running, ThreadPoolExecutor(count) as pool:
         documents = list(pool.map(lambda n: start(this_host, f"db1{n}", AUTO, 10 + n), range(count)))
         for document in documents:
             all_running.enter_context(running(document))

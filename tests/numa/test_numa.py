@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
 from tests.e2e.keeping import wait_until
 from tests.vdsm import HookError
+
+from .keeping import keeper
 
 PLAIN = (DATA / "plain.xml").read_text(encoding="utf-8")
 HALF = 262144
@@ -195,17 +196,6 @@ def test_a_vm_keeps_its_cpus_while_others_go_offline(this_host: Host, libvirt: L
             libvirt.virsh("save", name, saved)
             libvirt.virsh("restore", saved, "--running")  # one that is paused seems to be arriving
             move_and_wait(name)
-
-
-@contextlib.contextmanager
-def keeper() -> Iterator[Path]:
-    """A keeper that runs; gives the file with what it says."""
-    command = ["/usr/bin/largeguest", "keeper"]
-    with tempfile.NamedTemporaryFile() as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
-        try:
-            yield Path(said.name)
-        finally:
-            process.terminate()
 
 
 @contextlib.contextmanager

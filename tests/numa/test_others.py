@@ -17,7 +17,7 @@ from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
 from tests.e2e.keeping import wait_until
 
-from .test_numa import keeper
+from .keeping import keeper
 from .test_status import with_properties
 
 FOLDER = "/run/vdsm-largeguest-keeper"

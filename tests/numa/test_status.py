@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
 from tests.e2e.keeping import wait_until
 
-from .test_numa import keeper
+from .keeping import keeper
 
 PLAIN = re.sub("</?(?:emulatorpin|iothreadpin)[^>]*>", "", (DATA / "plain.xml").read_text(encoding="utf-8"))
 PLAIN = PLAIN.replace("<devices>", '<memoryBacking><allocation mode="immediate"/></memoryBacking><devices>')
@@ -80,12 +79,6 @@ def figure(cells: list[tuple[list[int], dict[int, int]]]) -> float:
             pairs = [10 / far[node_of[cpu], node] * count for cpu in cpus for node, count in memory.items()]
             near.append(sum(pairs) / len(cpus) / sum(memory.values()))
     return sum(near) / len(near)
-
-
-@pytest.fixture
-def kept() -> Iterator[None]:
-    with keeper():
-        yield
 
 
 def numastat(pid: int) -> list[float]:
