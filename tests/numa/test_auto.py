@@ -29,8 +29,9 @@ pytestmark = pytest.mark.usefixtures("kept")
 
 
 def start(this_host: Host, name: str, typed: dict[str, str], number: int) -> bytes:
-    """Let the hook rewrite a VM of 4 vCPUs and 512 MiB; raises HookError."""
+    """Let the hook rewrite a VM of 4 vCPUs and 256 MiB; raises HookError."""
     document = with_properties(typed).replace("<name>db01<", f"<name>{name}<").replace("a01<", f"b{number:02}<")
+    document = document.replace(">524288<", ">262144<")
     custom = {**typed, "vmId": f"0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6b{number:02}"}
     return this_host.run_hooks("before_vm_start", document, custom)[0].encode()
 
@@ -114,7 +115,7 @@ def test_nothing_is_free(this_host: Host, four_by_four: Topology) -> None:
     all_nodes = ",".join(f"node{node}" for node in four_by_four.nodes)
     with another(this_host, all_nodes), pytest.raises(HookError) as caught:
         start(this_host, "db01", AUTO, 1)
-    assert "guestnuma: auto: 4 vCPUs and 512 MiB do not fit: the host has 4 nodes with 0 CPUs" in str(caught.value)
+    assert "guestnuma: auto: 4 vCPUs and 256 MiB do not fit: the host has 4 nodes with 0 CPUs" in str(caught.value)
 
 
 def test_four_at_once(this_host: Host) -> None:

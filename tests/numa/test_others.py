@@ -22,6 +22,7 @@ from .test_status import with_properties
 
 FOLDER = "/run/vdsm-largeguest-keeper"
 MIB = 1024
+PLAN = ["/usr/bin/largeguest", "plan", "--reserve-memory", "0"]  # the nodes are small
 
 
 def vm(this_host: Host, name: str, typed: dict[str, str], number: int) -> bytes:
@@ -33,7 +34,7 @@ def vm(this_host: Host, name: str, typed: dict[str, str], number: int) -> bytes:
 
 def plan(*arguments: str) -> tuple[CpuSet, dict[str, str]]:
     """The CPUs that a plan for 4 vCPUs takes, and its properties."""
-    command = ["/usr/bin/largeguest", "plan", "--vcpus", "4", "--memory", "700M", "--json", *arguments]
+    command = [*PLAN, "--vcpus", "4", "--memory", "700M", "--json", *arguments]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     cpus = (cpuset.parse(own) for node in found["nodes"] for own in node["cpus"].values())
     return CpuSet.union(cpus), found["properties"]
@@ -41,15 +42,7 @@ def plan(*arguments: str) -> tuple[CpuSet, dict[str, str]]:
 
 def all_cpus(*arguments: str) -> int:
     """The exit status of a plan for as many vCPUs as this host has CPUs."""
-    command = [
-        "/usr/bin/largeguest",
-        "plan",
-        "--vcpus",
-        str(len(sysfs.from_sys().online)),
-        "--memory",
-        "1G",
-        *arguments,
-    ]
+    command = [*PLAN, "--vcpus", str(len(sysfs.from_sys().online)), "--memory", "1G", *arguments]
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 
