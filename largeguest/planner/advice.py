@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
@@ -20,8 +21,12 @@ from .choose import some
 from .need import Need, Request, refused, resolve
 from .sockets import MAX_CORES, MAX_SOCKETS
 
-_MAX_TRIES = 16
+_MAX_TRIES = 4
 """Larger numbers of vCPUs to try: a guest that needs more than that is another guest."""
+
+
+MANY_SIZES = 32
+Size = TypeVar("Size")
 
 
 def notes(choice: Choice) -> Iterator[str]:
@@ -84,7 +89,8 @@ def _other_vcpus(choice: Choice) -> Iterator[str]:
     need, step = choice.need, choice.candidate.shape.threads
     yield from _other_sizes(need.request, need.host)
     rooms = sorted((room.units for room in choice.candidate.capacities.values()), reverse=True)
-    fewer = {sockets.most_cores(rooms[:count], choice.candidate.units - 1) for count in range(1, len(rooms) + 1)}
+    counts = _thinned(list(range(len(rooms), 0, -1)))
+    fewer = {sockets.most_cores(rooms[:count], choice.candidate.units - 1) for count in counts}
     more = range(choice.candidate.units + 1, min(choice.candidate.units + _MAX_TRIES, len(need.host.cpus)) + 1)
     below = _first_that_fits((cores * step for cores in sorted(fewer - {0}, reverse=True)), need)
     above = _first_that_fits((cores * step for cores in more if sockets.counts(cores, 1)), need)
@@ -92,6 +98,13 @@ def _other_vcpus(choice: Choice) -> Iterator[str]:
     if sizes:
         yield f"the nearest that fits is {' or '.join(sizes)}"
     yield "choose another host"
+
+
+def _thinned(sizes: list[Size]) -> list[Size]:
+    """Of many sizes, the nearest first, ever fewer: a refusal has to be as fast as a plan."""
+    if len(sizes) <= MANY_SIZES:
+        return sizes
+    return [sizes[0], *(sizes[2**power] for power in range(len(sizes).bit_length() - 1)), sizes[-1]]
 
 
 def _first_that_fits(numbers: Iterable[int], need: Need) -> list[tuple[int, int]]:
@@ -213,17 +226,23 @@ def _other_sizes(request: Request, host: Host) -> Iterator[str]:
     limit = request.nodes
     if limit is not None:
         need = replace(resolve(replace(request, nodes=None), host), find_nodes=some)
-        sizes = [size for size, candidate in attempts(need) if choose(size, candidate)]
-        for size in sorted(set(sizes), key=lambda size: (abs(size - limit), size)):
-            if _try(replace(request, nodes=size), host):
-                yield f"it fits on {plural(size, 'node')}"
+        by_size: dict[int, list[Candidate]] = {}
+        for size, candidate in attempts(need):
+            by_size.setdefault(size, []).append(candidate)
+        too_many = len(need.nodes) + 1
+        for size in sorted(by_size, key=lambda size: (abs(size - limit), size)):
+            if size < too_many and any(choose(size, candidate) for candidate in by_size[size]):
+                if _try(replace(request, nodes=size), host):
+                    yield f"it fits on {plural(size, 'node')}"
+                else:
+                    too_many = size  # the text for so many is longer than the engine stores
 
 
 def _smaller_guests(candidate: Candidate, also: str) -> Iterator[str]:
     """Smaller guests that fit, with what has to be done `also`."""
     need = candidate.need
     too_many = len(candidate.capacities) + 1
-    for count, vcpus, memory in _smaller_sizes(candidate):
+    for count, vcpus, memory in _thinned(_smaller_sizes(candidate)):
         if count >= too_many:
             continue
         choice = _try(replace(_resized(need, vcpus, memory), nodes=None), need.host)

@@ -98,13 +98,13 @@ class Choice(Record):
         Raises Refused for what the hook refuses or the engine cannot store.
         """
         guest, host = self.need.guest, self.need.host
-        placement = fitted = place(self.properties, replace(guest, topology=self.topology), host)
-        if guest.topology not in (None, self.topology):
-            placement = place(self.properties, guest, host)
         length = stored_length(self.properties)
         if length > MAX_LENGTH:
             what = f"the properties have {length} characters, but the engine stores {MAX_LENGTH}"
             raise refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
+        placement = fitted = place(self.properties, replace(guest, topology=self.topology), host)
+        if guest.topology not in (None, self.topology):
+            placement = place(self.properties, guest, host)
         return placement, fitted.warnings
 
     @property
@@ -149,7 +149,10 @@ def stored_length(properties: Properties) -> int:
 
 def choose(size: int, candidate: Candidate) -> Choice | None:
     """The best for so many nodes, with as many sockets as the engine takes; None if there is none."""
+    threads = candidate.shape.threads
     if not candidate.can_have(size):
+        return None
+    if not candidate.keeps_topology and not sockets.counts(Shape(threads, 1).units(candidate.need.vcpus), 1):
         return None
     if candidate.keeps_topology or not candidate.layout.cells_are_sockets:
         nodes = candidate.nearest(size)
@@ -157,7 +160,7 @@ def choose(size: int, candidate: Candidate) -> Choice | None:
         return choice if choice is not None and choice.is_allowed else None
     if size > sockets.MAX_SOCKETS:
         return _with_cells_in_sockets(size, candidate)
-    threads, cores = candidate.shape.threads, candidate.units
+    cores = candidate.units
     shapes = [Shape(threads, cores // count) for count in reversed(sockets.counts(cores, size))]
     in_sockets = [other for other in (replace(candidate, shape=shape) for shape in shapes) if other.least_size <= size]
     nodes = candidate.nearest(size) if in_sockets else None

@@ -79,17 +79,20 @@ def some(
     distance: Callable[[int, int], int],
     fits: Callable[[tuple[int, ...]], bool] | None = None,
 ) -> tuple[int, ...] | None:
-    """Like `nearest`, but any set that holds the guest: for the question whether there is one."""
+    """Like `nearest`, but any set that holds the guest: for the question whether there is one.
+
+    Among more than EXACT_UP_TO nodes it may miss one that hardly holds it.
+    """
     if len(nodes) > EXACT_UP_TO and size <= len(nodes):
         weight = _scarcest(nodes.values(), size, units, memory)
         if weight is None:
             return None
         sets = _Sets(nodes, size, units, memory, weight, distance, fits)
-        richest = (_largest(sets, share) for share in (*_WEIGHTS, weight))
+        richest = [_largest(sets, share) for share in (*_WEIGHTS, weight)]
         enough = (guess for guess in richest if not sets.lack(*sets.totals(guess)[:2]) and sets.fits(guess))
-        found = next(enough, None)
-        if found is not None:
-            return tuple(sets.nodes[place] for place in sorted(found))
+        found = next(enough, None) or _polish(sets, frozenset(richest[-1]))
+        holds = not sets.lack(*sets.totals(found)[:2]) and sets.fits(found)
+        return tuple(sets.nodes[place] for place in sorted(found)) if holds else None
     return nearest(nodes, size, units, memory, distance, fits)
 
 
