@@ -97,6 +97,7 @@ def _other_vcpus(choice: Choice) -> Iterator[str]:
     sizes = [f"{vcpus} vCPUs, on {plural(nodes, 'node')}" for vcpus, nodes in (*below, *above)]
     if sizes:
         yield f"the nearest that fits is {' or '.join(sizes)}"
+    yield from _smaller_guests(choice.candidate, "")
     yield "choose another host"
 
 

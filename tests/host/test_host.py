@@ -232,7 +232,7 @@ def test_memory_that_is_not_known_is_not_0(tmp_path: Path) -> None:
     assert found.nodes[0].room(2048).total == topology.UNKNOWN_MEMORY
     heads, row = table.host_table(found).splitlines()[2:4]
     assert heads.split("  ")[-2:] == ["free 2M pages", "free 1G pages"]
-    assert " ".join(row.split()[2:]) == "4 MiB 0 of ? ? of 3"
+    assert " ".join(row.split()[2:]) == "4 MiB ? 0 of ? ? of 3"
 
 
 def test_capabilities_without_memory() -> None:
