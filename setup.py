@@ -15,6 +15,8 @@ version, url = (found[1] for found in re.finditer(r"^(?:Version|URL): *(\S+)$", 
 knows_expressions = int(setuptools.__version__.partition(".")[0]) >= 77
 license_field: Any = {"license_expression" if knows_expressions else "license": "GPL-2.0-or-later"}
 
+ENGINE = ["ovirt-engine-sdk-python>=4.6"]
+
 setuptools.setup(
     name="vdsm-hook-largeguest",
     version=version,
@@ -26,7 +28,9 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["largeguest", "largeguest.*"]),
     install_requires=["lxml>=4.6.5"],
     extras_require={
+        "engine": ENGINE,
         "dev": [
+            *ENGINE,
             *("pytest", "hypothesis", "coverage>=7.10", "ruff", "mypy", "vermin"),
             *("lxml-stubs", "types-setuptools", "setuptools", "wheel"),
             *("flake8", "reuse"),

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from .. import VERSION
 from ..problem import LAYOUT, USAGE, Problem, Refused
 from ..wording import quote
-from . import apply, check, engine_config, host, keeper, plan, status
+from . import apply, check, engine, host, keeper, plan, status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +57,6 @@ cannot be used, or it could not be found out""",
     )
     whole.add_argument("--version", action="version", version=f"largeguest {VERSION}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (plan, apply, check, host, engine_config, status, keeper):
+    for command in (plan, apply, check, host, engine, status, keeper):
         command.add(commands)
     return whole

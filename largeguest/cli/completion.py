@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from . import parser
 
 # runs in zsh, too, where `words` and `options` are the shell's own variables
 _BASH = """_largeguest() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} names='' values='' files='' line
-    case $COMP_CWORD:${{COMP_WORDS[1]}}:${{COMP_WORDS[COMP_CWORD - 1]}} in
+    local word=${{COMP_WORDS[COMP_CWORD]}} command=${{COMP_WORDS[1]}} names='' values='' files='' line
+    case $COMP_CWORD:$command in
+        [12]:*) ;;
+        {groups}) command=$command.${{COMP_WORDS[2]}} ;;
+    esac
+    case $COMP_CWORD:$command:${{COMP_WORDS[COMP_CWORD - 1]}} in
         {cases}
     esac
     [[ -n $files && $word != -* ]] || values+=" $names"
@@ -27,20 +33,28 @@ complete -o filenames -F _largeguest largeguest
 # zsh runs the whole file at the first completion, and from then on what `complete` has set up
 _ZSH = "#compdef largeguest\nautoload -Uz bashcompinit && bashcompinit\n{}_bash_complete -o filenames -F _largeguest\n"
 
+if TYPE_CHECKING:
+    from .options import Commands
+
 
 def bash() -> str:
-    """A case for what can come after each option, and one for each command."""
-    commands = _commands()
-    cases = [f"1:*) values='{' '.join([*commands.choices, *_own_options()])}' ;;"]
-    for name, command in commands.choices.items():
+    """A case for what can come after each option, and one for each command; those of a group are `engine.plan`."""
+    cases, groups = [], []
+    for path, command in _all_commands():
         options = {action.option_strings[-1]: action for action in command._get_optional_actions()}
+        own = commands_of(command)
+        if own is not None:
+            values = " ".join([*own.choices, *options])
+            cases.append(f"{len(path) + 1}:{'.'.join(path) or '*'}:*) values='{values}' ;;")
+            groups += [f"*:{'.'.join(path)}"] if path else []
+            continue
         for option, action in options.items():
             if action.nargs != 0:
                 values, files = _values(action)
-                cases.append(f"*:{name}:{option}) values='{values}' files={files} ;;")
+                cases.append(f"*:{'.'.join(path)}:{option}) values='{values}' files={files} ;;")
         files = "".join(_values(action)[1] for action in command._get_positional_actions())
-        cases.append(f"*:{name}:*) names='{' '.join(options)}' files={files} ;;")
-    return _BASH.format(cases="\n        ".join(cases))
+        cases.append(f"*:{'.'.join(path)}:*) names='{' '.join(options)}' files={files} ;;")
+    return _BASH.format(cases="\n        ".join(cases), groups="|".join(groups))
 
 
 def fish() -> str:
@@ -48,14 +62,20 @@ def fish() -> str:
 
     -f is given where no file fits: before fish 3.4, -F does not bring back for arguments what -f has taken from all.
     """
-    commands, start = _commands(), "-n 'test (count (commandline -opc)) = 1'"
-    lines = [f"{start} -f", *(f"{start} -l {option[2:]}" for option in _own_options())]
-    for choice in commands._choices_actions:
-        lines.append(f"{start} -a {choice.dest} -d {quote(choice.help or '')}")
-        command, here = commands.choices[choice.dest], f"-n 'contains -- {choice.dest} (commandline -opc)[2]'"
+    lines = []
+    for path, command in _all_commands():
+        words = " ".join(["largeguest", *path])
+        own = commands_of(command)
+        if own is None:
+            here = f'-n \'test (string join -- " " (commandline -opc)[1..{len(path) + 1}]) = "{words}"\''
+        else:
+            here = f'-n \'test (string join -- " " (commandline -opc)) = "{words}"\''
+            lines += [f"{here} -a {one.dest} -d {quote(one.help or '')}" for one in own._choices_actions]
         if not any(_values(action)[1] for action in command._get_positional_actions()):
             lines.append(f"{here} -f")
         for action in command._actions:
+            if action is own:
+                continue
             values, files = _values(action)
             option = "".join(f" -l {name[2:]}" for name in action.option_strings[-1:])
             value = "" if action.nargs == 0 else f" -r -a '{values}' {'-F' if files else '-f'}"
@@ -64,14 +84,18 @@ def fish() -> str:
     return "".join(f"complete -c largeguest {line}\n" for line in lines)
 
 
-def _own_options() -> list[str]:
-    """Those of the command itself, which come before the name of one of its commands."""
-    return [action.option_strings[-1] for action in parser()._get_optional_actions()]
+def commands_of(command: argparse.ArgumentParser) -> Commands | None:
+    """The commands of a command; None if it has none."""
+    return next((action for action in command._actions if isinstance(action, argparse._SubParsersAction)), None)
 
 
-def _commands() -> argparse._SubParsersAction[argparse.ArgumentParser]:
-    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
-    return commands
+def _all_commands() -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    """The command itself, and all below it, each with the words that lead there."""
+    queue: list[tuple[tuple[str, ...], argparse.ArgumentParser]] = [((), parser())]
+    for path, command in queue:
+        yield path, command
+        own = commands_of(command)
+        queue += [((*path, name), one) for name, one in (own.choices if own is not None else {}).items()]
 
 
 def _values(action: argparse.Action) -> tuple[str, str]:

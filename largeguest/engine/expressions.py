@@ -27,14 +27,22 @@ characters."""
 _FIELD_ENDS = "(?![^,])"
 """Before a comma or the end. (`$` would also match before a final newline in Java and Python.)"""
 
+_NO_BAD_FIELD = "(?!.*,(?!"
+"""Begins the lookahead that rejects a comma before what is no field."""
+
 
 def regex(name: str) -> str:
     """The anchored regular expression for values of the property `name`, and for blank ones; examples are first."""
     shape = SHAPES[name]
     good_first = f"(?={shape.first}{_FIELD_ENDS})"
-    no_bad_further = f"(?!.*,(?!{shape.further}{_FIELD_ENDS}))"
+    no_bad_further = f"{_NO_BAD_FIELD}{shape.further}{_FIELD_ENDS}))"
     no_bad_joint = f"(?!.*[{shape.joints}](?!{shape.joined}(?![^,{shape.joints}])))" if shape.joints else ""
     return f"^(?:{EXAMPLES[name]}| *|{good_first}{no_bad_further}{no_bad_joint}{shape.last})$"
+
+
+def is_ours(expression: str) -> bool:
+    """Whether a regular expression is that of some version of this package: no other is likely to look so."""
+    return _NO_BAD_FIELD in expression
 
 
 def user_defined_vm_properties() -> str:

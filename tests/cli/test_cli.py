@@ -18,6 +18,7 @@ import pytest
 from lxml import etree
 
 from largeguest import VERSION, cli
+from largeguest.cli import completion
 from largeguest.engine import expressions
 from largeguest.host import sysfs
 from largeguest.host.topology import Pages
@@ -370,7 +371,7 @@ def test_a_plan_is_for_the_next_start_whichever_vcpus_are_plugged_in_now(
 @pytest.mark.parametrize("version", ["foo", "", "4", "4.7.1", "\u0664.7"])
 def test_an_invalid_version(version: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(["engine-config", "--cver", version])
+        cli.main(["engine", "config", "--cver", version])
     assert caught.value.code == 2
     assert "is not a cluster compatibility version such as 4.7" in capsys.readouterr().err
 
@@ -858,9 +859,10 @@ def test_the_keeper_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert len(world.connections) == 1
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    (found,) = [action.choices for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    return found
+def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """The commands of a parser, by default those of `largeguest`."""
+    found = completion.commands_of(parser or cli.parser())
+    return {} if found is None else dict(found.choices)
 
 
 def long_options(parser: argparse.ArgumentParser) -> set[str]:
@@ -925,7 +927,7 @@ def test_the_manual_page_has_all_exit_codes() -> None:
 def test_engine_config_is_ready_for_the_shell(
     arguments: list[str], version: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["engine-config", *arguments]) == 0
+    assert cli.main(["engine", "config", *arguments]) == 0
     words = subprocess.run(
         ["bash", "-c", f'engine-config() {{ printf "%s\\n" "$@"; }}; {capsys.readouterr().out}'],
         capture_output=True,

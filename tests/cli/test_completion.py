@@ -48,6 +48,9 @@ COMMANDS = {
 }
 
 
+ENGINE = commands()["engine"]
+
+
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the script for each shell by the shell's name, and zsh's where it looks for it."""
@@ -80,6 +83,10 @@ def offers(shell: str, scripts: Path, words: list[str]) -> set[str]:
         (["largeguest", "pl"], {"plan"}),
         (["largeguest", "--"], {"--help", "--version"}),
         *((["largeguest", name, "--"], long_options(parser)) for name, parser in commands().items()),
+        *((["largeguest", "engine", name, "--"], long_options(parser)) for name, parser in commands(ENGINE).items()),
+        (["largeguest", "engine", "c"], {name for name in commands(ENGINE) if name.startswith("c")}),
+        (["largeguest", "engine", "config", "--cafile", "REA"], {"README"}),
+        (["largeguest", "plan", "--vcpus", "8", "config", "--m"], {"--memory", "--mode"}),
         (["largeguest", "plan", "--mode", ""], set(planner.MODES)),
         (["largeguest", "plan", "--vcpus", ""], set()),
         (["largeguest", "check", "--host", "lo"], {"local"}),

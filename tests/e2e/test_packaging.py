@@ -39,7 +39,10 @@ SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point i
 
 DIST_INFO = ("COPYING", "INSTALLER", "METADATA", "WHEEL", "entry_points.txt", "top_level.txt")
 DOCS = ("CHANGELOG", "README")
-MAN_PAGES = ("man1/largeguest.1", "man7/largeguest-properties.7", "man8/largeguest-keeper.8")
+MAN_PAGES = (
+    *("man1/largeguest-engine.1", "man1/largeguest.1"),
+    *("man7/largeguest-properties.7", "man8/largeguest-keeper.8"),
+)
 
 
 def query(rpm: Path, *arguments: str) -> list[str]:
