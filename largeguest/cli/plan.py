@@ -41,8 +41,7 @@ def add(commands: Commands) -> None:
         "largeguest plan --vcpus 64 --memory 512G --host caps.xml",
     )
     _add_vm(plan)
-    _add_cores(plan)
-    _add_left_out(plan)
+    add_choice(plan)
     plan.add_argument(
         "--near",
         type=options.pci_address,
@@ -50,15 +49,6 @@ def add(commands: Commands) -> None:
         default=[],
         metavar="ADDRESS",
         help="prefer the node of this PCI device, which is passed through: 0000:41:00.0",
-    )
-    plan.add_argument(
-        "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
-    )
-    size = plan.add_mutually_exclusive_group()
-    size.add_argument("--nodes", type=options.positive, metavar="K", help="use K nodes of the host")
-    size.add_argument("--pack", action="store_true", help="use the fewest nodes that hold the VM (the default)")
-    size.add_argument(
-        "--spread", action="store_true", help="use as many nodes as possible, each with a guest core or more"
     )
     options.add_host(plan)
     beside = plan.add_mutually_exclusive_group()
@@ -70,6 +60,21 @@ def add(commands: Commands) -> None:
     plan.add_argument("--json", action="store_true", help="print JSON")
     options.add_svg(plan)
     plan.set_defaults(run=_run, parser=plan)
+
+
+def add_choice(plan: argparse.ArgumentParser) -> None:
+    """Add the options that say how to choose nodes and CPUs."""
+    _add_cores(plan)
+    _add_left_out(plan)
+    plan.add_argument(
+        "--mode", choices=planner.MODES, default="strict", help="how memory is bound to the nodes (default: strict)"
+    )
+    size = plan.add_mutually_exclusive_group()
+    size.add_argument("--nodes", type=options.positive, metavar="K", help="use K nodes of the host")
+    size.add_argument("--pack", action="store_true", help="use the fewest nodes that hold the VM (the default)")
+    size.add_argument(
+        "--spread", action="store_true", help="use as many nodes as possible, each with a guest core or more"
+    )
 
 
 def _add_vm(plan: argparse.ArgumentParser) -> None:
@@ -128,13 +133,12 @@ def _run(arguments: argparse.Namespace) -> int:
     guest, pci, name = _guest_to_plan_for(arguments)
     host = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
-    request = _request(arguments, guest, tuple(dict.fromkeys((*pci, *arguments.near))))
-    plan = planner.plan(request, host)
-    others_like_it = alternatives(request, host, len(plan.nodes))
+    wanted = request(arguments, guest, tuple(dict.fromkeys((*pci, *arguments.near))))
+    plan = planner.plan(wanted, host)
+    others_like_it = alternatives(wanted, host, len(plan.nodes))
     if arguments.auto:
         plan = _as_auto(plan, arguments.mode)
-    left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
-    picture = layout.lay_out(host, plan.placement, guest, left_out=left_out)
+    picture = lay_out(plan, guest, host)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
     if arguments.json:
@@ -168,7 +172,8 @@ def _as_auto(plan: planner.Plan, mode: str) -> planner.Plan:
     return replace(plan, properties=Properties(Cputune(()), numatune, Guestnuma(())))
 
 
-def _request(arguments: argparse.Namespace, guest: Guest, pci: tuple[str, ...]) -> planner.Request:
+def request(arguments: argparse.Namespace, guest: Guest, pci: tuple[str, ...]) -> planner.Request:
+    """What to plan for, with the options of `add_choice`."""
     return planner.Request(
         guest=guest,
         threads=arguments.threads,
@@ -183,6 +188,12 @@ def _request(arguments: argparse.Namespace, guest: Guest, pci: tuple[str, ...]) 
         on=arguments.on,
         one_thread_per_core=arguments.one_thread_per_core,
     )
+
+
+def lay_out(plan: planner.Plan, guest: Guest, host: Host) -> layout.Layout:
+    """The guest on the host, with what the plan leaves out."""
+    left_out = {name: cpus for name, cpus in (("reserved", plan.reserved), ("excluded", plan.excluded)) if cpus}
+    return layout.lay_out(host, plan.placement, guest, left_out=left_out)
 
 
 def _host_to_plan_on(arguments: argparse.Namespace, name: str) -> Host:

@@ -18,6 +18,10 @@ SETTABLE = (*PROPERTIES, HUGEPAGES)
 """The custom properties that these commands set."""
 
 
+START = "before_vm_start"
+"""The hook point that makes a layout."""
+
+
 class Cluster(Record):
     """A cluster; `level` is its compatibility version, such as 4.7."""
 
@@ -89,3 +93,8 @@ class Machine(Record):
     """Hook point to the md5 of our hook there."""
     engines: Mapping[str, tuple[str, CpuSet, bool]]
     """Id of a VM that the engine has pinned here to its name, its CPUs, and whether they are its alone."""
+
+    @property
+    def has_hook(self) -> bool:
+        """Whether a VM that starts here gets its layout."""
+        return START in self.hooks

@@ -62,7 +62,12 @@ def _neighbours(host: Host) -> list[dict[str, Any]]:
 
 
 def plan_json(plan: Plan, others: Iterable[Alternative], host: Host) -> str:
-    """A JSON object with `properties`, `topology`, `nodes` (memory in KiB), `locality`, `length` and `notes`.
+    """The JSON object of `plan_value`."""
+    return json.dumps(plan_value(plan, others, host), indent=2)
+
+
+def plan_value(plan: Plan, others: Iterable[Alternative], host: Host) -> dict[str, Any]:
+    """An object with `properties`, `topology`, `nodes` (memory in KiB), `locality`, `length` and `notes`.
 
     It also has what was left out: what other `vms` hold, and the CPUs `reserved` and `excluded`.
     `properties` are all custom properties to set, because the engine replaces the list of a VM as a whole.
@@ -85,26 +90,23 @@ def plan_json(plan: Plan, others: Iterable[Alternative], host: Host) -> str:
         for place, (number, vcpus) in enumerate(zip(plan.nodes, plan.vcpus))
     ]
     topology, locality = plan.topology, plan.placement.locality
-    return json.dumps(
-        {
-            "properties": plan.custom_properties,
-            "topology": {
-                "sockets": topology.sockets,
-                "dies": topology.dies,
-                "cores": topology.cores,
-                "threads": topology.threads,
-            },
-            "nodes": nodes,
-            "locality": None if locality is None else _locality(locality, plan.figure),
-            "vms": _neighbours(host),
-            "reserved": str(plan.reserved),
-            "excluded": str(plan.excluded),
-            "length": plan.length,
-            "notes": plan.notes,
-            "alternatives": [_alternative(other, len(plan.nodes)) for other in others],
+    return {
+        "properties": plan.custom_properties,
+        "topology": {
+            "sockets": topology.sockets,
+            "dies": topology.dies,
+            "cores": topology.cores,
+            "threads": topology.threads,
         },
-        indent=2,
-    )
+        "nodes": nodes,
+        "locality": None if locality is None else _locality(locality, plan.figure),
+        "vms": _neighbours(host),
+        "reserved": str(plan.reserved),
+        "excluded": str(plan.excluded),
+        "length": plan.length,
+        "notes": plan.notes,
+        "alternatives": [_alternative(other, len(plan.nodes)) for other in others],
+    }
 
 
 def _alternative(other: Alternative, chosen: int) -> dict[str, Any]:

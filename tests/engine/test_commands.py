@@ -15,6 +15,7 @@ import pytest
 from largeguest import PROPERTIES, cli
 from largeguest.cli.engine import connect
 from largeguest.engine import expressions
+from largeguest.host.topology import Host
 from tests import books
 from tests.cli.test_cli import commands, long_options
 from tests.hosts import FOUR_NODES
@@ -90,6 +91,98 @@ def test_without_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "config", "--remove")
     assert (code, out) == (2, "")
     assert err.endswith(": name it with --url or OVIRT_URL\n")
+
+
+# plan
+
+
+@pytest.fixture
+def hosts_of_three_kinds(engine: Engine, url: str) -> Engine:  # noqa: ARG001
+    """A small host, a large one on which others run, and a free one without the hook."""
+    engine.machine("host1", FOUR_NODES, "a" * 32)
+    engine.machine("host2", books.large_host(), "a" * 32)
+    engine.machine("host3", books.large_host(), None)
+    engine.machine("elsewhere", books.large_host(), "a" * 32, cluster="green")
+    engine.definitions["4.7"] = NOW
+    typed = {"cputune": "all#=node0", "numatune": "0"}
+    engine.vm("near", host="id-host2", config=Config(topology=(2, 4, 2), memory=65536, custom=typed))
+    return engine
+
+
+def values(out: str) -> dict[str, str]:
+    return dict(re.findall(r"^(cputune|numatune|guestnuma|hugepages) +(\S+)$", out, re.MULTILINE))
+
+
+def test_plan_chooses_the_best_host_beside_other_vms(
+    hosts_of_three_kinds: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts_of_three_kinds.vm("db 01 ä", config=Config(topology=(2, 4, 2), memory=65536, iothreads=1))
+    code, out, err = run(capsys, "plan", "db 01 ä")
+    assert (code, err) == (0, "")
+    assert out.startswith("db 01 ä on host2, the best of 2 hosts with a plan\n\n")
+    assert values(out) == {
+        "cputune": "all#=cell,emulator#cell,iothread1#cell",
+        "numatune": "strict#1",
+        "guestnuma": "0-15#*@1",
+    }
+    assert 'note       left to 1 other VM ("near"): 16 CPUs and 64 GiB promised\n' in out
+    assert 'no plan on "host1": plan: 16 vCPUs and 64 GiB do not fit' in out
+    assert "elsewhere" not in out
+
+
+def test_a_vm_that_runs_is_planned_where_it_runs(
+    hosts_of_three_kinds: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts_of_three_kinds.vm("db01", host="id-host3", config=Config(topology=(2, 4, 2), memory=65536))
+    out = run(capsys, "plan", "db01")[1]
+    assert out.startswith("db01 on host3\n\n")
+    assert "note       the host does not have the hook: there the VM would start without this layout\n" in out
+    assert run(capsys, "plan", "db01", "--cluster")[1].startswith("db01 on host2, the best of 2 hosts with a plan\n")
+    assert run(capsys, "plan", "db01", "--host", "host2")[1].startswith("db01 on host2\n")
+
+
+def test_the_plan_is_for_the_next_start(hosts_of_three_kinds: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    pending = Config(topology=(1, 4, 2), memory=2048, custom={"hugepages": "1048576"})
+    hosts_of_three_kinds.vm("db01", host="id-host2", config=Config(topology=(2, 4, 2)), pending=pending, pci=("pci_0",))
+    found = json.loads(run(capsys, "plan", "db01", "--json", "--nodes", "2")[1])
+    assert found["host"] == {"id": "id-host2", "name": "host2"}
+    assert found["plan"]["properties"]["hugepages"] == "1048576"
+    assert found["plan"]["properties"]["guestnuma"].startswith("0-3#*@")
+    assert "the engine does not know the nodes of 1 passed-through PCI device" in found["plan"]["notes"]
+    pages = "the engine does not know huge pages by node: they count as spread evenly over the nodes"
+    assert pages in found["plan"]["notes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["nobody"], 2, 'the engine has no VM "nobody": write a name or an id as the engine has it'),
+        (["near", "--host", "elsewhere"], 2, 'the engine has no host that it may run on "elsewhere": write a name'),
+        (["near", "--nodes", "9"], 1, "plan: 16 vCPUs and 64 GiB do not fit on 9 nodes: "),
+        (["near", "--nodes", "9", "--cluster"], 1, "plan: on host1: 16 vCPUs and 64 GiB do not fit on 9 nodes: "),
+        (["lonely"], 2, 'the engine has no host that VM "lonely" may run on: add one to its cluster'),
+        (["twin"], 2, 'the engine has 2 with the name "twin": write a name or an id'),
+    ],
+)
+def test_where_there_is_no_plan(
+    hosts_of_three_kinds: Engine, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, line: str
+) -> None:
+    hosts_of_three_kinds.vm("lonely", only_on=("gone",))
+    for _ in range(2):
+        hosts_of_three_kinds.vm("twin")
+    found, out, err = run(capsys, "plan", *arguments)
+    assert (found, out) == (code, "")
+    assert err.startswith(f"largeguest: {line}")
+    assert err.count("\n") == 1
+
+
+def test_a_host_that_the_engine_does_not_know_yet(engine: Engine, url: str, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001
+    engine.machine("new", Host({}, {}), None, status="installing")
+    engine.vm("db01")
+    assert run(capsys, "plan", "db01")[2] == (
+        'largeguest: host: the engine does not know the NUMA nodes and CPUs of "new": '
+        "activate the host once, with VDSM 4.50 or later\n"
+    )
 
 
 # the password

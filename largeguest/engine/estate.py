@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine's clusters, hosts and virtual machines together: who may run where, and beside whom."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from .. import properties
+from ..cpuset import CpuSet
+from ..placement import neighbours
+from ..placement.place import place
+from ..problem import USAGE, Problem, Refused
+from ..record import Record, replace
+from ..running.next_start import idle
+from ..values import Guest, Neighbour, Pins
+from ..wording import quote_name
+from . import rest
+from .connection import Engine
+from .guest import guest_of
+from .inventory import Cluster, Machine, VirtualCell, Vm
+
+Thing = TypeVar("Thing")
+
+
+class Estate(Record):
+    """What the engine knows; everything by id."""
+
+    clusters: Mapping[str, Cluster]
+    vms: Mapping[str, Vm]
+    """As they are now."""
+    machines: Mapping[str, Machine]
+    """The hosts that were asked for."""
+    cells: Mapping[str, tuple[VirtualCell, ...]]
+    """The engine's own vNUMA of the VMs that were asked for."""
+
+    def level(self, vm: Vm) -> str:
+        """The cluster level that counts for it."""
+        return vm.level or self.clusters[vm.cluster].level
+
+    def guest(self, vm: Vm) -> Guest:
+        """What the hook will find at its next start, if `vm` is its configuration for that."""
+        return guest_of(vm, self.level(vm), self.clusters[vm.cluster].arch, self.cells.get(vm.id, ()))
+
+    def machines_for(self, vm: Vm) -> list[Machine]:
+        """The hosts of its cluster that it may run on, by name. Affinity groups and labels are not looked at."""
+        own = [one for one in self.machines.values() if one.cluster == vm.cluster]
+        return [one for one in own if not vm.only_on or one.id in vm.only_on]
+
+    def beside(self, machine: Machine, vm: Vm) -> Machine:
+        """The host with what the other VMs hold that run there, and as if this one did not run."""
+        host = idle(machine.host) if vm.host == machine.id else machine.host
+        others = tuple(one for owner, one in self.held[machine.id] if owner != vm.id)
+        return replace(machine, host=replace(host, neighbours=others))
+
+    @functools.cached_property
+    def held(self) -> dict[str, list[tuple[str, Neighbour]]]:
+        """What the VMs that run on each host hold there, each with the VM's id: CPUs and bound memory.
+
+        The engine has no pins of cputune, so they are worked out from what the properties say now. Those of the engine
+        itself it does have.
+        """
+        found: dict[str, list[tuple[str, Neighbour]]] = {machine: [] for machine in self.machines}
+        for vm in self.vms.values():
+            if vm.host in found:
+                neighbour = self._held(vm, self.machines[vm.host])
+                found[vm.host] += [(vm.id, neighbour)] if neighbour else []
+        return found
+
+    def _held(self, vm: Vm, machine: Machine) -> Neighbour:
+        _, cpus, is_exclusive = machine.engines.get(vm.id, (vm.name, CpuSet(), False))
+        guest = self.guest(vm)
+        request, problems = properties.parse(vm.ours)
+        if vm.ours and not problems and machine.has_hook:
+            try:
+                placement = place(request, guest, idle(machine.host))
+            except Refused:
+                return neighbours.of(vm.name, guest, cpus, is_exclusive, machine.host)
+            whole = placement.completed(guest)
+            cpus |= CpuSet.union((placement.pins or Pins()).vcpus.values())
+            guest = replace(guest, policy=whole.policy, cells=whole.cells or ())
+        return neighbours.of(vm.name, guest, cpus, is_exclusive, machine.host)
+
+
+def read(engine: Engine, clusters: Mapping[str, Cluster], vms: Mapping[str, Vm], wanted: Iterable[Vm]) -> Estate:
+    """The estate around some of the VMs: the hosts of their clusters, and the vNUMA of all VMs that matter there."""
+    around = {vm.cluster for vm in wanted}
+    chosen = [host for host in rest.hosts(engine) if host.cluster is not None and host.cluster.id in around]
+    machines = rest.machines(engine, chosen, {one.id: one.arch for one in clusters.values()})
+    ids = {host.id for host in chosen}
+    near = [vm.id for vm in vms.values() if vm.host in ids or (vm.cluster in around and vm.ours)]
+    known = {*near, *(vm.id for vm in wanted)}
+    cells = rest.cells(engine, sorted(known))
+    return Estate(clusters, vms, {machine.id: machine for machine in machines}, cells)
+
+
+def find_vm(vms: Mapping[str, Vm], name: str) -> Vm:
+    """The VM with this name or id; raises Refused."""
+    return _only([vm for vm in vms.values() if name in (vm.id, vm.name)], "VM", name)
+
+
+def find_machine(machines: Iterable[Machine], name: str) -> Machine:
+    """The host with this name or id; raises Refused."""
+    return _only([one for one in machines if name in (one.id, one.name)], "host that it may run on", name)
+
+
+def no_host(vm: Vm) -> Refused:
+    """The error for a VM that may run nowhere."""
+    what = f"the engine has no host that VM {quote_name(vm.name)} may run on"
+    return Refused([Problem("", what, "add one to its cluster, or change Start Running On", kind=USAGE)])
+
+
+def _only(found: list[Thing], kind: str, name: str) -> Thing:
+    if len(found) == 1:
+        return found[0]
+    many = f"{len(found)} with the name" if found else f"no {kind}"
+    what, fix = f"the engine has {many} {quote_name(name)}", "write a name or an id as the engine has it"
+    raise Refused([Problem("", what, fix, kind=USAGE)])
