@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TypeVar
 
 from .. import properties
@@ -83,16 +83,12 @@ class Estate(Record):
         return neighbours.of(vm.name, guest, cpus, is_exclusive, machine.host)
 
 
-def read(engine: Engine, clusters: Mapping[str, Cluster], vms: Mapping[str, Vm], wanted: Iterable[Vm]) -> Estate:
-    """The estate around some of the VMs: the hosts of their clusters, and the vNUMA of all VMs that matter there."""
-    around = {vm.cluster for vm in wanted}
+def read(engine: Engine, clusters: Mapping[str, Cluster], vms: Mapping[str, Vm], around: Container[str]) -> Estate:
+    """The estate in some of the clusters: their hosts, and the vNUMA of the VMs that run there or have properties."""
     chosen = [host for host in rest.hosts(engine) if host.cluster is not None and host.cluster.id in around]
     machines = rest.machines(engine, chosen, {one.id: one.arch for one in clusters.values()})
-    ids = {host.id for host in chosen}
-    near = [vm.id for vm in vms.values() if vm.host in ids or (vm.cluster in around and vm.ours)]
-    known = {*near, *(vm.id for vm in wanted)}
-    cells = rest.cells(engine, sorted(known))
-    return Estate(clusters, vms, {machine.id: machine for machine in machines}, cells)
+    near = [vm.id for vm in vms.values() if vm.cluster in around and (vm.host or vm.pending or vm.ours)]
+    return Estate(clusters, vms, {machine.id: machine for machine in machines}, rest.cells(engine, near))
 
 
 def find_vm(vms: Mapping[str, Vm], name: str) -> Vm:

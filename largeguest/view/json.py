@@ -159,10 +159,13 @@ def _status(vm: Status) -> dict[str, Any]:
         },
         "devices": dict(vm.devices),
         "keeper": _work(vm.work),
-        "problems": [_problem(problem) for problem in vm.wrong],
+        "problems": [problem_value(problem) for problem in vm.wrong],
         "shared": [{"name": name, "cpus": str(cpus)} for name, cpus in vm.shared],
         "unknown": list(vm.unknown),
-        "next_start": {"refused": vm.is_refused_next, "problems": [_problem(problem) for problem in vm.next_start]},
+        "next_start": {
+            "refused": vm.is_refused_next,
+            "problems": [problem_value(problem) for problem in vm.next_start],
+        },
     }
 
 
@@ -193,5 +196,5 @@ def _work(done: Work | None) -> dict[str, Any] | None:
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def problem_value(problem: Problem) -> dict[str, Any]:
     return {"subject": problem.subject, "what": problem.what, "fix": problem.fix, "warning": problem.warning}

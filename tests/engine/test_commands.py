@@ -4,25 +4,31 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import re
 import shlex
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from largeguest import PROPERTIES, cli
+from largeguest import PROPERTIES, VERSION, cli
 from largeguest.cli.engine import connect
 from largeguest.engine import expressions
+from largeguest.engine.releases import RELEASES
 from largeguest.host.topology import Host
-from tests import books
+from tests import ROOT, books
 from tests.cli.test_cli import commands, long_options
 from tests.hosts import FOUR_NODES
 
 from .standin import PASSWORD, Config, Engine
 
 NOW = expressions.user_defined_vm_properties()
+OLD = NOW.replace("|auto *(?!.)", "")
+RELEASE = next(md5 for md5, version in RELEASES.items() if version == VERSION)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -185,6 +191,167 @@ def test_a_host_that_the_engine_does_not_know_yet(engine: Engine, url: str, caps
     )
 
 
+# check
+
+
+@pytest.fixture
+def two_versions(engine: Engine, url: str) -> Engine:  # noqa: ARG001
+    """Level 4.7 is defined, 4.8 is not; one host has another version of the hook, one has none."""
+    engine.machine("host1", FOUR_NODES, RELEASE)
+    engine.machine("host2", FOUR_NODES, "0" * 32)
+    engine.machine("host3", FOUR_NODES, None, status="maintenance")
+    engine.definitions["4.7"] = engine.definitions["4.6"] = NOW
+    engine.vm("plain", host="id-host1")
+    return engine
+
+
+def good(**more: Any) -> Config:
+    return Config(topology=(1, 2, 2), memory=1024, custom={"cputune": "all#=node0", "numatune": "0", **more})
+
+
+def test_check_all_begins_with_what_is_wrong_as_a_whole(
+    two_versions: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_versions.vm("db01", config=good(), only_on=("id-host1",))
+    two_versions.vm("db02", config=good(), only_on=("id-host3",))
+    two_versions.vm("db 03", config=replace(good(), policy="dedicated"), only_on=("id-host1", "id-host2"))
+    two_versions.vm("db04", config=Config(), pending=good(), host="id-host2")
+    two_versions.vm("db05", config=good(), level="4.6", only_on=("id-host1",))
+    code, out, err = run(capsys, "check", "--all")
+    assert (code, err) == (1, "")
+    found, machines, table, why, last = out.split("\n\n")
+    level = 'raising cluster "blue" from 4.7 to 4.8 would remove cputune, numatune from 4 VMs'
+    names = '"db 03", "db01", "db02", "db04"'
+    assert [line.removeprefix("largeguest: ") for line in found.splitlines()] == [
+        'warning: hook: "host3" in cluster "blue" does not have the hook: install vdsm-hook-largeguest there',
+        f'warning: hook: the hosts have 2 versions of it: 0.1.0, unknown "{"0" * 32}": upgrade them',
+        f"warning: level: {level}: {names}: before that: largeguest engine config --cver 4.8",
+        'hook: VM "db02" is pinned to "host3", without the hook: '
+        "install vdsm-hook-largeguest there, or change Start Running On",
+        'policy: VM "db 03": the VM has the CPU pinning policy dedicated, under which the engine sets the layout: '
+        "choose the policy none or manual, or remove the properties",
+    ]
+    assert machines.splitlines()[1:] == [
+        "1  host1  blue     up           0.1.0",
+        f'2  host2  blue     up           unknown "{"0" * 32}"',
+        "3  host3  blue     maintenance  none",
+    ]
+    assert table.splitlines() == [
+        "VM     level  1   2   3     next start",
+        "db 03  4.7    no  no  -     refused on 2 of 2 hosts",
+        "db01   4.7    ok  -   -     ok on 1 host",
+        "db02   4.7    -   -   bare  without its layout on 1 of 1 host",
+        "db04   4.7    ok  ok  bare  without its layout on 1 of 3 hosts (pending changes)",
+        "db05   4.6    ok  -   -     ok on 1 host",
+    ]
+    assert why.splitlines()[0].startswith("db 03 on 1, 2: cputune: the VM has the CPU pinning policy dedicated")
+    assert last == "5 VMs, 3 with a host to avoid or a refusal\n"
+
+
+def test_check_of_some_vms(two_versions: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    two_versions.vm("db01", config=good(), only_on=("id-host1",))
+    two_versions.vm("far", config=good(numatune="3"), only_on=("id-host1",))
+    two_versions.vm("typo", config=good(cputune="0#0#"), only_on=("id-host2",))
+    code, out, _ = run(capsys, "check", "far", "db01")
+    assert code == 0
+    assert "\nfar on 1: warning: cputune: " in out
+    assert "\nfar   4.7    warn  -  -  ok, with warnings on 1 of 1 host\n" in out
+    assert two_versions.asked["GET /options/UserDefinedVMProperties"] == 1
+    code, out, _ = run(capsys, "check", "typo")
+    assert code == 1
+    assert 'typo: cputune: "0#0#" does not match the definition of level 4.7: the engine does not start the VM' in out
+    assert "typo on 2: cputune: " in out
+    assert "  refused by the engine\n" in out
+
+
+def test_what_others_hold_is_a_warning(two_versions: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    two_versions.vm("db01", config=good(), only_on=("id-host1",))
+    two_versions.vm("first", config=good(), host="id-host1")
+    code, out, _ = run(capsys, "check", "db01")
+    assert code == 0
+    assert 'db01 on 1: warning: cputune: CPUs 0-3 are also pinned by VM "first"' in out
+
+
+def test_a_level_that_defines_nothing_is_found_even_if_no_vm_has_anything_left(
+    two_versions: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_versions.clusters["blue"].level = "4.8"
+    code, out, _ = run(capsys, "check", "--all")
+    assert code == 1
+    line = "definitions: level 4.8 does not define cputune, numatune, guestnuma: largeguest engine config --cver 4.8"
+    assert f"largeguest: {line}\n" in out
+    assert "\n\nno VM has properties\n\n0 VMs, 0 with" in out
+
+
+@pytest.mark.parametrize(
+    ("definition", "line"),
+    [
+        (OLD, "warning: definitions: level 4.7 has another version of cputune, numatune, guestnuma: "),
+        (f"{NOW};{NOW}", "warning: definitions: level 4.7 defines cputune, numatune, guestnuma several times: "),
+        (f"{NOW};cputune=.*", "definitions: level 4.7 has something else as cputune: "),
+    ],
+)
+def test_definitions_that_are_not_as_they_should_be(
+    two_versions: Engine, capsys: pytest.CaptureFixture[str], definition: str, line: str
+) -> None:
+    two_versions.definitions["4.7"] = definition
+    two_versions.vm("db01", config=good(), only_on=("id-host1",))
+    code, out, _ = run(capsys, "check", "--all")
+    assert code == (not line.startswith("warning"))
+    assert f"largeguest: {line}" in out
+
+
+def test_check_against_what_was_kept(two_versions: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("same", "lost", "other", "removed"):
+        two_versions.vm(name, config=good(hugepages="4"), only_on=("id-host1",))
+    code, out, _ = run(capsys, "check", "--all", "--json")
+    assert code == 0
+    kept = tmp_path / "kept.json"
+    kept.write_text(out)
+    assert json.loads(out)["vms"][0]["properties"] == {"cputune": "all#=node0", "numatune": "0", "hugepages": "4"}
+    two_versions.named("lost").config.custom.clear()
+    two_versions.named("other").config.custom["numatune"] = "0-1"
+    del two_versions.vms[two_versions.named("removed").id]
+    code, out, _ = run(capsys, "check", "--all", "--against", str(kept))
+    assert code == 1
+    lines = [line for line in out.splitlines() if "kept: " in line]
+    assert lines == [
+        'largeguest: kept: VM "lost" has lost cputune, numatune, hugepages: '
+        "largeguest engine set --from puts them back",
+        'largeguest: warning: kept: VM "other" has another numatune than then',
+        'largeguest: warning: kept: VM "removed" no longer exists',
+    ]
+    code, out, _ = run(capsys, "check", "same", "--against", str(kept))
+    assert (code, "kept: " in out) == (0, False)
+
+
+@pytest.mark.usefixtures("two_versions")
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 2, "vms": []}', '{"version": 1, "vms": [{"id": 3}]}', "[" * 10000]
+)
+def test_a_file_that_check_has_not_written(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text(text)
+    code, out, err = run(capsys, "check", "--all", "--against", str(kept))
+    assert (code, out) == (2, "")
+    assert err.startswith("largeguest: the file is not what largeguest engine check --json prints: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["db01", "--all"]])
+def test_check_wants_names_or_all(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["engine", "check", *arguments])
+    assert caught.value.code == 2
+    assert "name VMs, or write --all" in capsys.readouterr().err
+
+
+def test_each_release_has_a_script_of_its_own() -> None:
+    script = (ROOT / "vdsm_hooks/largeguest/hook.py").read_bytes()
+    assert f"\n# vdsm-hook-largeguest {VERSION}\n".encode() in script
+    assert RELEASES[hashlib.md5(script).hexdigest()] == VERSION
+
+
 # the password
 
 
@@ -230,7 +397,7 @@ def test_no_option_takes_a_password() -> None:
 def test_everything_from_a_file(
     small: Engine,  # noqa: ARG001
     url: str,
-    tmp_path: Any,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -62,7 +62,7 @@ def plans(engine: Engine, url: str, folder: Path, host: Host, config: Config) ->
     with connection.connect(Settings(url=url, username="a", password=standin.PASSWORD, insecure=True)) as opened:
         vms = rest.vms(opened)
         vm = estate.find_vm(vms, "db01")
-        known = estate.read(opened, rest.clusters(opened), vms, [vm])
+        known = estate.read(opened, rest.clusters(opened), vms, {"blue"})
     request = planner.Request(guest=known.guest(vm))
     found, refused = best.on_each(request, known, vm, known.machines_for(vm))
     local = sysfs.from_sys(hosts.save(host, folder))

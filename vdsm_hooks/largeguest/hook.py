@@ -15,6 +15,9 @@ checked first. Exit code 2 refuses; after a migration there is nothing to
 refuse, and 1 lets the other hooks run.
 """
 
+# The engine shows a checksum of this file only, so each version has its own:
+# vdsm-hook-largeguest 0.1.0
+
 import os
 
 PROPERTIES = ("cputune", "numatune", "guestnuma")

@@ -70,7 +70,7 @@ def _read(engine: Engine, name: str) -> tuple[Estate, Vm]:
     """What the engine knows around a VM, and the VM as it will be at its next start."""
     clusters, vms = rest.clusters(engine), rest.vms(engine)
     vm = estate.find_vm(vms, name)
-    return estate.read(engine, clusters, vms, [vm]), rest.next_runs(engine, [vm])[vm.id]
+    return estate.read(engine, clusters, vms, {vm.cluster}), rest.next_runs(engine, [vm])[vm.id]
 
 
 def _guest(known: Estate, vm: Vm, hugepages: int | None) -> Guest:

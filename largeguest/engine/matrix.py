@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each virtual machine with our properties on each host that it may run on: what the hook would do there.
+
+What follows from the properties, the VM and the numbers of CPUs and nodes is worked out once for all hosts of one
+model; what memory and other VMs add is checked for each host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+from .. import properties
+from ..host.topology import Host, Pages
+from ..placement import capacity, neighbours
+from ..placement.place import place
+from ..problem import Problem, Refused
+from ..properties import Properties
+from ..record import Record, replace
+from ..values import Guest, Placement
+from ..wording import plural
+from . import rest
+from .definitions import Definitions
+from .estate import Estate
+from .inventory import Machine, Vm
+
+OK, WARN, REFUSED, BARE = "ok", "warn", "no", "bare"
+"""Of a VM on a host. BARE: it would start there, but without its layout, because the host does not have the hook."""
+
+_NO_HOOK = Problem(
+    "host",
+    "the hook is not installed there: the VM would start without its layout",
+    "install vdsm-hook-largeguest, or keep the VM to other hosts",
+)
+
+
+class Verdict(Record):
+    """What would happen to a VM on a host."""
+
+    machine: str
+    """Its id."""
+    word: str
+    """OK, WARN, REFUSED or BARE."""
+    problems: tuple[Problem, ...]
+
+
+class Row(Record):
+    """A VM as its next start will be."""
+
+    vm: Vm
+    level: str
+    refusals: tuple[Problem, ...]
+    """Why the engine itself would not start it: the definitions of its level."""
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether it could start with its layout on each host that it may run on."""
+        startable = all(verdict.word in (OK, WARN) for verdict in self.verdicts)
+        return not self.refusals and bool(self.verdicts) and startable
+
+    def count(self, word: str) -> int:
+        return sum(verdict.word == word for verdict in self.verdicts)
+
+    @property
+    def next_start(self) -> str:
+        """What its next start, or the next reboot of its guest, would do."""
+        if self.refusals:
+            return "refused by the engine"
+        hosts = plural(len(self.verdicts), "host")
+        if not self.verdicts:
+            return "no host that it may run on"
+        bad = [(self.count(REFUSED), "refused"), (self.count(BARE), "without its layout")]
+        parts = [f"{what} on {count} of {hosts}" for count, what in bad if count]
+        warned = self.count(WARN)
+        return ", ".join(parts) or (f"ok, with warnings on {warned} of {hosts}" if warned else f"ok on {hosts}")
+
+
+def rows(estate: Estate, vms: Iterable[Vm], known: Mapping[str, Definitions]) -> Iterator[Row]:
+    """The row of each VM; `known` has the definitions of each level that the engine has."""
+    skeletons = {machine.id: skeleton(machine.host) for machine in estate.machines.values()}
+    models = {machine: model_of(host) for machine, host in skeletons.items()}
+    for vm in vms:
+        level = estate.level(vm)
+        defined = known.get(level, Definitions(level, ()))
+        request, problems = properties.parse(vm.ours)
+        guest = estate.guest(vm)
+        by_model: dict[Hashable, Placement | Refused] = {}
+        verdicts = []
+        for machine in estate.machines_for(vm):
+            model = models[machine.id]
+            if model not in by_model:
+                by_model[model] = _placed(request, guest, skeletons[machine.id])
+            verdicts.append(_verdict(estate.beside(machine, vm), guest, problems, by_model[model]))
+        yield Row(vm, level, tuple(defined.refusals(vm.ours)), tuple(verdicts))
+
+
+def skeleton(host: Host) -> Host:
+    """The host without the amounts of its memory: which nodes have some stays known."""
+    return replace(
+        host,
+        nodes={
+            number: replace(
+                node,
+                memory=None if node.memory else node.memory,
+                free=None,
+                pages={size: Pages(None, None) for size in node.pages},
+            )
+            for number, node in host.nodes.items()
+        },
+        neighbours=(),
+    )
+
+
+def model_of(host: Host) -> Hashable:
+    """The same for all hosts with the same skeleton."""
+    nodes = tuple(
+        (number, str(node.cpus), node.memory, (*node.pages,), (*node.distances.items(),))
+        for number, node in host.nodes.items()
+    )
+    cpus = tuple((number, cpu.socket, cpu.core, str(cpu.siblings)) for number, cpu in host.cpus.items())
+    return nodes, cpus, host.arch
+
+
+def _placed(request: Properties, guest: Guest, host: Host) -> Placement | Refused:
+    """Where the hook would place the guest on a host whose memory is not known, or why it would refuse."""
+    try:
+        return place(request, guest, host)
+    except Refused as refused:
+        return refused
+
+
+def _verdict(machine: Machine, guest: Guest, syntax: tuple[Problem, ...], placed: Placement | Refused) -> Verdict:
+    try:
+        rest.require_known(machine)
+    except Refused as refused:
+        return Verdict(machine.id, REFUSED, refused.problems)
+    problems = (*syntax, *_problems(machine.host, guest, placed))
+    if any(not problem.warning for problem in problems):
+        return Verdict(machine.id, REFUSED, problems)
+    if not machine.has_hook:
+        return Verdict(machine.id, BARE, (_NO_HOOK, *problems))
+    return Verdict(machine.id, WARN if problems else OK, problems)
+
+
+def _problems(host: Host, guest: Guest, placed: Placement | Refused) -> tuple[Problem, ...]:
+    """What the hook would report on this very host."""
+    if isinstance(placed, Refused):
+        return placed.problems
+    memory = tuple(capacity.check(placed, guest, host))
+    refused = tuple(problem for problem in memory if not problem.warning)
+    return refused or (*memory, *neighbours.check(placed, guest, host), *placed.warnings)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the matrix says of a VM on a host is what the hook would report there."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from largeguest import properties
+from largeguest.cpuset import CpuSet
+from largeguest.engine import definitions, matrix
+from largeguest.engine.estate import Estate
+from largeguest.engine.inventory import START, Cluster, Machine, Vm
+from largeguest.host.topology import Host, Pages
+from largeguest.placement.place import place
+from largeguest.problem import Problem, Refused
+from largeguest.record import replace
+from largeguest.values import Neighbour, Promise, Topology
+from tests import hosts
+from tests.hosts import GIB
+
+from .test_guest import vm
+
+HUGE = hosts.build(memory=16 * GIB)
+HOSTS = {
+    "four nodes": hosts.FOUR_NODES,
+    "little free": replace(
+        hosts.FOUR_NODES, nodes={n: replace(node, free=n * GIB // 2) for n, node in hosts.FOUR_NODES.nodes.items()}
+    ),
+    "little memory": hosts.build(memory=GIB),
+    "one node": hosts.build(sockets=1, nodes_per_socket=1),
+    "memory without CPUs": hosts.HIGH,
+    "huge pages": replace(
+        HUGE, nodes={n: replace(node, pages={GIB: Pages(4, n), 2048: Pages(0, 0)}) for n, node in HUGE.nodes.items()}
+    ),
+    "others": replace(
+        hosts.FOUR_NODES,
+        neighbours=(Neighbour("db02", CpuSet([0, 1, 9]), True, (Promise(CpuSet([0, 1]), 0, 7 * GIB),)),),
+    ),
+}
+TYPED = st.fixed_dictionaries(
+    {},
+    optional={
+        "cputune": st.sampled_from(
+            ["0#0", "all#=cell", "all#node0", "0-3#=node1,emulator#node0", "all#^0", "0#99", "x"]
+        ),
+        "numatune": st.sampled_from(
+            ["0", "strict#0-1", "^3", "interleave#0-3", "strict#auto", "preferred#1", "4", "^0-9"]
+        ),
+        "guestnuma": st.sampled_from(["0-1#*@0,2-3#*@1", "0-3#*", "0-1#1G,2-3#*@2", "0-3#*@4", "0-3#1G", "0-3#*@0-3"]),
+    },
+)
+VMS = st.builds(
+    vm,
+    topology=st.sampled_from([Topology(2, 1, 2, 1), Topology(1, 1, 2, 2), Topology(4, 1, 1, 1)]),
+    memory=st.sampled_from([2 * GIB, 4 * GIB, 6 * GIB]),
+    policy=st.sampled_from(["none", "manual", "dedicated"]),
+    iothreads=st.integers(0, 1),
+    custom=st.builds(
+        lambda typed, size: {**typed, **({"hugepages": size} if size else {})},
+        TYPED,
+        st.sampled_from(["", str(GIB), "4"]),
+    ),
+)
+
+
+def machine(name: str, host: Host, hook: bool = True) -> Machine:
+    return Machine(name, name, "blue", "up", host, {}, {START: "x"} if hook else {}, {})
+
+
+def estate(*machines: Machine, vms: tuple[Vm, ...] = ()) -> Estate:
+    cluster = Cluster("blue", "blue", "4.7", None)
+    return Estate({"blue": cluster}, {one.id: one for one in vms}, {one.id: one for one in machines}, {})
+
+
+def hooks_view(vm: Vm, known: Estate, host: Host) -> tuple[Problem, ...]:
+    request, problems = properties.parse(vm.ours)
+    try:
+        return (*problems, *place(request, known.guest(vm), host).warnings)
+    except Refused as refused:
+        return (*problems, *refused.problems)
+
+
+def fatal(problems: tuple[Problem, ...]) -> set[Problem]:
+    return {problem for problem in problems if not problem.warning}
+
+
+@settings(max_examples=400)
+@given(VMS)
+def test_the_matrix_has_the_problems_of_the_hook(vm: Vm) -> None:
+    known = estate(*(machine(name, replace(host, neighbours=())) for name, host in HOSTS.items()))
+    known.held["others"] += [("2", one) for one in HOSTS["others"].neighbours]
+    (row,) = matrix.rows(known, [vm], {})
+    for verdict in row.verdicts:
+        expected = hooks_view(vm, known, HOSTS[verdict.machine])
+        if fatal(expected):
+            # the memory is not looked at where the rest is refused, which only leaves something out
+            assert verdict.word == matrix.REFUSED
+            assert fatal(verdict.problems) <= fatal(expected)
+        else:
+            assert {*verdict.problems} == {*expected}
+            assert verdict.word == (matrix.WARN if expected else matrix.OK)
+
+
+def test_a_host_without_the_hook() -> None:
+    known = estate(machine("bare", hosts.FOUR_NODES, hook=False))
+    own = vm(custom={"cputune": "all#node0"}, memory=GIB, topology=Topology(1, 1, 2, 2))
+    (row,) = matrix.rows(known, [own], {"4.7": definitions.read("4.7", "cputune=.*")})
+    assert [verdict.word for verdict in row.verdicts] == [matrix.BARE]
+    assert row.next_start == "without its layout on 1 of 1 host"
+    assert not row.is_fine
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, ["a", "b"]),
+        ({"only_on": ("b", "gone")}, ["b"]),
+        ({"cluster": "green"}, ["c"]),
+        ({"only_on": ("gone",)}, []),
+    ],
+)
+def test_where_a_vm_may_run(more: dict[str, object], names: list[str]) -> None:
+    three = [machine(name, hosts.FOUR_NODES) for name in "abc"]
+    known = estate(*three[:2], replace(three[2], cluster="green"))
+    assert [one.name for one in known.machines_for(vm(**more))] == names
+
+
+def test_what_others_hold_is_what_their_properties_ask_for_now() -> None:
+    pinned = vm(id="2", name="db02", host="a", custom={"cputune": "all#=node0", "numatune": "0"}, memory=GIB)
+    pinned = replace(pinned, topology=Topology(1, 1, 2, 2))
+    wrong = replace(pinned, id="3", name="wrong", custom={"cputune": "all#99"})
+    syntax = replace(pinned, id="4", name="syntax", custom={"cputune": "x"})
+    own = replace(machine("a", hosts.FOUR_NODES), engines={"5": ("alone", CpuSet([8]), True)})
+    alone = replace(pinned, id="5", name="alone", custom={}, policy="dedicated")
+    known = estate(own, machine("bare", hosts.FOUR_NODES, hook=False), vms=(pinned, wrong, syntax, alone))
+    assert dict(known.held["a"]) == {
+        "2": Neighbour("db02", CpuSet.span(0, 3), False, (Promise(CpuSet([0]), 0, GIB),)),
+        "5": Neighbour("alone", CpuSet([8]), True),
+    }
+    there = known.beside(own, pinned).host
+    assert [one.name for one in there.neighbours] == ["alone"]
+    assert there.nodes[0].free is None  # what it has itself would be free
+    assert known.beside(own, vm(id="9")).host.nodes[0].free == 2 * GIB
+    bare = estate(machine("a", hosts.FOUR_NODES, hook=False), vms=(pinned,))
+    assert bare.held["a"] == []
