@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .. import planner
-from ..host.topology import Host, Pages
 from ..planner import Plan, Request
 from ..problem import Refused
 from ..record import Record, replace
@@ -36,7 +35,6 @@ def on_each(
         try:
             rest.require_known(machine)
             near = estate.beside(machine, vm)
-            near = replace(near, host=spread_evenly(near))
             plan = planner.plan(replace(request, guest=replace(request.guest, arch=near.host.arch)), near.host)
             plans.append(Planned(near, replace(plan, notes=(*plan.notes, *_unknown(request, near)))))
         except Refused as refused:
@@ -49,26 +47,6 @@ def _rank(planned: Planned) -> tuple[object, ...]:
     free = sum(node.free or 0 for node in machine.host.nodes.values())
     ready = machine.status == "up" and machine.has_hook
     return not ready, len(plan.nodes), -(plan.figure or 0), -free, machine.name
-
-
-def spread_evenly(machine: Machine) -> Host:
-    """The host with its huge pages spread evenly over its nodes, as the kernel reserves them unless told otherwise."""
-    nodes = machine.host.nodes
-    count = max(1, sum(node.memory != 0 for node in nodes.values()))
-    free_known = all(node.free is not None for node in nodes.values())
-    pages = {
-        size: Pages(_share(pages.total, count), _share(pages.free, count) if free_known else None)
-        for size, pages in machine.pages.items()
-    }
-    nothing = {size: Pages(0, 0) for size in pages}
-    return replace(
-        machine.host,
-        nodes={number: replace(node, pages=pages if node.memory != 0 else nothing) for number, node in nodes.items()},
-    )
-
-
-def _share(pages: int | None, nodes: int) -> int | None:
-    return None if pages is None else pages // nodes
 
 
 def _unknown(request: Request, machine: Machine) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Container, Iterable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from .. import properties
@@ -34,6 +35,8 @@ class Estate(Record):
     """The hosts that were asked for."""
     cells: Mapping[str, tuple[VirtualCell, ...]]
     """The engine's own vNUMA of the VMs that were asked for."""
+    later: Mapping[str, Vm] = MappingProxyType({})
+    """Those of the VMs that run and will be different at their next start, as they will be."""
 
     def level(self, vm: Vm) -> str:
         """The cluster level that counts for it."""
@@ -58,8 +61,9 @@ class Estate(Record):
     def held(self) -> dict[str, list[tuple[str, Neighbour]]]:
         """What the VMs that run on each host hold there, each with the VM's id: CPUs and bound memory.
 
-        The engine has no pins of cputune, so they are worked out from what the properties say now. Those of the engine
-        itself it does have.
+        The engine has no pins of cputune, so they are worked out from what the properties say. Those of the engine
+        itself it does have. A VM with pending changes holds the CPUs of both configurations, whichever it will have
+        when another VM starts, and the memory of its next start: what it uses now is not free anyway.
         """
         found: dict[str, list[tuple[str, Neighbour]]] = {machine: [] for machine in self.machines}
         for vm in self.vms.values():
@@ -69,6 +73,14 @@ class Estate(Record):
         return found
 
     def _held(self, vm: Vm, machine: Machine) -> Neighbour:
+        now = self._held_with(vm, machine)
+        if vm.id not in self.later:
+            return now
+        then = self._held_with(self.later[vm.id], machine)
+        return replace(then, cpus=now.cpus | then.cpus)
+
+    def _held_with(self, vm: Vm, machine: Machine) -> Neighbour:
+        """What it holds with this configuration."""
         _, cpus, is_exclusive = machine.engines.get(vm.id, (vm.name, CpuSet(), False))
         guest = self.guest(vm)
         request, problems = properties.parse(vm.ours)
@@ -87,8 +99,11 @@ def read(engine: Engine, clusters: Mapping[str, Cluster], vms: Mapping[str, Vm],
     """The estate in some of the clusters: their hosts, and the vNUMA of the VMs that run there or have properties."""
     chosen = [host for host in rest.hosts(engine) if host.cluster is not None and host.cluster.id in around]
     machines = rest.machines(engine, chosen, {one.id: one.arch for one in clusters.values()})
-    near = [vm.id for vm in vms.values() if vm.cluster in around and (vm.host or vm.pending or vm.ours)]
-    return Estate(clusters, vms, {machine.id: machine for machine in machines}, rest.cells(engine, near))
+    near = [vm for vm in vms.values() if vm.cluster in around and (vm.host or vm.pending or vm.ours)]
+    pending = [vm.id for vm in near if vm.host and vm.pending]
+    later = dict(zip(pending, rest.ask_next_runs(engine, pending)))
+    cells = rest.cells(engine, [vm.id for vm in near])
+    return Estate(clusters, vms, {machine.id: machine for machine in machines}, cells, later)
 
 
 def find_vm(vms: Mapping[str, Vm], name: str) -> Vm:

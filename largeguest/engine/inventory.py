@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from .. import PROPERTIES
 from ..cpuset import CpuSet
 from ..host.topology import Host, Pages
-from ..record import Record
+from ..record import Record, replace
 from ..values import Topology
 
 HUGEPAGES = "hugepages"
@@ -86,7 +86,7 @@ class Machine(Record):
     cluster: str
     status: str
     host: Host
-    """Its huge pages are the most that a node may have, see rest.host_of."""
+    """Its huge pages count as spread evenly over its nodes, as the kernel reserves them unless told otherwise."""
     pages: Mapping[int, Pages]
     """Size in KiB to the huge pages of the whole host."""
     hooks: Mapping[str, str]
@@ -98,3 +98,28 @@ class Machine(Record):
     def has_hook(self) -> bool:
         """Whether a VM that starts here gets its layout."""
         return START in self.hooks
+
+    def roomiest(self, page: int | None) -> Host:
+        """The host with the most room that its nodes may have for pages of this size in KiB; None: not huge ones.
+
+        What does not fit here is not there, however the huge pages are spread.
+        """
+        return replace(
+            self.host,
+            nodes={
+                number: replace(node, pages={**node.pages, **self._extreme_pages(number, page)})
+                for number, node in self.host.nodes.items()
+            },
+        )
+
+    def _extreme_pages(self, number: int, page: int | None) -> dict[int, Pages]:
+        """The most pages of this size that a node may have, and the fewest of the others, which leave most memory."""
+        memory = {number: node.memory or 0 for number, node in self.host.nodes.items()}
+        found = {}
+        for size, whole in self.pages.items():
+            total, free = whole.total or 0, whole.free
+            most = min(total, memory[number] // size)
+            elsewhere = sum(memory.values()) // size - memory[number] // size
+            count = most if size == page else max(0, total - elsewhere)
+            found[size] = Pages(count, None if free is None else min(free, count))
+        return found

@@ -134,7 +134,7 @@ def _verdict(machine: Machine, guest: Guest, syntax: tuple[Problem, ...], placed
         rest.require_known(machine)
     except Refused as refused:
         return Verdict(machine.id, REFUSED, refused.problems)
-    problems = (*syntax, *_problems(machine.host, guest, placed))
+    problems = (*syntax, *_problems(machine, guest, placed))
     if any(not problem.warning for problem in problems):
         return Verdict(machine.id, REFUSED, problems)
     if not machine.has_hook:
@@ -142,10 +142,25 @@ def _verdict(machine: Machine, guest: Guest, syntax: tuple[Problem, ...], placed
     return Verdict(machine.id, WARN if problems else OK, problems)
 
 
-def _problems(host: Host, guest: Guest, placed: Placement | Refused) -> tuple[Problem, ...]:
-    """What the hook would report on this very host."""
+def _problems(machine: Machine, guest: Guest, placed: Placement | Refused) -> tuple[Problem, ...]:
+    """What the hook would report on this very host, as far as that is certain; the rest are warnings."""
     if isinstance(placed, Refused):
         return placed.problems
-    memory = tuple(capacity.check(placed, guest, host))
+    host, memory = machine.host, tuple(_memory(machine, placed, guest))
     refused = tuple(problem for problem in memory if not problem.warning)
     return refused or (*memory, *neighbours.check(placed, guest, host), *placed.warnings)
+
+
+def _memory(machine: Machine, placed: Placement, guest: Guest) -> Iterator[Problem]:
+    """Whether the memory fits; what would not fit only if the huge pages are spread evenly is a warning."""
+    problems = list(capacity.check(placed, guest, machine.host))
+    if any(not problem.warning for problem in problems):
+        page = guest.pages[0].size if guest.pages else None
+        certain = [one for one in capacity.check(placed, guest, machine.roomiest(page)) if not one.warning]
+        if not certain:
+            problems = [one if one.warning else _if_spread_evenly(one) for one in problems]
+    yield from problems
+
+
+def _if_spread_evenly(problem: Problem) -> Problem:
+    return replace(problem, what=f"if huge pages are spread evenly over the nodes: {problem.what}", warning=True)

@@ -184,11 +184,13 @@ def require_known(machine: Machine) -> None:
 def host_of(nodes: Sequence[Any], units: Sequence[Any], pages: Mapping[int, Pages]) -> Host:
     """The topology of a host. What REST does not have is left open.
 
-    Huge pages are known of the whole host only: each node gets the most that it may have, so that nothing is refused
-    that may fit. Dies are not known, so CPUs are threads of one core if they have the same socket, core and node: a
-    core's number is unique in its die only, and dies of one socket that have the same node are rare.
+    Huge pages are known of the whole host only, and count as spread evenly over the nodes that have memory. Dies are
+    not known, so CPUs are threads of one core if they have the same socket, core and node: a core's number is unique in
+    its die only, and dies of one socket that have the same node are rare.
     """
-    known = {node.index: _node(node, pages) for node in nodes}
+    count = max(1, sum(bool(node.memory) for node in nodes))
+    shares = {size: _share(whole, count) for size, whole in pages.items()}
+    known = {node.index: _node(node, shares) for node in nodes}
     order = sorted(known)
     distances = {node.index: [int(word) for word in (node.node_distance or "").split()] for node in nodes}
     known = {number: replace(known[number], distances=dict(zip(order, distances[number]))) for number in order}
@@ -204,15 +206,15 @@ def host_of(nodes: Sequence[Any], units: Sequence[Any], pages: Mapping[int, Page
     return Host(known, dict(sorted(cpus.items())))
 
 
-def _node(node: Any, pages: Mapping[int, Pages]) -> Node:
+def _node(node: Any, shares: Mapping[int, Pages]) -> Node:
     memory = (node.memory or 0) * MIB
     free = _value(node.statistics or (), "memory.free")
-    most = {size: _at_most(whole, memory // size) for size, whole in pages.items()}
-    return Node(_cores(node), memory, None if free is None else free * MIB, most, {})
+    pages = shares if memory else dict.fromkeys(shares, Pages(0, 0))
+    return Node(_cores(node), memory, None if free is None else free * MIB, pages, {})
 
 
-def _at_most(pages: Pages, count: int) -> Pages:
-    total, free = (None if number is None else min(number, count) for number in (pages.total, pages.free))
+def _share(pages: Pages, nodes: int) -> Pages:
+    total, free = (None if number is None else number // nodes for number in (pages.total, pages.free))
     return Pages(total, free)
 
 

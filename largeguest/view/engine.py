@@ -44,27 +44,26 @@ def matrix_table(rows: Sequence[Row], machines: Sequence[Machine]) -> str:
     return "\n".join(columns(lines))
 
 
-def reasons(rows: Iterable[Row], machines: Sequence[Machine]) -> Iterator[str]:
-    """A line for each problem of each VM, with the numbers of the hosts that have it; refusals first."""
-    numbers = {machine.id: number for number, machine in enumerate(machines, 1)}
+def reasons(rows: Iterable[Row], labels: Mapping[str, str]) -> Iterator[str]:
+    """A line for each problem of each VM, with the labels of the hosts that have it, by their ids; refusals first."""
     for row in rows:
         for problem in row.refusals:
             yield f"{printable(row.vm.name)}: {problem.text}"
-        by_text: dict[str, list[int]] = {}
+        by_text: dict[str, set[str]] = {}
         for word in (REFUSED, BARE, WARN):
             for verdict in row.verdicts:
                 if verdict.word == word:
                     for problem in verdict.problems:
                         text = f"{'warning: ' if problem.warning else ''}{problem.text}"
-                        by_text.setdefault(text, []).append(numbers[verdict.machine])
+                        by_text.setdefault(text, set()).add(verdict.machine)
         for text, where in by_text.items():
-            hosts = ", ".join(map(str, sorted({*where})))
+            hosts = ", ".join(label for machine, label in labels.items() if machine in where)
             yield f"{printable(row.vm.name)} on {hosts}: {text}"
 
 
 def check_text(rows: Sequence[Row], machines: Sequence[Machine], clusters: Mapping[str, str]) -> str:
     """The hosts, the matrix and the reasons."""
-    why = "\n".join(reasons(rows, machines))
+    why = "\n".join(reasons(rows, {machine.id: str(number) for number, machine in enumerate(machines, 1)}))
     parts = [hosts_table(machines, clusters), matrix_table(rows, machines) if rows else "no VM has properties", why]
     bad = sum(not row.is_fine for row in rows)
     return "\n\n".join(filter(None, [*parts, f"{plural(len(rows), 'VM')}, {bad} with a host to avoid or a refusal"]))

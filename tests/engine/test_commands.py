@@ -446,3 +446,19 @@ def test_help_has_an_example_for_every_command(capsys: pytest.CaptureFixture[str
     for name, parser in commands(commands()["engine"]).items():
         parser.print_help()
         assert f"largeguest engine {name} " in capsys.readouterr().out.partition("example")[2], name
+
+
+def test_the_command_lines_of_the_playbook(url: str, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001
+    engine.machine("host1", FOUR_NODES, RELEASE)
+    engine.definitions.update(dict.fromkeys(engine.definitions, NOW))
+    engine.vm("db1", config=Config(topology=(1, 2, 2), memory=1024))
+    (play,) = re.findall(r"^\.EX\n(- hosts:.*?)^\.EE$", MANUAL, re.MULTILINE | re.DOTALL)
+    argvs = [re.split(", *", argv) for argv in re.findall(r"argv: \[largeguest, engine, (.*)\]$", play, re.MULTILINE)]
+    plan, audit = [
+        [{'"{{ item }}"': "db1", '"{{ kept }}"': "/dev/null"}.get(word, word) for word in one] for one in argvs
+    ]
+    assert json.loads(run(capsys, *plan)[1])["set"][0]["set"] is True
+    assert json.loads(run(capsys, *plan)[1])["set"] == []
+    shell = re.findall(r'shell: "largeguest engine (.*) >', play)
+    assert [line.split() for line in shell] == [[*audit[:2], "--json"]]
+    assert run(capsys, *audit[:2])[0] == 0

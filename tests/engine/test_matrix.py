@@ -103,6 +103,23 @@ def test_the_matrix_has_the_problems_of_the_hook(vm: Vm) -> None:
             assert verdict.word == (matrix.WARN if expected else matrix.OK)
 
 
+def test_what_only_uneven_huge_pages_allow_is_a_warning() -> None:
+    host = hosts.build(sockets=2, nodes_per_socket=1, memory=8 * GIB)
+    even = replace(host, nodes={n: replace(node, pages={GIB: Pages(3, 3)}) for n, node in host.nodes.items()})
+    known = estate(replace(machine("a", even), pages={GIB: Pages(6, 6)}))
+    found = []
+    for size in ("", str(GIB)):
+        for memory in range(1, 10):
+            own = vm(custom={"cputune": "all#node0", "numatune": "0", "hugepages": size}, memory=memory * GIB)
+            (row,) = matrix.rows(known, [own], {})
+            (verdict,) = row.verdicts
+            uneven = any(problem.what.startswith("if huge pages are spread") for problem in verdict.problems)
+            found.append("refused" if verdict.word == matrix.REFUSED else "only uneven" if uneven else "fits")
+    # 3 of 8 GiB are in huge pages, or up to 6 of them
+    assert found[:9] == ["fits"] * 5 + ["only uneven"] * 3 + ["refused"]
+    assert found[9:] == ["fits"] * 3 + ["only uneven"] * 3 + ["refused"] * 3
+
+
 def test_a_host_without_the_hook() -> None:
     known = estate(machine("bare", hosts.FOUR_NODES, hook=False))
     own = vm(custom={"cputune": "all#node0"}, memory=GIB, topology=Topology(1, 1, 2, 2))
@@ -143,5 +160,7 @@ def test_what_others_hold_is_what_their_properties_ask_for_now() -> None:
     assert [one.name for one in there.neighbours] == ["alone"]
     assert there.nodes[0].free is None  # what it has itself would be free
     assert known.beside(own, vm(id="9")).host.nodes[0].free == 2 * GIB
+    later = replace(known, later={"2": replace(pinned, custom={"cputune": "0-1#=node1", "numatune": "1"})})
+    assert dict(later.held["a"])["2"] == Neighbour("db02", CpuSet.span(0, 5), False, (Promise(CpuSet([1]), 0, GIB),))
     bare = estate(machine("a", hosts.FOUR_NODES, hook=False), vms=(pinned,))
     assert bare.held["a"] == []

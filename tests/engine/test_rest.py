@@ -8,7 +8,8 @@ from typing import Any
 
 from largeguest.cpuset import CpuSet
 from largeguest.engine import rest
-from largeguest.host.topology import Pages
+from largeguest.engine.inventory import Machine
+from largeguest.host.topology import Pages, Room
 
 GIB = 2**20
 
@@ -51,9 +52,19 @@ def test_cpus_that_are_offline_are_in_no_node() -> None:
     assert host.nodes[0].cpus == host.online == CpuSet([0, 2])
 
 
-def test_a_node_has_at_most_the_huge_pages_that_fit() -> None:
-    host = rest.host_of([node(0, range(1))], [unit(0, 0)], {GIB: Pages(16, 3), 2048: Pages(8, None)})
-    assert host.nodes[0].pages == {GIB: Pages(4, 3), 2048: Pages(8, None)}
+def test_huge_pages_count_as_spread_evenly_over_the_nodes_with_memory() -> None:
+    nodes = [node(0, range(1)), node(1, range(1, 2)), node(2, range(0))]
+    nodes[2].memory = 0
+    host = rest.host_of(nodes, [unit(0, 0), unit(1, 1)], {GIB: Pages(6, 3), 2048: Pages(8, None)})
+    assert [host.nodes[n].pages[GIB] for n in range(3)] == [Pages(3, 1), Pages(3, 1), Pages(0, 0)]
+    assert [host.nodes[n].pages[2048] for n in range(3)] == [Pages(4, None), Pages(4, None), Pages(0, 0)]
+
+
+def test_what_room_a_node_may_have_at_most() -> None:
+    host = rest.host_of([node(0, range(1)), node(1, range(1, 2))], [unit(0, 0), unit(1, 1)], {GIB: Pages(6, 3)})
+    machine = Machine("1", "host1", "blue", "up", host, {GIB: Pages(6, 3)}, {}, {})
+    assert machine.roomiest(GIB).nodes[0].room(GIB) == Room(4 * GIB, 3 * GIB)  # all that fit there
+    assert machine.roomiest(None).nodes[0].room(0).total == 2 * GIB  # 2 of the 6 do not fit on the other node
 
 
 def test_a_host_that_was_never_up() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import options
-from . import check, config, plan
+from . import check, config, plan, set
 
 if TYPE_CHECKING:
     from ..options import Commands
@@ -22,5 +22,5 @@ def add(commands: Commands) -> None:
         "largeguest engine config --cver 4.7",
     )
     own = engine.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (config, plan, check):
+    for command in (config, plan, check, set):
         command.add(own)

@@ -7,11 +7,13 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ...engine import best, estate, rest
+from ...engine import best, change, estate, rest
 from ...engine.best import Planned
+from ...engine.change import Change
 from ...engine.connection import Engine
 from ...engine.estate import Estate
 from ...engine.inventory import Machine, Vm
+from ...planner import Plan
 from ...problem import Refused
 from ...record import replace
 from ...values import Guest, HugePage
@@ -20,7 +22,8 @@ from ...view import table
 from ...wording import plural, printable, quote_name
 from .. import options
 from .. import plan as host_plan
-from . import connect
+from . import apply, connect
+from .apply import Outcome
 
 if TYPE_CHECKING:
     from ..options import Commands
@@ -45,6 +48,12 @@ def add(commands: Commands) -> None:
         "--hugepages", type=options.page_size, metavar="SIZE", help="with huge pages of this size: 2M, 1G"
     )
     host_plan.add_choice(plan)
+    plan.add_argument(
+        "--set",
+        action="store_true",
+        help="show the difference, ask, and set properties and topology for the next start",
+    )
+    apply.add_yes(plan)
     plan.add_argument("--json", action="store_true", help="print JSON")
     connect.add_options(plan)
     plan.set_defaults(run=_run)
@@ -54,23 +63,33 @@ def _run(arguments: argparse.Namespace) -> int:
     with connect.connected(arguments) as engine:
         known, vm = _read(engine, arguments.vm)
         pci = tuple(rest.pci_devices(engine, vm.id))
-    guest = _guest(known, vm, arguments.hugepages)
-    machines = _machines(arguments, known, vm)
-    plans, refusals = best.on_each(host_plan.request(arguments, guest, pci), known, vm, machines)
-    if not plans:
-        raise _no_plan(vm, machines, refusals)
+        guest = _guest(known, vm, arguments.hugepages)
+        machines = _machines(arguments, known, vm)
+        plans, refusals = best.on_each(host_plan.request(arguments, guest, pci), known, vm, machines)
+        if not plans:
+            raise _no_plan(vm, machines, refusals)
+        if not arguments.json:
+            _print(vm, guest, plans, refusals)
+            print("\n" * arguments.set, end="")
+        changes = [_change(vm, plans[0].plan)] if arguments.set else []
+        outcomes = apply.settle(engine, [one for one in changes if any(one.differences())], known, arguments)
     if arguments.json:
-        print(json.dumps(_as_json(vm, plans[0], refusals), indent=2))
-    else:
-        _print(vm, guest, plans, refusals)
-    return 0
+        print(json.dumps(_as_json(vm, plans[0], refusals, outcomes), indent=2))
+    return 1 if any(outcome.problems for outcome in outcomes) else 0
+
+
+def _change(vm: Vm, plan: Plan) -> Change:
+    """What the plan changes; a topology that has another number of vCPUs is left to whoever wants it."""
+    topology = plan.topology
+    is_same_size = topology.sockets * topology.vcpus_per_socket == vm.vcpus
+    return change.of_values(vm, plan.custom_properties, topology if is_same_size else None)
 
 
 def _read(engine: Engine, name: str) -> tuple[Estate, Vm]:
     """What the engine knows around a VM, and the VM as it will be at its next start."""
     clusters, vms = rest.clusters(engine), rest.vms(engine)
     vm = estate.find_vm(vms, name)
-    return estate.read(engine, clusters, vms, {vm.cluster}), rest.next_runs(engine, [vm])[vm.id]
+    return estate.read(engine, clusters, vms, {vm.cluster}), rest.ask_next_runs(engine, [vm.id])[0]
 
 
 def _guest(known: Estate, vm: Vm, hugepages: int | None) -> Guest:
@@ -106,10 +125,13 @@ def _print(vm: Vm, guest: Guest, plans: list[Planned], refusals: list[tuple[Mach
         print(f"\nno plan on {quote_name(other.name)}: {'; '.join(problem.text for problem in refused.problems)}")
 
 
-def _as_json(vm: Vm, best_plan: Planned, refusals: list[tuple[Machine, Refused]]) -> dict[str, Any]:
+def _as_json(
+    vm: Vm, best_plan: Planned, refusals: list[tuple[Machine, Refused]], outcomes: list[Outcome]
+) -> dict[str, Any]:
     return {
         "vm": {"id": vm.id, "name": vm.name},
         "host": {"id": best_plan.machine.id, "name": best_plan.machine.name},
         "plan": view_json.plan_value(best_plan.plan, (), best_plan.machine.host),
+        "set": [apply.as_json(outcome) for outcome in outcomes],
         "no_plan": {other.name: [problem.text for problem in refused.problems] for other, refused in refusals},
     }
