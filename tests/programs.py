@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Mapping
 
+import pytest
+
 RPM = {"autoreconf": "autoconf automake", "make": "make", "rpmbuild": "rpm", "git": "git"}
+
+NEEDS_SDK = pytest.mark.skipif(
+    importlib.util.find_spec("ovirtsdk4") is None,
+    reason="apt-get install gcc python3-dev libcurl4-openssl-dev libssl-dev libxml2-dev; pip install -e .[engine]",
+)
+"""For tests that ask with oVirt's SDK for Python, which pip compiles."""
 
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 """Root's PATH, which a shell of `su` may lack."""

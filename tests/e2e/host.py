@@ -100,7 +100,7 @@ def copy_sources(folder: Path) -> Path:
 
 
 def build_rpm(sources: Path) -> Path:
-    """`make rpm`, from a fresh configure, without the unit tests; gives the RPM."""
+    """`make rpm`, from a fresh configure, without the unit tests; gives the hook's RPM, with the others beside it."""
     make = ["make", "rpm", "RPMBUILDFLAGS=--without tests"]
     for command in (["autoreconf", "-i"], ["./configure"], make):
         result = subprocess.run(
@@ -108,17 +108,28 @@ def build_rpm(sources: Path) -> Path:
         )
         if result.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout[-3000:]}")
-    (rpm,) = sources.glob("rpmbuild/RPMS/noarch/*.rpm")
+    (rpm,) = sources.glob("rpmbuild/RPMS/noarch/vdsm-hook-largeguest-*.rpm")
     return rpm
 
 
+def beside(rpm: Path, name: str) -> Path:
+    """The RPM of another package that was built with the hook's."""
+    return rpm.with_name(rpm.name.replace("vdsm-hook-largeguest-", f"{name}-"))
+
+
 def install_rpm(rpm: Path, tree: Path) -> Host:
-    """Install the RPM in a tree, without its dependencies, which are not there."""
+    """Install the hook's RPM and the command's in a tree, without the other dependencies, which are not there."""
+    install_in_tree(tree, rpm, beside(rpm, "largeguest"))
+    vdsm.make_run_folder(tree, NOBODY)
+    return Host(tree)
+
+
+def install_in_tree(tree: Path, *rpms: Path) -> None:
+    """Install RPMs in a new tree, without their dependencies."""
     tree.mkdir()
     tree.chmod(0o755)
-    command = ["rpm", "--root", str(tree), "--install", "--nodeps", "--noscripts", str(rpm)]  # the tree has no shell
+    # the tree has no shell
+    command = ["rpm", "--root", str(tree), "--install", "--nodeps", "--noscripts", *map(str, rpms)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"rpm --install failed: {result.stderr}")
-    vdsm.make_run_folder(tree, NOBODY)
-    return Host(tree)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -18,7 +19,8 @@ import pytest
 
 from largeguest import VERSION
 from largeguest.host import reservations
-from tests import ROOT
+from tests import ROOT, books, programs
+from tests.engine import standin
 
 from . import host
 
@@ -35,14 +37,17 @@ COMPLETIONS = (
     "fish/vendor_completions.d/largeguest.fish",
     "zsh/site-functions/_largeguest",
 )
-SCRIPTS = {"/usr/bin/largeguest", *(f"{HOOKS}/{point}/50_largeguest" for point in POINTS)}
+SCRIPTS = {f"{HOOKS}/{point}/50_largeguest" for point in POINTS}
+COMMAND = "/usr/bin/largeguest"
 
 DIST_INFO = ("COPYING", "INSTALLER", "METADATA", "WHEEL", "entry_points.txt", "top_level.txt")
 DOCS = ("CHANGELOG", "README")
-MAN_PAGES = (
-    *("man1/largeguest-engine.1", "man1/largeguest.1"),
-    *("man7/largeguest-properties.7", "man8/largeguest-keeper.8"),
-)
+MAN_PAGES = {
+    "vdsm-hook-largeguest": ("man8/largeguest-keeper.8",),
+    "largeguest": ("man1/largeguest.1", "man7/largeguest-properties.7"),
+    "largeguest-engine": ("man1/largeguest-engine.1",),
+}
+ALL_PAGES = [page for pages in MAN_PAGES.values() for page in pages]
 
 
 def query(rpm: Path, *arguments: str) -> list[str]:
@@ -70,8 +75,7 @@ def plain(names: Iterable[str]) -> list[str]:
 
     Those are compressed man pages, a version in the folder of documents, and since setuptools 77 a folder of licenses.
     """
-    version = f"vdsm-hook-largeguest-{spec_version()}/"
-    names = (name.removesuffix(".gz").replace(version, "vdsm-hook-largeguest/") for name in names)
+    names = (name.removesuffix(".gz").replace(f"-{spec_version()}/", "/") for name in names)
     return [name.replace(".dist-info/licenses/", ".dist-info/") for name in names]
 
 
@@ -90,49 +94,125 @@ def files_below(folder: Path) -> set[str]:
     return {f"/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()}
 
 
-def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
+def modes_in(rpm: Path) -> dict[str, str]:
+    """The files in it and their modes, without compiled Python; all are root's."""
     listed = query(rpm, "--queryformat", "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]")
     files = [line.split() for line in plain(listed) if "__pycache__" not in line and line[0] != "d"]
-    modes = {name: (mode, owner) for mode, owner, name in files}
+    assert {owner for _, owner, _ in files} == {"root"}
+    return {name: mode for mode, _, name in files}
+
+
+def executable(modes: dict[str, str]) -> set[str]:
+    return {name for name, mode in modes.items() if mode == "-rwxr-xr-x"}
+
+
+def common_files(name: str) -> set[str]:
+    return {f"/usr/share/licenses/{name}/COPYING", *(f"/usr/share/man/{page}" for page in MAN_PAGES[name])}
+
+
+def test_rpm_holds_what_vdsm_looks_for(rpm: Path) -> None:
+    modes = modes_in(rpm)
     assert set(modes) == {
         *SCRIPTS,
         *(f"/usr/share/doc/vdsm-hook-largeguest/{name}" for name in DOCS),
-        "/usr/share/licenses/vdsm-hook-largeguest/COPYING",
-        *(f"/usr/share/{path}" for path in COMPLETIONS),
-        *(f"/usr/share/man/{page}" for page in MAN_PAGES),
+        *common_files("vdsm-hook-largeguest"),
         "/usr/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
         "/usr/lib/tmpfiles.d/vdsm-largeguest.conf",
+    }
+    assert executable(modes) == SCRIPTS
+
+
+def test_the_rpm_of_the_command_holds_the_python_package(rpm: Path) -> None:
+    modes = modes_in(host.beside(rpm, "largeguest"))
+    assert set(modes) == {
+        COMMAND,
+        *common_files("largeguest"),
+        *(f"/usr/share/{path}" for path in COMPLETIONS),
         *modules_below(sitelib()),
         *(f"{sitelib()}/vdsm_hook_largeguest-{spec_version()}.dist-info/{name}" for name in DIST_INFO),
     }
-    executable = {name for name, (mode, _) in modes.items() if mode == "-rwxr-xr-x"}
-    assert executable == SCRIPTS
-    assert {owner for _, owner in modes.values()} == {"root"}
+    assert executable(modes) == {COMMAND}
+
+
+def test_the_rpm_for_the_engine_adds_what_it_needs(rpm: Path) -> None:
+    assert set(modes_in(host.beside(rpm, "largeguest-engine"))) == common_files("largeguest-engine")
 
 
 def test_rpm_is_compiled_for_the_hosts_python(rpm: Path) -> None:
-    names = query(rpm, "--list")
+    names = query(host.beside(rpm, "largeguest"), "--list")
     sources = {name.removesuffix(".py") for name in names if name.endswith(".py")}
     compiled = (re.fullmatch(r"(.*/)__pycache__/([^/]*)\.cpython-\d+\.pyc", name) for name in names)
     assert {found[1] + found[2] for found in compiled if found} == sources
 
 
-def test_rpm_header(rpm: Path) -> None:
-    assert query(rpm, "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE}") == [
-        f"vdsm-hook-largeguest {spec_version()} noarch GPL-2.0-or-later"
-    ]
-    requires = set(query(rpm, "--requires"))
-    assert {"vdsm >= 4.50.7", "python3-lxml", "python3-libvirt"} <= requires
-    assert plain(query(rpm, "--docfiles")) == [
-        *(f"/usr/share/doc/vdsm-hook-largeguest/{name}" for name in DOCS),
-        *(f"/usr/share/man/{page}" for page in MAN_PAGES),
-    ]
-    assert plain(query(rpm, "--licensefiles")) == ["/usr/share/licenses/vdsm-hook-largeguest/COPYING"]
+NEEDS: dict[str, set[str]] = {
+    "vdsm-hook-largeguest": {"largeguest", "python3-libvirt", "vdsm"},
+    "largeguest": {"python3-lxml"},
+    "largeguest-engine": {"largeguest", "python3-ovirt-engine-sdk4"},
+}
 
 
-def test_no_macro_stays_as_text_in_the_rpm(rpm: Path) -> None:
-    everything = [*query(rpm, "--scripts"), *query(rpm, "--list"), *query(rpm, "--requires"), *query(rpm, "--info")]
+@pytest.mark.parametrize("name", NEEDS)
+def test_rpm_header(rpm: Path, name: str) -> None:
+    own = host.beside(rpm, name)
+    assert query(own, "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE}") == [
+        f"{name} {spec_version()} noarch GPL-2.0-or-later"
+    ]
+    requires = query(own, "--requires")
+    known = {needed for needs in NEEDS.values() for needed in needs}
+    assert {line.split()[0] for line in requires} & known == NEEDS[name]
+    assert [line for line in requires if line.split()[0] == "largeguest"] == [
+        f"largeguest = {spec_version()}-1" for needed in NEEDS[name] if needed == "largeguest"
+    ]
+    pages = [f"/usr/share/man/{page}" for page in MAN_PAGES[name]]
+    docs = [f"/usr/share/doc/{name}/{file}" for file in DOCS] if name == "vdsm-hook-largeguest" else []
+    assert plain(query(own, "--docfiles")) == docs + pages
+    assert plain(query(own, "--licensefiles")) == [f"/usr/share/licenses/{name}/COPYING"]
+
+
+@programs.NEEDS_SDK
+def test_the_engines_command_runs_without_vdsm_and_libvirt(rpm: Path, tmp_path: Path) -> None:
+    """The two RPMs alone, where there is no libvirt: with the SDK, and without it."""
+    tree = tmp_path / "tree"
+    host.install_in_tree(tree, host.beside(rpm, "largeguest"), host.beside(rpm, "largeguest-engine"))
+    for folder in ("without", "with"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "libvirt.py").write_text("raise ImportError('there is no libvirt')\n")
+    for name in ("ovirt-engine-sdk-python", "pycurl"):
+        for file in importlib.metadata.files(name) or ():
+            if ".." not in file.parts:
+                (tmp_path / "with" / file.parent).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(str(file.locate()), tmp_path / "with" / file)
+    engine = standin.Engine()
+    engine.machine("host1", books.large_host(), None)
+    engine.vm("db01", config=standin.Config(topology=(2, 4, 2), memory=65536))
+
+    def run(folder: str, *arguments: str) -> tuple[int, str, str]:
+        mount = ["unshare", "--mount", "bash", "-c", 'mount -t overlay none -o "lowerdir=$0:/usr" /usr && exec "$@"']
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / folder), "OVIRT_URL": url}
+        environ |= {"OVIRT_USERNAME": "admin@internal", "OVIRT_PASSWORD": standin.PASSWORD}
+        command = [*mount, str(tree / "usr"), COMMAND, "engine", *arguments]
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    with standin.serve(engine) as url:
+        code, out, err = run("without", "--help")
+        assert (code, err, "    plan " in out) == (0, "", True)
+        code, out, err = run("with", "plan", "db01", "--insecure")
+        assert (code, err, "\ncputune    all#=cell,emulator#cell\n" in out) == (0, "", True)
+        assert run("without", "plan", "db01", "--insecure") == (
+            2,
+            "",
+            "largeguest: engine: oVirt's SDK for Python is not installed: "
+            "dnf install largeguest-engine, or pip install vdsm-hook-largeguest[engine]\n",
+        )
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_no_macro_stays_as_text_in_the_rpm(rpm: Path, name: str) -> None:
+    own = host.beside(rpm, name)
+    everything = [line for what in ("scripts", "list", "requires", "info") for line in query(own, f"--{what}")]
     assert [line for line in everything if "%" in line] == []
 
 
@@ -154,7 +234,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
     assert installed == {
         *(f"/hooks/{point}/50_largeguest" for point in POINTS),
         *(f"/usr/local/share/{path}" for path in COMPLETIONS),
-        *(f"/usr/local/share/man/{page}" for page in MAN_PAGES),
+        *(f"/usr/local/share/man/{page}" for page in ALL_PAGES),
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/local/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
         "/usr/local/lib/tmpfiles.d/vdsm-largeguest.conf",
@@ -261,7 +341,8 @@ def test_the_sdist_is_the_whole_project(sources: Path, rpm: Path, tmp_path: Path
     )
     assert collected.returncode == 0, collected.stdout[-3000:]
     of_sdist = host.build_rpm(unpacked)
-    assert query(of_sdist, "--list") == query(rpm, "--list")
+    for name in NEEDS:
+        assert query(host.beside(of_sdist, name), "--list") == query(host.beside(rpm, name), "--list")
     assert wheel_files(unpacked, tmp_path / "a") == wheel_files(sources, tmp_path / "b")
 
 

@@ -39,7 +39,7 @@ def _missing_here() -> Iterator[str]:
     if os.getuid() != 0:
         yield "run as root"
     if not (Path("/") / HOOKS / "before_vm_start/50_largeguest").exists():
-        yield "install vdsm-hook-largeguest first: make rpm"
+        yield "install vdsm-hook-largeguest and largeguest first: make rpm"
     if not KERNEL.exists() or not BUSYBOX.exists():
         yield ".ci/install (for the guest's kernel)"
 

@@ -88,10 +88,11 @@ def _lines(output: IO[bytes]) -> Iterator[bytes]:
 
 
 def _prepare(home: Path) -> Path:
-    """A copy of the checkout, with the RPM and the kernel of the tests' guests."""
+    """A copy of the checkout, with the RPMs and the kernel of the tests' guests."""
     sources = host.copy_sources(home)
     rpm = host.build_rpm(sources)
-    rpm.rename(sources / rpm.name)
+    for one in (rpm, host.beside(rpm, "largeguest")):
+        one.rename(sources / one.name)
     shutil.rmtree(sources / "rpmbuild")
     kernel = sources / guest.KERNEL.relative_to(ROOT)
     kernel.parent.mkdir()
