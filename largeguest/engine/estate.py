@@ -37,6 +37,8 @@ class Estate(Record):
     """The engine's own vNUMA of the VMs that were asked for."""
     later: Mapping[str, Vm] = MappingProxyType({})
     """Those of the VMs that run and will be different at their next start, as they will be."""
+    labels: Mapping[str, frozenset[str]] = MappingProxyType({})
+    """VM to the hosts that affinity labels leave to it; one that has none of these labels is not here."""
 
     def level(self, vm: Vm) -> str:
         """The cluster level that counts for it."""
@@ -47,9 +49,11 @@ class Estate(Record):
         return guest_of(vm, self.level(vm), self.clusters[vm.cluster].arch, self.cells.get(vm.id, ()))
 
     def machines_for(self, vm: Vm) -> list[Machine]:
-        """The hosts of its cluster that it may run on, by name. Affinity groups and labels are not looked at."""
+        """The hosts of its cluster that it may run on. Affinity groups other than labels are not looked at."""
+        allowed = [{*vm.only_on}] if vm.only_on else []
+        allowed += [{*self.labels[vm.id]}] if vm.id in self.labels else []
         own = [one for one in self.machines.values() if one.cluster == vm.cluster]
-        return [one for one in own if not vm.only_on or one.id in vm.only_on]
+        return [one for one in own if all(one.id in ids for ids in allowed)]
 
     def beside(self, machine: Machine, vm: Vm) -> Machine:
         """The host with what the other VMs hold that run there, and as if this one did not run."""
@@ -103,7 +107,8 @@ def read(engine: Engine, clusters: Mapping[str, Cluster], vms: Mapping[str, Vm],
     pending = [vm.id for vm in near if vm.host and vm.pending]
     later = dict(zip(pending, rest.ask_next_runs(engine, pending)))
     cells = rest.cells(engine, [vm.id for vm in near])
-    return Estate(clusters, vms, {machine.id: machine for machine in machines}, cells, later)
+    by_id = {machine.id: machine for machine in machines}
+    return Estate(clusters, vms, by_id, cells, later, rest.labels(engine))
 
 
 def find_vm(vms: Mapping[str, Vm], name: str) -> Vm:

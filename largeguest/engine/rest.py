@@ -137,6 +137,17 @@ def pci_devices(engine: Engine, vm: str) -> list[str]:
     return [device.name for device in found if device.capability == "pci" and not device.placeholder]
 
 
+def labels(engine: Engine) -> dict[str, frozenset[str]]:
+    """The ids of the hosts that affinity labels leave to a VM, by its id; only labels that are affinity groups do."""
+    found: dict[str, frozenset[str]] = {}
+    known = engine.ask_one(lambda root: root.affinity_labels_service().list(follow="hosts,vms", wait=False))
+    for label in known:
+        own = frozenset(host.id for host in label.hosts or ())
+        if label.has_implicit_affinity_group and own:
+            found.update((vm.id, found.get(vm.id, own) & own) for vm in label.vms or ())
+    return found
+
+
 def hosts(engine: Engine) -> list[Any]:
     """All hosts, as the SDK has them, without what `machines` asks for."""
     return engine.all_of(lambda root: root.hosts_service())

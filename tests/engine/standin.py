@@ -108,6 +108,8 @@ class Engine:
         self.clusters: dict[str, Cluster] = {}
         self.machines: dict[str, Machine] = {}
         self.vms: dict[str, Vm] = {}
+        self.labels: dict[str, tuple[bool, list[str], list[str]]] = {}
+        """Affinity label to whether it is an affinity group, the ids of its hosts, and those of its VMs."""
         self.definitions = dict.fromkeys(("4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8"), "")
         self.asked: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
@@ -328,6 +330,20 @@ def hooks_xml(_: Engine, machine: Machine) -> Element:
     return root
 
 
+def labels_xml(engine: Engine, follow: str) -> Element:
+    root = _element(None, "affinity_labels")
+    for name, (is_group, hosts, vms) in engine.labels.items():
+        label = _element(root, "affinity_label", id=name)
+        _element(label, "name", name)
+        _element(label, "has_implicit_affinity_group", str(is_group).lower())
+        for tag, ids in (("host", hosts), ("vm", vms)):
+            if f"{tag}s" in follow.split(","):
+                things = _element(label, f"{tag}s")
+                for one in ids:
+                    _element(things, tag, id=one)
+    return root
+
+
 def option_xml(engine: Engine, name: str, level: str) -> Element:
     if name != "UserDefinedVMProperties" or level not in engine.definitions:
         raise FaultError(404, "Not Found", f"no option {name} for {level}")
@@ -361,6 +377,8 @@ def answer(engine: Engine, method: str, path: str, query: dict[str, str], body: 
         return page([host_xml(machine) for machine in engine.machines.values()], "hosts", query)
     if words == ["clusters"]:
         return page([cluster_xml(cluster) for cluster in engine.clusters.values()], "clusters", query)
+    if words == ["affinitylabels"]:
+        return labels_xml(engine, query.get("follow", ""))
     if words[0] == "options":
         return option_xml(engine, words[1], query.get("version", ""))
     if words[0] == "hosts" and words[1] in engine.machines:

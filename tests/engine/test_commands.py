@@ -264,6 +264,18 @@ def test_check_of_some_vms(two_versions: Engine, capsys: pytest.CaptureFixture[s
     assert "  refused by the engine\n" in out
 
 
+def test_a_label_keeps_a_vm_to_its_hosts(two_versions: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    vm, other = two_versions.vm("db01", config=good()), two_versions.vm("db02", config=good())
+    two_versions.labels["hooked"] = (True, ["id-host1", "id-host2"], [vm.id])
+    two_versions.labels["rack"] = (True, ["id-host2", "id-host3"], [vm.id])
+    two_versions.labels["empty"] = (True, [], [vm.id, other.id])
+    two_versions.labels["only a name"] = (False, ["id-host3"], [vm.id])
+    code, out, _ = run(capsys, "check", "db01")
+    assert code == 0
+    assert "\ndb01  4.7    -  ok  -  ok on 1 host\n" in out
+    assert "without its layout on 1 of 3 hosts" in run(capsys, "check", "db02")[1]
+
+
 def test_what_others_hold_is_a_warning(two_versions: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     two_versions.vm("db01", config=good(), only_on=("id-host1",))
     two_versions.vm("first", config=good(), host="id-host1")

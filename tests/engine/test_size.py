@@ -56,5 +56,5 @@ def test_check_all(hundred: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     kinds = ("numanodes", "cpuunits", "statistics", "hooks")
     assert {asked[f"GET /hosts/{host}/{kind}"] for host in hundred.machines for kind in kinds} == {1}
     assert {asked[f"GET /vms/{vm}/numanodes"] for vm in hundred.vms} == {1}
-    assert sum(asked.values()) <= HOSTS * len(kinds) + VMS + len(hundred.definitions) + 6
+    assert sum(asked.values()) <= HOSTS * len(kinds) + VMS + len(hundred.definitions) + 7
     assert asked[f"GET {API}"] == 0
