@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Container, Iterable, Mapping
 from types import MappingProxyType
@@ -10,12 +11,13 @@ from typing import TypeVar
 
 from .. import properties
 from ..cpuset import CpuSet
+from ..host.topology import Host
 from ..placement import neighbours
-from ..placement.place import place
 from ..problem import USAGE, Problem, Refused
 from ..record import Record, replace
+from ..rewrite import place_on
 from ..running.next_start import idle
-from ..values import Guest, Neighbour, Pins
+from ..values import Guest, Neighbour, Placement
 from ..wording import quote_name
 from . import rest
 from .connection import Engine
@@ -70,33 +72,37 @@ class Estate(Record):
         when another VM starts, and the memory of its next start: what it uses now is not free anyway.
         """
         found: dict[str, list[tuple[str, Neighbour]]] = {machine: [] for machine in self.machines}
-        for vm in self.vms.values():
+        for vm in sorted(self.vms.values(), key=_has_auto):
             if vm.host in found:
-                neighbour = self._held(vm, self.machines[vm.host])
-                found[vm.host] += [(vm.id, neighbour)] if neighbour else []
+                machine = self.machines[vm.host]
+                others = tuple(other for _, other in found[machine.id])
+                neighbour = self._held(vm, machine, replace(idle(machine.host), neighbours=others))
+                found[machine.id] += [(vm.id, neighbour)] if neighbour else []
         return found
 
-    def _held(self, vm: Vm, machine: Machine) -> Neighbour:
-        now = self._held_with(vm, machine)
+    def _held(self, vm: Vm, machine: Machine, host: Host) -> Neighbour:
+        now = self._held_with(vm, machine, host)
         if vm.id not in self.later:
             return now
-        then = self._held_with(self.later[vm.id], machine)
+        then = self._held_with(self.later[vm.id], machine, host)
         return replace(then, cpus=now.cpus | then.cpus)
 
-    def _held_with(self, vm: Vm, machine: Machine) -> Neighbour:
+    def _held_with(self, vm: Vm, machine: Machine, host: Host) -> Neighbour:
         """What it holds with this configuration."""
         _, cpus, is_exclusive = machine.engines.get(vm.id, (vm.name, CpuSet(), False))
         guest = self.guest(vm)
         request, problems = properties.parse(vm.ours)
-        if vm.ours and not problems and machine.has_hook:
-            try:
-                placement = place(request, guest, idle(machine.host))
-            except Refused:
-                return neighbours.of(vm.name, guest, cpus, is_exclusive, machine.host)
-            whole = placement.completed(guest)
-            cpus |= CpuSet.union((placement.pins or Pins()).vcpus.values())
-            guest = replace(guest, policy=whole.policy, cells=whole.cells or ())
-        return neighbours.of(vm.name, guest, cpus, is_exclusive, machine.host)
+        placement = Placement()
+        if not problems and machine.has_hook:
+            with contextlib.suppress(Refused):
+                placement = place_on(request, guest, host)
+        ours = neighbours.of_placement(vm.name, placement, guest, machine.host)
+        return replace(ours, cpus=cpus | ours.cpus, is_exclusive=is_exclusive)
+
+
+def _has_auto(vm: Vm) -> bool:
+    """Whether it is not known what the host has chosen: that is worked out last, beside what is known of the others."""
+    return properties.parse(vm.ours)[0].is_auto
 
 
 def read(engine: Engine, clusters: Mapping[str, Cluster], vms: Mapping[str, Vm], around: Container[str]) -> Estate:

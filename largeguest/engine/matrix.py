@@ -12,10 +12,10 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from .. import properties
 from ..host.topology import Host, Pages
 from ..placement import capacity, neighbours
-from ..placement.place import place
 from ..problem import Problem, Refused
 from ..properties import Properties
 from ..record import Record, replace
+from ..rewrite import place_on
 from ..values import Guest, Placement
 from ..wording import plural
 from . import rest
@@ -87,10 +87,14 @@ def rows(estate: Estate, vms: Iterable[Vm], known: Mapping[str, Definitions]) ->
         by_model: dict[Hashable, Placement | Refused] = {}
         verdicts = []
         for machine in estate.machines_for(vm):
-            model = models[machine.id]
-            if model not in by_model:
-                by_model[model] = _placed(request, guest, skeletons[machine.id])
-            verdicts.append(_verdict(estate.beside(machine, vm), guest, problems, by_model[model]))
+            model, near = models[machine.id], estate.beside(machine, vm)
+            if request.is_auto:  # what is chosen depends on memory and other VMs
+                placed = _placed(request, guest, near.host)
+            else:
+                if model not in by_model:
+                    by_model[model] = _placed(request, guest, skeletons[machine.id])
+                placed = by_model[model]
+            verdicts.append(_verdict(near, guest, problems, placed))
         yield Row(vm, level, tuple(defined.refusals(vm.ours)), tuple(verdicts))
 
 
@@ -122,9 +126,9 @@ def model_of(host: Host) -> Hashable:
 
 
 def _placed(request: Properties, guest: Guest, host: Host) -> Placement | Refused:
-    """Where the hook would place the guest on a host whose memory is not known, or why it would refuse."""
+    """Where the hook would place the guest, or why it would refuse."""
     try:
-        return place(request, guest, host)
+        return place_on(request, guest, host)
     except Refused as refused:
         return refused
 
@@ -148,7 +152,7 @@ def _problems(machine: Machine, guest: Guest, placed: Placement | Refused) -> tu
         return placed.problems
     host, memory = machine.host, tuple(_memory(machine, placed, guest))
     refused = tuple(problem for problem in memory if not problem.warning)
-    return refused or (*memory, *neighbours.check(placed, guest, host), *placed.warnings)
+    return refused or tuple(dict.fromkeys((*memory, *neighbours.check(placed, guest, host), *placed.warnings)))
 
 
 def _memory(machine: Machine, placed: Placement, guest: Guest) -> Iterator[Problem]:

@@ -13,9 +13,9 @@ from largeguest.engine import definitions, matrix
 from largeguest.engine.estate import Estate
 from largeguest.engine.inventory import START, Cluster, Machine, Vm
 from largeguest.host.topology import Host, Pages
-from largeguest.placement.place import place
 from largeguest.problem import Problem, Refused
 from largeguest.record import replace
+from largeguest.rewrite import place_on
 from largeguest.values import Neighbour, Promise, Topology
 from tests import hosts
 from tests.hosts import GIB
@@ -42,13 +42,11 @@ HOSTS = {
 TYPED = st.fixed_dictionaries(
     {},
     optional={
-        "cputune": st.sampled_from(
-            ["0#0", "all#=cell", "all#node0", "0-3#=node1,emulator#node0", "all#^0", "0#99", "x"]
-        ),
+        "cputune": st.sampled_from(["0#0", "all#=cell", "all#node0", "0-3#=node1,emulator#node0", "auto", "0#99", "x"]),
         "numatune": st.sampled_from(
             ["0", "strict#0-1", "^3", "interleave#0-3", "strict#auto", "preferred#1", "4", "^0-9"]
         ),
-        "guestnuma": st.sampled_from(["0-1#*@0,2-3#*@1", "0-3#*", "0-1#1G,2-3#*@2", "0-3#*@4", "0-3#1G", "0-3#*@0-3"]),
+        "guestnuma": st.sampled_from(["0-1#*@0,2-3#*@1", "0-3#*", "0-1#1G,2-3#*@2", "0-3#*@4", "0-3#1G", "auto"]),
     },
 )
 VMS = st.builds(
@@ -77,7 +75,7 @@ def estate(*machines: Machine, vms: tuple[Vm, ...] = ()) -> Estate:
 def hooks_view(vm: Vm, known: Estate, host: Host) -> tuple[Problem, ...]:
     request, problems = properties.parse(vm.ours)
     try:
-        return (*problems, *place(request, known.guest(vm), host).warnings)
+        return (*problems, *place_on(request, known.guest(vm), host).warnings)
     except Refused as refused:
         return (*problems, *refused.problems)
 
@@ -156,6 +154,12 @@ def test_what_others_hold_is_what_their_properties_ask_for_now() -> None:
         "2": Neighbour("db02", CpuSet.span(0, 3), False, (Promise(CpuSet([0]), 0, GIB),)),
         "5": Neighbour("alone", CpuSet([8]), True),
     }
+    chosen = [
+        replace(pinned, id=number, name=number, custom={"cputune": "auto", "guestnuma": "auto"}) for number in "67"
+    ]
+    first, second = estate(own, vms=(*chosen, pinned)).held["a"][1:]
+    assert not first[1].cpus & second[1].cpus  # each is chosen beside what is known of the others
+    assert not (first[1].cpus | second[1].cpus) & CpuSet.span(0, 3)
     there = known.beside(own, pinned).host
     assert [one.name for one in there.neighbours] == ["alone"]
     assert there.nodes[0].free is None  # what it has itself would be free

@@ -84,6 +84,13 @@ def test_a_pending_change_is_kept(world: Engine, capsys: pytest.CaptureFixture[s
     assert vm.pending.custom == {"sap": "x", "numatune": "0"}
 
 
+def test_auto_is_a_value_like_others(world: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ["cputune=auto", "numatune=", "guestnuma=auto"]
+    code, out, _ = run(capsys, "set", "db02", *typed, "--yes")
+    assert (code, "  next start ok" in out) == (0, True)
+    assert world.named("db02").next_run.custom == {"cputune": "auto", "guestnuma": "auto"}
+
+
 def test_an_empty_value_removes(world: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "set", "db 01 ä", "cputune=", "hugepages=", "--yes")
     assert code == 0
