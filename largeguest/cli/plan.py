@@ -54,12 +54,9 @@ def add(commands: Commands) -> None:
     beside = plan.add_mutually_exclusive_group()
     beside.add_argument("--share", action="store_true", help="use what other VMs of this host hold, too")
     beside.add_argument("--replace", metavar="VM", help="plan as if this VM did not run: for its restart")
-    plan.add_argument(
-        "--auto", action="store_true", help="print auto, which chooses the same on the host where the VM starts"
-    )
     plan.add_argument("--json", action="store_true", help="print JSON")
     options.add_svg(plan)
-    plan.set_defaults(run=_run, parser=plan)
+    plan.set_defaults(run=_run)
 
 
 def add_choice(plan: argparse.ArgumentParser) -> None:
@@ -75,6 +72,10 @@ def add_choice(plan: argparse.ArgumentParser) -> None:
     size.add_argument(
         "--spread", action="store_true", help="use as many nodes as possible, each with a guest core or more"
     )
+    plan.add_argument(
+        "--auto", action="store_true", help="print auto, which chooses the same on the host where the VM starts"
+    )
+    plan.set_defaults(parser=plan)
 
 
 def _add_vm(plan: argparse.ArgumentParser) -> None:
@@ -128,16 +129,13 @@ def _add_left_out(plan: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.auto:
-        _check_auto(arguments)
+    check_auto(arguments)
     guest, pci, name = _guest_to_plan_for(arguments)
     host = _host_to_plan_on(arguments, name)
     guest = replace(guest, arch=guest.arch or host.arch)
     wanted = request(arguments, guest, tuple(dict.fromkeys((*pci, *arguments.near))))
-    plan = planner.plan(wanted, host)
+    plan = as_asked(planner.plan(wanted, host), arguments)
     others_like_it = alternatives(wanted, host, len(plan.nodes))
-    if arguments.auto:
-        plan = _as_auto(plan, arguments.mode)
     picture = lay_out(plan, guest, host)
     if arguments.svg is not None:
         files.draw(arguments.svg, picture)
@@ -148,27 +146,35 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_auto(arguments: argparse.Namespace) -> None:
-    """End the program for an option for which auto has no place."""
-    for name in (
-        "threads",
-        "reserve",
-        "reserve_cores",
-        "reserve_memory",
-        "exclude",
-        "nodes",
-        "on",
-        "spread",
-        "one_thread_per_core",
-        "share",
-    ):
-        if getattr(arguments, name):
-            arguments.parser.error(f"--{name} cannot be combined with --auto, which has no place for it")
+NOT_IN_AUTO = (
+    "threads",
+    "one_thread_per_core",
+    "reserve",
+    "reserve_cores",
+    "reserve_memory",
+    "exclude",
+    "nodes",
+    "on",
+    "spread",
+    "near",
+    "share",
+)
+"""The options that say what the properties cannot say with the word auto."""
 
 
-def _as_auto(plan: planner.Plan, mode: str) -> planner.Plan:
-    """The plan with the properties that leave the choice to the host where the VM starts."""
-    numatune = None if mode == DEFAULT_MODE else Numatune(mode, None)
+def check_auto(arguments: argparse.Namespace) -> None:
+    """End the program for an option for which --auto has no place."""
+    for name in NOT_IN_AUTO if arguments.auto else ():
+        if getattr(arguments, name, None) != arguments.parser.get_default(name):
+            option = f"--{name.replace('_', '-')}"
+            arguments.parser.error(f"{option} cannot be combined with --auto, which has no place for it")
+
+
+def as_asked(plan: planner.Plan, arguments: argparse.Namespace) -> planner.Plan:
+    """The plan; with --auto that with the properties that leave the choice to the host where the VM starts."""
+    if not arguments.auto:
+        return plan
+    numatune = None if arguments.mode == DEFAULT_MODE else Numatune(arguments.mode, None)
     return replace(plan, properties=Properties(Cputune(()), numatune, Guestnuma(())))
 
 

@@ -289,6 +289,13 @@ def test_vms_that_are_planned_in_turn_do_not_get_the_same_cpus(
     assert run(capsys, "check", *names)[0] == 0
 
 
+def test_plan_auto_leaves_the_choice_to_the_host(world: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "plan", "db02", "--auto", "--set", "--yes")
+    assert code == 0
+    assert "  numatune   0 -> (none)\n" in out
+    assert world.named("db02").next_run.custom == {"cputune": "auto", "guestnuma": "auto"}
+
+
 def test_plan_set_as_json(world: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "plan", "db02", "--hugepages", "1G", "--set", "--yes", "--json")
     found = json.loads(out)

@@ -7,6 +7,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from ... import PROPERTIES
 from ...engine import best, change, estate, rest
 from ...engine.best import Planned
 from ...engine.change import Change
@@ -60,12 +61,14 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    host_plan.check_auto(arguments)
     with connect.connected(arguments) as engine:
         known, vm = _read(engine, arguments.vm)
         pci = tuple(rest.pci_devices(engine, vm.id))
         guest = _guest(known, vm, arguments.hugepages)
         machines = _machines(arguments, known, vm)
         plans, refusals = best.on_each(host_plan.request(arguments, guest, pci), known, vm, machines)
+        plans = [replace(one, plan=host_plan.as_asked(one.plan, arguments)) for one in plans]
         if not plans:
             raise _no_plan(vm, machines, refusals)
         if not arguments.json:
@@ -79,10 +82,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _change(vm: Vm, plan: Plan) -> Change:
-    """What the plan changes; a topology that has another number of vCPUs is left to whoever wants it."""
+    """What the plan changes; a topology that has another number of vCPUs is left to whoever wants it.
+
+    With auto numatune may have no value.
+    """
     topology = plan.topology
     is_same_size = topology.sockets * topology.vcpus_per_socket == vm.vcpus
-    return change.of_values(vm, plan.custom_properties, topology if is_same_size else None)
+    values = {**dict.fromkeys(PROPERTIES, ""), **plan.custom_properties}
+    return change.of_values(vm, values, topology if is_same_size else None)
 
 
 def _read(engine: Engine, name: str) -> tuple[Estate, Vm]:
