@@ -7,12 +7,12 @@ in its statistics is in MiB, though labelled as bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..cpuset import MAX_ID, CpuSet, parse
 from ..host.topology import Cpu, Host, Node, Pages
-from ..problem import INPUT, Problem, Refused
+from ..problem import INPUT, ParseError, Problem, Refused
 from ..record import replace
 from ..values import Topology
 from ..wording import quote_name
@@ -64,9 +64,10 @@ def definitions_of(engine: Engine, levels: Sequence[str]) -> dict[str, Definitio
     return found
 
 
-def vms(engine: Engine) -> dict[str, Vm]:
-    """All virtual machines as they are now, by id."""
-    return {one.id: vm_of(one) for one in engine.all_of(lambda root: root.vms_service())}
+def vms(engine: Engine, clusters: Container[str]) -> dict[str, Vm]:
+    """The virtual machines of these clusters as they are now, by id; a user may be shown others, too."""
+    found = map(vm_of, engine.all_of(lambda root: root.vms_service()))
+    return {vm.id: vm for vm in found if vm.cluster in clusters}
 
 
 def next_runs(engine: Engine, present: Iterable[Vm]) -> dict[str, Vm]:
@@ -105,9 +106,17 @@ def vm_of(vm: Any) -> Vm:
         topology=Topology(*(getattr(topology, name, None) or 1 for name in ("sockets", "dies", "cores", "threads"))),
         memory=(vm.memory or 0) // 1024,
         policy=_POLICIES.get(policy, policy),
-        pins={} if tune is None else {pin.vcpu: parse(pin.cpu_set) for pin in tune.vcpu_pins or ()},
+        pins={} if tune is None else {pin.vcpu: _cpus(pin.cpu_set) for pin in tune.vcpu_pins or ()},
         iothreads=0 if vm.io is None else vm.io.threads or 0,
     )
+
+
+def _cpus(text: str | None) -> CpuSet:
+    """The CPUs of a pin of the engine's; none if it has something that libvirt would not take."""
+    try:
+        return parse(text or "")
+    except ParseError:
+        return CpuSet()
 
 
 def cells(engine: Engine, ids: Sequence[str]) -> dict[str, tuple[VirtualCell, ...]]:

@@ -69,3 +69,13 @@ def test_what_room_a_node_may_have_at_most() -> None:
 
 def test_a_host_that_was_never_up() -> None:
     assert rest.host_of([], [], {}).nodes == {}
+
+
+def test_a_pin_that_libvirt_would_not_take_is_none() -> None:
+    pins = [Answer(vcpu=0, cpu_set="0-3,^1"), Answer(vcpu=1, cpu_set="x"), Answer(vcpu=2, cpu_set=None)]
+    known = dict.fromkeys(
+        ("name", "cluster", "status", "host", "custom_compatibility_version", "custom_properties", "memory", "io")
+    )
+    unknown = dict.fromkeys(("placement_policy", "cpu_pinning_policy", "next_run_configuration_exists"))
+    vm = Answer(id="1", cpu=Answer(topology=None, cpu_tune=Answer(vcpu_pins=pins)), **known, **unknown)
+    assert {vcpu: str(cpus) for vcpu, cpus in rest.vm_of(vm).pins.items()} == {0: "0,2-3", 1: "", 2: ""}

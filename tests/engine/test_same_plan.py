@@ -60,7 +60,7 @@ def plans(engine: Engine, url: str, folder: Path, host: Host, config: Config) ->
     engine.machine("host1", host, "a" * 32)
     engine.vm("db01", config=config)
     with connection.connect(Settings(url=url, username="a", password=standin.PASSWORD, insecure=True)) as opened:
-        vms = rest.vms(opened)
+        vms = rest.vms(opened, {"blue"})
         vm = estate.find_vm(vms, "db01")
         known = estate.read(opened, rest.clusters(opened), vms, {"blue"})
     request = planner.Request(guest=known.guest(vm))

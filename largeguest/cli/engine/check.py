@@ -78,7 +78,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _ask(engine: Engine, named: list[str]) -> _Known:
     """What is needed for some VMs, or for all that have properties."""
-    clusters, vms = rest.clusters(engine), rest.vms(engine)
+    clusters = rest.clusters(engine)
+    vms = rest.vms(engine, clusters)
     if named:
         wanted = {vm.id: vm for vm in (estate.find_vm(vms, name) for name in named)}
         later = rest.next_runs(engine, wanted.values())

@@ -74,7 +74,8 @@ def _run_alone(arguments: argparse.Namespace) -> int:
 
 def _ask(engine: Engine, only: str | None) -> tuple[list[Definitions], dict[str, list[str]]]:
     """The definitions of one level or of all in use, and the names of the VMs at each level that have properties."""
-    clusters, vms = rest.clusters(engine), rest.vms(engine)
+    clusters = rest.clusters(engine)
+    vms = rest.vms(engine, clusters)
     levels = {vm.id: vm.level or clusters[vm.cluster].level for vm in vms.values()}
     users: dict[str, list[str]] = {}
     for vm in vms.values():

@@ -94,7 +94,8 @@ def _change(vm: Vm, plan: Plan) -> Change:
 
 def _read(engine: Engine, name: str) -> tuple[Estate, Vm]:
     """What the engine knows around a VM, and the VM as it will be at its next start."""
-    clusters, vms = rest.clusters(engine), rest.vms(engine)
+    clusters = rest.clusters(engine)
+    vms = rest.vms(engine, clusters)
     vm = estate.find_vm(vms, name)
     return estate.read(engine, clusters, vms, {vm.cluster}), rest.ask_next_runs(engine, [vm.id])[0]
 

@@ -53,7 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.parser.error("name a VM and NAME=VALUE, or write --from FILE")
     typed = assignments(arguments.values) if then is None else {}
     with connect.connected(arguments) as engine:
-        clusters, vms = rest.clusters(engine), rest.vms(engine)
+        clusters = rest.clusters(engine)
+        vms = rest.vms(engine, clusters)
         if then is None:
             gone: list[Kept] = []
             values = {estate.find_vm(vms, arguments.vm).id: typed}
