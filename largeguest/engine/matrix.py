@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each virtual machine with our properties on each host that it may run on: what the hook would do there.
 
-What follows from the properties, the VM and the numbers of CPUs and nodes is worked out once for all hosts of one
-model; what memory and other VMs add is checked for each host.
+What follows from the properties, the VM and the numbers of CPUs and nodes is worked out once for all VMs of one shape
+and hosts of one model; what memory and other VMs add is checked for each.
 """
 
 from __future__ import annotations
@@ -75,26 +75,52 @@ class Row(Record):
         return ", ".join(parts) or (f"ok, with warnings on {warned} of {hosts}" if warned else f"ok on {hosts}")
 
 
+class _Wanted(Record):
+    """What a VM asks for."""
+
+    vm: Vm
+    properties: Properties
+    guest: Guest
+    shape: Hashable
+    """The same for all VMs that ask for the same."""
+
+
+class _Placer:
+    """Works out each placement once for all VMs of one shape and all hosts of one model."""
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        self._skeletons = {machine.id: skeleton(machine.host) for machine in machines}
+        numbers: dict[Hashable, int] = {}
+        self._models = {
+            machine: numbers.setdefault(model_of(host), len(numbers)) for machine, host in self._skeletons.items()
+        }
+        self._found: dict[Hashable, Placement | Refused] = {}
+
+    def place(self, wanted: _Wanted, machine: Machine) -> Placement | Refused:
+        """Where the hook would place the guest, or why it would refuse.
+
+        What auto chooses depends on memory and on the other VMs, and so on the very host; for the rest its memory is
+        not known.
+        """
+        is_auto, vm = wanted.properties.is_auto, wanted.vm
+        where = (machine.id, vm.host == machine.id and vm.id) if is_auto else self._models[machine.id]
+        key = (wanted.shape, where)
+        if key not in self._found:
+            self._found[key] = _placed(wanted, machine.host if is_auto else self._skeletons[machine.id])
+        return self._found[key]
+
+
 def rows(estate: Estate, vms: Iterable[Vm], known: Mapping[str, Definitions]) -> Iterator[Row]:
     """The row of each VM; `known` has the definitions of each level that the engine has."""
-    skeletons = {machine.id: skeleton(machine.host) for machine in estate.machines.values()}
-    models = {machine: model_of(host) for machine, host in skeletons.items()}
+    placer = _Placer(estate.machines.values())
     for vm in vms:
         level = estate.level(vm)
         defined = known.get(level, Definitions(level, ()))
         request, problems = properties.parse(vm.ours)
         guest = estate.guest(vm)
-        by_model: dict[Hashable, Placement | Refused] = {}
-        verdicts = []
-        for machine in estate.machines_for(vm):
-            model, near = models[machine.id], estate.beside(machine, vm)
-            if request.is_auto:  # what is chosen depends on memory and other VMs
-                placed = _placed(request, guest, near.host)
-            else:
-                if model not in by_model:
-                    by_model[model] = _placed(request, guest, skeletons[machine.id])
-                placed = by_model[model]
-            verdicts.append(_verdict(near, guest, problems, placed))
+        wanted = _Wanted(vm, request, guest, (str(vm.ours), repr(guest)))
+        near = [estate.beside(machine, vm) for machine in estate.machines_for(vm)]
+        verdicts = [_verdict(machine, guest, problems, placer.place(wanted, machine)) for machine in near]
         yield Row(vm, level, tuple(defined.refusals(vm.ours)), tuple(verdicts))
 
 
@@ -125,10 +151,9 @@ def model_of(host: Host) -> Hashable:
     return nodes, cpus, host.arch
 
 
-def _placed(request: Properties, guest: Guest, host: Host) -> Placement | Refused:
-    """Where the hook would place the guest, or why it would refuse."""
+def _placed(wanted: _Wanted, host: Host) -> Placement | Refused:
     try:
-        return place_on(request, guest, host)
+        return place_on(wanted.properties, wanted.guest, host)
     except Refused as refused:
         return refused
 

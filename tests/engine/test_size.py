@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -27,18 +28,24 @@ def unlike(number: int) -> Host:
     return replace(host, nodes=nodes)
 
 
-@pytest.fixture
-def hundred(engine: Engine, url: str) -> Engine:  # noqa: ARG001
+LAYOUTS: dict[str, Callable[[int], dict[str, str]]] = {
+    "places": lambda number: {
+        "cputune": f"all#=cell.core{number % 8}-15",
+        "numatune": f"strict#{number % 4}",
+        "guestnuma": f"0-15#*@{number % 4}",
+    },
+    "auto": lambda _: {"cputune": "auto", "guestnuma": "auto"},
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def hundred(request: pytest.FixtureRequest, engine: Engine, url: str) -> Engine:  # noqa: ARG001
     engine.definitions.update(dict.fromkeys(engine.definitions, expressions.user_defined_vm_properties()))
     for number in range(HOSTS):
         engine.machine(f"host{number:02}", unlike(number), next(iter(RELEASES)))
     for number in range(VMS):
-        typed = {
-            "cputune": f"all#=cell.core{number % 8}-15",
-            "numatune": f"strict#{number % 4}",
-            "guestnuma": f"0-15#*@{number % 4}",
-        }
-        config = Config(topology=(2, 4, 2), memory=16 * 1024, custom=typed)
+        typed = LAYOUTS[request.param](number)
+        config = Config(topology=(2, 4, 2), memory=16 * 1024 + number % 5 * 1024, custom=typed)
         engine.vm(f"db{number:03}", host=f"id-host{number % HOSTS:02}", config=config)
     return engine
 
