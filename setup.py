@@ -34,7 +34,7 @@ setuptools.setup(
             *("pytest", "hypothesis", "coverage>=7.10", "ruff", "mypy", "vermin"),
             *("lxml-stubs", "types-setuptools", "setuptools", "wheel"),
             *("flake8", "reuse"),
-        ]
+        ],
     },
     entry_points={"console_scripts": ["largeguest = largeguest.__main__:main"]},
     **license_field,
