@@ -14,8 +14,8 @@ from ..engine.matrix import BARE, REFUSED, WARN
 from ..engine.releases import release_of
 from ..problem import Problem
 from ..wording import plural, printable
+from .columns import columns
 from .json import problem_value
-from .table import columns
 
 if TYPE_CHECKING:
     from ..engine.definitions import Definitions
