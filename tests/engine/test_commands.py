@@ -446,10 +446,12 @@ def test_the_manual_page_has_every_command_and_option() -> None:
         )
     )
     connecting = {"--url", "--username", "--cafile", "--config", "--insecure", "--timeout"}
-    assert {name: {*re.findall("--[a-z]+", text)} for name, text in synopses.items()} == {
+    assert {name: {*re.findall("--[a-z-]+[a-z]", text)} for name, text in synopses.items()} == {
         name: long_options(parser) - {"--help"} - connecting for name, parser in own.items()
     }
-    described = set(re.findall(r"^\.T[PQ]\n\.B[RI]? .*?(--[a-z]+)", books.section(MANUAL, "OPTIONS"), re.MULTILINE))
+    described = set(
+        re.findall(r"^\.T[PQ]\n\.B[RI]? .*?(--[a-z-]+[a-z])", books.section(MANUAL, "OPTIONS"), re.MULTILINE)
+    )
     assert described == set.union(*map(long_options, own.values()))
     assert re.findall(r"^\.TP\n\.B ([a-z]+)$", books.section(MANUAL, "COMMANDS"), re.MULTILINE) == [*own]
 

@@ -261,10 +261,11 @@ def test_plan_set_gives_the_vm_what_the_plan_says(world: Engine, capsys: pytest.
     config = Config(topology=(1, 8, 1), memory=4096, custom={"sap": "x"}, iothreads=1)
     vm = world.vm("new", config=config)
     before = copy.deepcopy(world.vms)
-    code, out, err = run(capsys, "plan", "new", "--host", "host1", "--threads", "2", "--set")
+    wanted = ["plan", "new", "--host", "host1", "--threads", "2", "--reserve-memory", "0", "--set"]
+    code, out, err = run(capsys, *wanted)
     assert (code, err) == (0, "nothing was changed: write --yes to set it\n")
     assert changed(world, before) == {}
-    code, out, err = run(capsys, "plan", "new", "--host", "host1", "--threads", "2", "--set", "--yes")
+    code, out, err = run(capsys, *wanted, "--yes")
     assert (code, err) == (0, "")
     assert "  topology   1 socket, 8 cores, 1 thread -> 2 sockets, 2 cores, 2 threads\n" in out
     planned = values(out)
