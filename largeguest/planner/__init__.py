@@ -9,7 +9,7 @@ from ..placement import figure
 from ..properties import Properties
 from ..record import Record
 from ..values import Placement, Topology
-from .advice import missing, notes
+from .advice import missing, notes, partial_cores, too_long
 from .choice import best_choice, stored_length, texts
 from .need import MODES, Request, resolve
 from .sockets import MAX_SOCKETS
@@ -64,9 +64,13 @@ def plan(request: Request, host: Host) -> Plan:
     """
     host.check_nodes_apart()
     need = resolve(request, host)
+    if not need.has_whole_cores:
+        raise partial_cores(need)
     choice = best_choice(need)
     if choice is None:
         raise missing(need)
+    if not choice.is_storable:
+        raise too_long(choice)
     placement, warnings = choice.carry_out()
     sentences = (*notes(choice), *map(str, warnings))
     near = figure.of_layout(placement.completed(need.guest), need.guest, host)

@@ -3,30 +3,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from ..cpuset import CpuSet
-from ..host.topology import Host
 from ..problem import Refused
-from ..properties.guestnuma import memory_text
+from ..properties import MAX_LENGTH
 from ..record import replace
-from ..values import HugePage
 from ..wording import amount, exactly, plural, quote_name, shorten, verb
-from . import sockets
-from .candidates import Candidate, attempts, can_be_over_nodes, candidates
-from .choice import Choice, best_choice, choose, too_many_sockets
+from . import fitting
+from .candidates import Candidate, candidates
+from .choice import Choice, stored_length, too_many_sockets
 from .choose import some
-from .need import Need, Request, refused, resolve
+from .need import Need, refused
 from .sockets import MAX_CORES, MAX_SOCKETS
-
-_MAX_TRIES = 4
-"""Larger numbers of vCPUs to try: a guest that needs more than that is another guest."""
-
-
-MANY_SIZES = 32
-Size = TypeVar("Size")
 
 
 def notes(choice: Choice) -> Iterator[str]:
@@ -69,9 +58,21 @@ def missing(need: Need) -> Refused:
     """What is missing, in numbers, and the nearest plan that would fit."""
     choice = too_many_sockets(replace(need, find_nodes=some))
     if choice is not None:
-        return refused(_too_many_sockets(choice), next(_other_vcpus(choice)))
+        return refused(_too_many_sockets(choice), next(fitting.other_vcpus(choice)))
     smallest = candidates(need)[-1]
-    return refused(shortage(need), next(_alternatives(smallest)))
+    return refused(shortage(need), next(fitting.requests(smallest)))
+
+
+def partial_cores(need: Need) -> Refused:
+    """That the vCPUs are not whole cores of the threads asked for, and the nearest numbers that would fit."""
+    what = f"{plural(need.vcpus, 'vCPU')} cannot be divided into cores of {need.threads} threads"
+    return refused(what, next(fitting.whole_cores(need)))
+
+
+def too_long(choice: Choice) -> Refused:
+    """That the text of the choice is longer than the engine stores, and what would need less."""
+    what = f"the properties have {stored_length(choice.properties)} characters, but the engine stores {MAX_LENGTH}"
+    return refused(what, next(fitting.shorter(choice)))
 
 
 def _too_many_sockets(choice: Choice) -> str:
@@ -84,63 +85,12 @@ def _too_many_sockets(choice: Choice) -> str:
     )
 
 
-def _other_vcpus(choice: Choice) -> Iterator[str]:
-    """What would fit where only the number of sockets is too large: the nearest numbers of vCPUs, below and above."""
-    need, step = choice.need, choice.candidate.shape.threads
-    yield from _other_sizes(need.request, need.host)
-    rooms = sorted((room.units for room in choice.candidate.capacities.values()), reverse=True)
-    counts = _thinned(list(range(len(rooms), 0, -1)))
-    fewer = {sockets.most_cores(rooms[:count], choice.candidate.units - 1) for count in counts}
-    more = range(choice.candidate.units + 1, min(choice.candidate.units + _MAX_TRIES, len(need.host.cpus)) + 1)
-    below = _first_that_fits((cores * step for cores in sorted(fewer - {0}, reverse=True)), need)
-    above = _first_that_fits((cores * step for cores in more if sockets.counts(cores, 1)), need)
-    sizes = [f"{vcpus} vCPUs, on {plural(nodes, 'node')}" for vcpus, nodes in (*below, *above)]
-    if sizes:
-        yield f"the nearest that fits is {' or '.join(sizes)}"
-    yield from _smaller_guests(choice.candidate, "")
-    yield "choose another host"
-
-
-def _thinned(sizes: list[Size]) -> list[Size]:
-    """Of many sizes, the nearest first, ever fewer: a refusal has to be as fast as a plan."""
-    if len(sizes) <= MANY_SIZES:
-        return sizes
-    return [sizes[0], *(sizes[2**power] for power in range(len(sizes).bit_length() - 1)), sizes[-1]]
-
-
-def _first_that_fits(numbers: Iterable[int], need: Need) -> list[tuple[int, int]]:
-    """The first of these numbers of vCPUs that fits, and the nodes it needs; none if none does."""
-    for vcpus in numbers:
-        choice = _try(_resized(need, vcpus, need.guest.memory), need.host)
-        if choice is not None:
-            return [(vcpus, len(choice.nodes))]
-    return []
-
-
-def _resized(need: Need, vcpus: int, memory: int) -> Request:
-    """The request for a guest of this size; KiB of memory without its devices."""
-    most = max(need.guest.max_vcpus, vcpus)
-    guest = replace(need.guest, max_vcpus=most, plugged=CpuSet.span(0, vcpus - 1), memory=memory)
-    return replace(need.request, guest=guest, spread=False)
-
-
 def _whole_cores(need: Need) -> Iterator[str]:
     threads = need.host_threads
-    choice = _try(replace(need.request, threads=threads), need.host)
+    choice = fitting.attempt(replace(need.request, threads=threads), need.host)
     if choice is not None:
         nodes = plural(len(choice.nodes), "node")
         yield f"with --threads {threads}, on {nodes}, the guest would know which vCPUs share a core of the host"
-
-
-def _try(request: Request, host: Host) -> Choice | None:
-    """The choice for a changed request; None if there is none that can be carried out."""
-    try:
-        choice = best_choice(replace(resolve(request, host), find_nodes=some))
-        if choice is not None:
-            choice.carry_out()
-    except Refused:
-        return None
-    return choice
 
 
 def shortage(need: Need) -> str:
@@ -185,92 +135,3 @@ def _obstacle(candidate: Candidate) -> str:
         vcpus = plural(candidate.shape.vcpus, "vCPU")
         return f", but each node used needs {vcpus} or more{candidate.layout.also_needed}"
     return ""
-
-
-def _alternatives(smallest: Candidate) -> Iterator[str]:
-    """What would fit, the nearest first."""
-    need = smallest.need
-    request, host = need.request, need.host
-    yield from _other_sizes(request, host)
-    if request.on is not None and _try(replace(request, on=None), host):
-        yield "it fits without --on"
-    if request.one_thread_per_core and _try(replace(request, one_thread_per_core=False), host):
-        yield "it fits without --one-thread-per-core"
-    one_thread = replace(request, threads=1)
-    if smallest.shape.threads > 1 and _try(one_thread, host):
-        yield "it fits with --threads 1"
-    if not need.page:
-        yield from _in_huge_pages(need)
-    if need.page and _try(replace(request, guest=replace(need.guest, pages=())), host):
-        yield "it fits if they are reserved on the nodes, or without huge pages"
-    yield from _smaller_guests(smallest, "")
-    if smallest.shape.threads > 1:
-        yield from _smaller_guests(candidates(resolve(one_thread, host))[-1], " and --threads 1")
-    if need.host.neighbours and _try(request, replace(host, neighbours=())):
-        yield "it fits with --share, together with the other VMs"
-    yield "reserve more of them on the nodes, or choose another host" if need.page else "choose another host"
-
-
-def _in_huge_pages(need: Need) -> Iterator[str]:
-    """The sizes of huge pages with which it fits: their memory is not free for anything else."""
-    sizes = {size for node in need.nodes for size, pages in need.host.nodes[node].pages.items() if pages.total}
-    for size in sorted(sizes, reverse=True):
-        guest = replace(need.guest, pages=(HugePage(size, None),))
-        if _try(replace(need.request, guest=guest), need.host):
-            yield (
-                f"{exactly(size)} pages are free, plan with --hugepages {memory_text(size)} "
-                "(in the engine the property hugepages)"
-            )
-
-
-def _other_sizes(request: Request, host: Host) -> Iterator[str]:
-    limit = request.nodes
-    if limit is not None:
-        need = replace(resolve(replace(request, nodes=None), host), find_nodes=some)
-        by_size: dict[int, list[Candidate]] = {}
-        for size, candidate in attempts(need):
-            by_size.setdefault(size, []).append(candidate)
-        too_many = len(need.nodes) + 1
-        for size in sorted(by_size, key=lambda size: (abs(size - limit), size)):
-            if size < too_many and any(choose(size, candidate) for candidate in by_size[size]):
-                if _try(replace(request, nodes=size), host):
-                    yield f"it fits on {plural(size, 'node')}"
-                else:
-                    too_many = size  # the text for so many is longer than the engine stores
-
-
-def _smaller_guests(candidate: Candidate, also: str) -> Iterator[str]:
-    """Smaller guests that fit, with what has to be done `also`."""
-    need = candidate.need
-    too_many = len(candidate.capacities) + 1
-    for count, vcpus, memory in _thinned(_smaller_sizes(candidate)):
-        if count >= too_many:
-            continue
-        choice = _try(replace(_resized(need, vcpus, memory), nodes=None), need.host)
-        if choice is None:
-            too_many = count - count // 16  # the text for so many is longer than the engine stores
-        else:
-            size = f"{plural(vcpus, 'vCPU')} and {exactly(memory + need.device_memory)}{also}"
-            yield f"the nearest that fits is {size}, on {plural(len(choice.nodes), 'node')}"
-
-
-def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int, int]]:
-    """Nodes, vCPUs, and KiB without memory devices to try, the nearest first."""
-    need, layout = candidate.need, candidate.layout
-    rooms = list(candidate.capacities.values())
-    sizes: dict[tuple[int, int], int] = {}
-    # the nodes that have the most memory, or the most CPUs; each gets at least a unit of vCPUs and a step of memory
-    for count, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
-        largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-count:]
-        units = min(candidate.units, sum(room.units for room in largest))
-        over_nodes = count > units and can_be_over_nodes(need)
-        if not over_nodes and layout.cells_are_sockets and not candidate.keeps_topology:
-            units = sockets.most_cores([room.units for room in largest], units)
-        memory = layout.total([room.memory for room in largest]) - need.device_memory
-        memory = min(need.guest.memory, memory // need.step * need.step)
-        if count <= memory // need.step and units and (count <= units or over_nodes):
-            sizes.setdefault((min(need.vcpus, units * candidate.shape.vcpus), memory), count)
-    distances = {
-        (count, *size): 2 - size[0] / need.vcpus - size[1] / need.guest.memory for size, count in sizes.items()
-    }
-    return sorted(distances, key=lambda size: (distances[size], size[1:]))

@@ -12,7 +12,7 @@ from ..placement.check_guest import MAX_CELLS
 from ..placement.deal import memory_of_cells
 from ..properties.guestnuma import CellSpec, Guestnuma
 from ..record import Record, replace
-from ..wording import name_ids, plural
+from ..wording import name_ids
 from .choose import Capacity, least_size
 from .need import Need, Shape, refused
 
@@ -321,9 +321,6 @@ def _shapes(need: Need) -> list[Shape]:
         return list(dict.fromkeys([socket, Shape(socket.threads, 1)]))
     if threads is None:
         return [Shape(number, 1) for number in range(need.host_threads, 0, -1) if need.vcpus % number == 0]
-    if need.vcpus % threads:
-        what = f"{plural(need.vcpus, 'vCPU')} cannot be divided into cores of {threads} threads"
-        raise refused(what, "change one of them")
     return [Shape(threads, 1)]
 
 

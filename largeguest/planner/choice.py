@@ -18,7 +18,7 @@ from ..record import Record, replace
 from ..values import Placement, Topology
 from . import dealing, sockets
 from .candidates import Candidate, attempts
-from .need import Need, Shape, refused
+from .need import Need, Shape
 from .pins import Pinned
 
 
@@ -92,16 +92,17 @@ class Choice(Record):
         ways = [Properties(cputune, numatune, guestnuma) for cputune in pinned.ways()]
         return next((way for way in ways if stored_length(way) <= MAX_LENGTH), min(ways, key=stored_length))
 
+    @property
+    def is_storable(self) -> bool:
+        """Whether the engine can store the text of its properties."""
+        return stored_length(self.properties) <= MAX_LENGTH
+
     def carry_out(self) -> tuple[Placement, tuple[Problem, ...]]:
         """The placement as the hook would resolve it, and its warnings once the guest has the topology of the plan.
 
-        Raises Refused for what the hook refuses or the engine cannot store.
+        Raises Refused for what the hook refuses.
         """
         guest, host = self.need.guest, self.need.host
-        length = stored_length(self.properties)
-        if length > MAX_LENGTH:
-            what = f"the properties have {length} characters, but the engine stores {MAX_LENGTH}"
-            raise refused(what, "plan with fewer nodes, reserve whole nodes, or give the VM fewer iothreads")
         placement = fitted = place(self.properties, replace(guest, topology=self.topology), host)
         if guest.topology not in (None, self.topology):
             placement = place(self.properties, guest, host)

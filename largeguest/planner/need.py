@@ -140,6 +140,11 @@ class Need(Record):
             return None
         return Shape(topology.threads, topology.dies * topology.cores)
 
+    @property
+    def has_whole_cores(self) -> bool:
+        """Whether the vCPUs are whole cores of the threads that are asked for."""
+        return self.threads is None or self.socket is not None or self.vcpus % self.threads == 0
+
     @functools.cached_property
     def host_threads(self) -> int:
         """The most threads that a core of the host has."""

@@ -20,10 +20,10 @@ from largeguest.planner import MODES, Plan, Request
 from largeguest.problem import Refused
 from largeguest.properties import cpulist
 from largeguest.properties.cpulist import Place
-from largeguest.properties.guestnuma import UNITS
 from largeguest.record import replace
 from largeguest.values import Guest, HugePage, MemoryDevice, Neighbour, Placement, Topology
 from tests import hosts
+from tests.advised import advised
 from tests.any_host import MIB, any_hosts, renumber
 from tests.hosts import FOUR_NODES, GIB, HIGH
 
@@ -484,7 +484,7 @@ NO_PLAN = [
     (
         Request(guest(4, GIB), reserve=cpus("node0,node1,node2,node3")),
         "4 vCPUs and 1 GiB do not fit: the host has 4 nodes with 0 CPUs "
-        "(16 reserved) and 8 GiB of free memory, 0 nodes with both: choose another host",
+        "(16 reserved) and 8 GiB of free memory, 0 nodes with both: it fits without --reserve",
     ),
     (
         Request(guest(4, 2 * GIB, pages=(HugePage(2048, None),))),
@@ -520,7 +520,7 @@ NO_PLAN = [
     (
         Request(guest(64, GIB), threads=64),
         "64 vCPUs and 1 GiB do not fit: the host has 4 nodes with 0 CPUs in whole cores of 64 threads and "
-        "8 GiB of free memory, 0 nodes with both: the nearest that fits is 16 vCPUs and 1 GiB and "
+        "8 GiB of free memory, 0 nodes with both: the nearest that fits is 16 vCPUs and 1 GiB with "
         "--threads 1, on 4 nodes",
     ),
     (
@@ -542,7 +542,16 @@ NO_PLAN = [
         "1048577 KiB of memory is not a multiple of 1 MiB: give the VM 1 GiB or 1025 MiB",
     ),
     (Request(guest(4, 1)), "1 KiB of memory is not a multiple of 1 MiB: give the VM more"),
-    (Request(guest(5, GIB), threads=2), "5 vCPUs cannot be divided into cores of 2 threads: change one of them"),
+    (
+        Request(guest(5, GIB), threads=2),
+        "5 vCPUs cannot be divided into cores of 2 threads: the nearest that fits is 4 vCPUs, on 1 node or 6 vCPUs, "
+        "on 2 nodes or 5 vCPUs with --threads 1, on 2 nodes",
+    ),
+    (
+        Request(guest(15, GIB), threads=4),
+        "15 vCPUs cannot be divided into cores of 4 threads: the nearest that fits is 12 vCPUs, on 3 nodes or 16 "
+        "vCPUs, on 4 nodes or 15 vCPUs with --threads 1, on 4 nodes",
+    ),
     (
         Request(guest(4, GIB, pages=(HugePage(2048, CpuSet([0])),))),
         "the VM has huge pages for individual cells, but a plan makes new ones: write one <page>",
@@ -855,7 +864,8 @@ def test_any_host_and_any_guest(data: st.DataObject) -> None:
         result = plan(request_, host)
     except Refused as refused:
         assert possible == {}
-        check_nearest(str(refused), request_, host)
+        for other, its_host, nodes in advised(str(refused), request_, host):
+            assert len(plan(other, its_host).nodes) == nodes or nodes is None
         return
     if not possible:
         check_one_cell_over_nodes(result, request_, host)
@@ -992,24 +1002,3 @@ def test_a_plan_fits_a_host_with_other_numbers(data: st.DataObject) -> None:
     for first in range(0, request_.guest.max_vcpus if whole_cores else 0, threads):
         core = CpuSet(placement.pins.vcpus[vcpu].last for vcpu in range(first, first + threads))
         assert not core - other.cpus[core.first].siblings
-
-
-def check_nearest(message: str, request_: Request, host: Host) -> None:
-    """What is reported to fit does fit."""
-    if match := re.search(r"it fits on (\d+) node", message):
-        assert len(plan(replace(request_, nodes=int(match[1])), host).nodes) == int(match[1])
-    elif message.endswith("it fits with --threads 1"):
-        plan(replace(request_, threads=1), host)
-    elif "MaxNumOfVmSockets" in message:
-        sizes = re.findall(r"(\d+) vCPUs, on (\d+) nodes?", message)
-        assert sizes
-        for vcpus, nodes in sizes:
-            resized = replace(request_, guest=guest(int(vcpus), request_.guest.memory), spread=False)
-            assert len(plan(resized, host).nodes) == int(nodes)
-    elif match := re.search(r"the nearest that fits is (\d+) vCPUs? and (\d+) ([KMG])iB", message):
-        smaller = guest(int(match[1]), int(match[2]) * UNITS[match[3]])
-        threads = 1 if "and --threads 1, on" in message else request_.threads
-        assert (smaller, threads) != (request_.guest, request_.threads)
-        plan(replace(request_, nodes=None, guest=smaller, threads=threads), host)
-    else:
-        assert message.endswith("choose another host")
