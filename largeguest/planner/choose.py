@@ -8,9 +8,14 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
 
 from ..record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Value = TypeVar("Value", int, float)
 
 EXACT_UP_TO = 16
 """Up to this many nodes the result is the optimum; beyond, the number of steps is limited."""
@@ -29,8 +34,6 @@ _WEIGHTS = tuple(share / _SHARES for share in range(_SHARES + 1))
 _ROUNDING = 1e-9
 _FAR = 2**40
 """More than any sum of distances."""
-
-Value = TypeVar("Value", int, float)
 
 Cost = tuple[float, int, int, int]
 """What a set lacks (0: it holds the guest), the devices near it (negative), the sum of the distances, and memory
@@ -287,16 +290,16 @@ def _lacks(
     ]
 
 
-class _Branch(NamedTuple):
-    """A partial set, and the totals of its nodes."""
+class _Branch:
+    """A partial set, and the totals of its nodes; `distances` are those of each node from all but the last of them."""
 
-    places: tuple[int, ...]
-    units: int
-    memory: int
-    devices: int
-    distance: int
-    distances: list[int]
-    """Of each node from those in `places`, except the last of them."""
+    __slots__ = ("devices", "distance", "distances", "memory", "places", "units")
+
+    def __init__(
+        self, places: tuple[int, ...], units: int, memory: int, devices: int, distance: int, distances: list[int]
+    ) -> None:
+        self.places, self.units, self.memory, self.devices = places, units, memory, devices
+        self.distance, self.distances = distance, distances
 
     @property
     def first(self) -> int:
