@@ -102,13 +102,15 @@ class _Grid(Record):
 
 
 def of(layout: Layout) -> Scene:
-    """The picture: a title, the nodes with their cores, a legend, and the distances between the nodes."""
+    """The picture: a title, the nodes with their cores, a legend, and the distances between those not folded."""
     sections = [_title(layout, _MARGIN)]
     sections.append(_nodes(layout, sections[-1].bottom + _GAP))
     right = max(section.right for section in sections)
     sections.append(_legend(layout, sections[-1].bottom + 2 * _GAP, right))
-    if len(layout.host.nodes) > 1 and any(node.distances for node in layout.host.nodes.values()):
-        sections.append(_distances(layout.host.nodes, sections[-1].bottom + 2 * _GAP))
+    alone = [own[0] for own in layout.node_groups() if len(own) == 1]
+    nodes = {number: layout.host.nodes[number] for number in alone}
+    if len(nodes) > 1 and any(node.distances for node in nodes.values()):
+        sections.append(_distances(nodes, sections[-1].bottom + 2 * _GAP))
     width = round(max(section.right for section in sections) + _MARGIN)
     height = round(sections[-1].bottom + _MARGIN)
     paper = Box(0, 0, width, height, "#ffffff", "none")

@@ -10,7 +10,7 @@ import pytest
 from largeguest.record import replace
 from largeguest.values import Guest
 from largeguest.view import scene
-from largeguest.view.layout import lay_out
+from largeguest.view.layout import Layout, lay_out
 from largeguest.view.scene import Box, Item, Text
 
 from .. import hosts
@@ -107,8 +107,16 @@ def test_nodes_of_a_large_host_without_any_of_the_guest_are_one_box() -> None:
     texts = [item.text for item in scene.of(PICTURES["large"]).items if isinstance(item, Text)]
     assert "nodes 32-63" in texts
     assert "1024 CPUs, 2 TiB free" in texts
-    whole = [item.text for item in scene.of(lay_out(LARGE)).items if isinstance(item, Text)]
-    assert "node 63, socket 7" in whole
+    assert rows_of_distances(PICTURES["large"]) == list(range(32))
+    texts = [item.text for item in scene.of(lay_out(LARGE)).items if isinstance(item, Text)]
+    assert "node 63, socket 7" in texts
+    assert rows_of_distances(lay_out(LARGE)) == list(range(64))
+
+
+def rows_of_distances(layout: Layout) -> list[int]:
+    """The nodes of which the distances to others are shown."""
+    texts = [item for item in scene.of(layout).items if isinstance(item, Text)]
+    return [int(item.text) for item in texts if item.weight == "bold" and item.anchor == "end"]
 
 
 def test_each_cell_has_a_colour_of_its_own() -> None:
