@@ -17,7 +17,26 @@ from .choose import Capacity, least_size
 from .need import Need, Shape, refused
 
 
-class CellPerNode(Record):
+class _InSteps(Record):
+    """A layout for which a node provides any number of steps of memory."""
+
+    need: Need
+
+    @property
+    def step(self) -> int:
+        """The KiB that a node provides are a multiple of this."""
+        return self.need.step
+
+    def min_share(self, _: int) -> int:
+        """KiB that each of so many nodes must provide at least."""
+        return self.step
+
+    def total(self, memory: Sequence[int]) -> int:
+        """KiB that nodes with so much memory can provide together."""
+        return sum(memory)
+
+
+class CellPerNode(_InSteps):
     """Each node used backs one cell of the guest, with the vCPUs that run there."""
 
     need: Need
@@ -33,19 +52,6 @@ class CellPerNode(Record):
     def max_nodes(self) -> int:
         """Nodes that can be used, as far as memory goes."""
         return min(MAX_CELLS, self.need.guest.memory // self.need.step)
-
-    @property
-    def step(self) -> int:
-        """The KiB that a node provides are a multiple of this."""
-        return self.need.step
-
-    def min_share(self, _: int) -> int:
-        """KiB that each of so many nodes must provide at least."""
-        return self.step
-
-    def total(self, memory: Sequence[int]) -> int:
-        """KiB that nodes with so much memory can provide together."""
-        return sum(memory)
 
     def order(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> tuple[int, ...] | None:
         """The nodes by cell, so that the memory devices of each cell also fit on its node; None if they do not."""
@@ -116,7 +122,7 @@ class OneCell(Record):
         return (CellSpec(CpuSet.union(vcpus), None),)
 
 
-class CellOverNodes(Record):
+class CellOverNodes(_InSteps):
     """One cell whose memory is on several nodes, for fewer guest cores than nodes that the memory needs."""
 
     need: Need
@@ -128,16 +134,6 @@ class CellOverNodes(Record):
     @property
     def max_nodes(self) -> int:
         return len(self.need.nodes)
-
-    @property
-    def step(self) -> int:
-        return self.need.step
-
-    def min_share(self, _: int) -> int:
-        return self.step
-
-    def total(self, memory: Sequence[int]) -> int:
-        return sum(memory)
 
     def order(self, nodes: tuple[int, ...], capacities: Mapping[int, Capacity]) -> tuple[int, ...]:
         """Those that run most of the vCPUs first, of these the nearest to all of the memory."""
