@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from largeguest import properties
 from largeguest.cpuset import CpuSet
 from largeguest.host.topology import Host
 from largeguest.placement.capacity import Bound, overfull
+from largeguest.placement.place import place
 from largeguest.planner import Plan, Request, plan
 from largeguest.problem import Refused
 from largeguest.record import replace
@@ -122,3 +124,34 @@ def test_nothing_of_theirs_is_taken(host: Host, vcpus: int, memory: int, mode: s
     room = {number: node.room(0).total for number, node in host.nodes.items()}
     if not overfull(promised, dict(room)):  # they fit without us
         assert not overfull([*promised, *ours], room)
+
+
+@settings(max_examples=300)
+@given(
+    hosts_with_vms(),
+    st.integers(1, 12),
+    st.integers(1, 3000),
+    st.sampled_from(["strict", "interleave", "preferred"]),
+    st.booleans(),
+    st.integers(0, 1),
+    st.sampled_from([None, 1, 2, 3]),
+)
+def test_no_plan_has_a_warning(
+    host: Host, vcpus: int, memory: int, mode: str, one_thread_per_core: bool, cores: int, nodes: int | None
+) -> None:
+    """Neither of locality nor another: `check --strict` accepts it."""
+    guest = Guest(max_vcpus=vcpus, memory=memory * MIB)
+    request = Request(
+        guest,
+        mode=mode,
+        one_thread_per_core=one_thread_per_core,
+        reserve_cores=cores,
+        nodes=nodes,
+    )
+    try:
+        found = plan(request, host)
+    except Refused:
+        return
+    typed, problems = properties.parse(found.values)
+    assert problems == ()
+    assert place(typed, replace(guest, topology=found.topology), host).warnings == ()

@@ -628,6 +628,21 @@ def test_more_cells_than_sockets_are_whole_in_the_sockets(vcpus: int, count: int
     assert result.notes == ()
 
 
+@pytest.mark.parametrize(("vcpus", "sockets"), [(384, 16), (368, 8), (192, 16)])
+def test_cells_of_sub_numa_clusters_share_a_guest_socket_if_they_share_the_hosts(vcpus: int, sockets: int) -> None:
+    """Eight sockets of four clusters each; a socket for each cell would be more than the engine takes."""
+    host = hosts.build(sockets=8, nodes_per_socket=4, cores_per_node=6, memory=64 * GIB, siblings_apart=True)
+    request_ = Request(guest(vcpus, 768 * GIB, plugged=CpuSet.span(0, vcpus - 1)), nodes=32)
+    result = plan(request_, host)
+    assert result.topology.sockets == sockets
+    host_sockets: dict[int, set[int]] = {}
+    for node, own in zip(result.nodes, result.vcpus):
+        (guest_socket,) = {vcpu // (vcpus // sockets) for vcpu in own}
+        host_sockets.setdefault(guest_socket, set()).add(host.cpus[host.nodes[node].cpus.first].socket)
+    assert [len(own) for own in host_sockets.values()] == [1] * sockets
+    check_what_is_printed(result, request_, host)
+
+
 def test_cells_of_unequal_nodes_are_whole_in_the_sockets() -> None:
     """Groups of as many nodes do not hold as many cores each: they are made of larger and smaller ones."""
     regular = hosts.build(sockets=10, cores_per_node=16, memory=16 * GIB)
