@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Size = TypeVar("Size")
 
 _MAX_TRIES = 4
-"""Larger numbers of vCPUs to try: a guest that needs more than that is another guest."""
+"""Larger numbers of vCPUs to try, and numbers of threads: a guest that needs more than that is another guest."""
 
 _MANY_SIZES = 32
 
@@ -94,7 +94,7 @@ def whole_cores(need: Need) -> Iterator[str]:
     below = need.vcpus // threads * threads
     sizes = [size for vcpus in (below, below + threads) for size in _first_that_fits([vcpus] if vcpus else [], need)]
     divisors = (number for number in range(1, need.vcpus + 1) if need.vcpus % number == 0)
-    for other in sorted(divisors, key=lambda number: (abs(number - threads), number)):
+    for other in sorted(divisors, key=lambda number: (abs(number - threads), number))[:_MAX_TRIES]:
         choice = attempt(replace(need.request, threads=other), need.host)
         if choice is not None:
             sizes.append(_size(choice, f" with --threads {other}"))
