@@ -11,7 +11,7 @@ from ..problem import Refused
 from ..record import Record, replace
 from ..wording import plural
 from . import rest
-from .estate import Estate
+from .estate import Estate, no_host
 from .inventory import Machine, Vm
 
 
@@ -40,6 +40,17 @@ def on_each(
         except Refused as refused:
             refusals.append((machine, refused))
     return sorted(plans, key=_rank), refusals
+
+
+def no_plan(vm: Vm, refusals: Sequence[tuple[Machine, Refused]]) -> Refused:
+    """The error for a VM for which there is no plan on any host."""
+    if not refusals:
+        return no_host(vm)
+    return Refused(
+        replace(problem, what=f"on {machine.name}: {problem.what}" if len(refusals) > 1 else problem.what)
+        for machine, refused in refusals
+        for problem in refused.problems
+    )
 
 
 def _rank(planned: Planned) -> tuple[object, ...]:

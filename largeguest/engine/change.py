@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .. import properties
+from .. import PROPERTIES, properties
+from ..planner import Plan
 from ..problem import INPUT, Problem, Refused
 from ..properties import MAX_LENGTH
 from ..record import Record, replace
@@ -20,7 +21,10 @@ from .inventory import HUGEPAGES, SETTABLE, Vm
 from .matrix import Row
 
 _VOLATILE = {"status": "", "host": None, "pending": False}
-"""What may become different without anybody having changed the VM."""
+
+
+class ChangedError(Refused):
+    """The VM is no longer as it was read."""
 
 
 class Change(Record):
@@ -51,6 +55,17 @@ def of_values(vm: Vm, values: Mapping[str, str], topology: Topology | None = Non
     return Change(vm, replace(vm, custom=custom, topology=topology or vm.topology))
 
 
+def of_plan(vm: Vm, plan: Plan) -> Change:
+    """What the plan changes; a topology that has another number of vCPUs is left to whoever wants it.
+
+    With auto numatune may have no value.
+    """
+    topology = plan.topology
+    is_same_size = topology.sockets * topology.vcpus_per_socket == vm.vcpus
+    values = {**dict.fromkeys(PROPERTIES, ""), **plan.custom_properties}
+    return of_values(vm, values, topology if is_same_size else None)
+
+
 def check(change: Change, estate: Estate, defined: Definitions) -> tuple[Row, list[Problem]]:
     """The row of the changed VM, and why it must not be changed so: the engine or each host would refuse it."""
     (row,) = matrix.rows(estate, [change.after], {defined.level: defined})
@@ -72,10 +87,15 @@ def _check_size(custom: Mapping[str, str]) -> Iterator[Problem]:
 
 def _check_length(vm: Vm, defined: Definitions) -> Iterator[Problem]:
     """The engine stores all user-defined properties in one column, those of others, too."""
-    length = len(";".join(f"{name}={value}" for name, value in vm.custom.items() if name in defined.names))
+    length = stored_length(vm, defined)
     if length > MAX_LENGTH:
         what = f"all properties of the VM together have {length} characters, but the engine stores {MAX_LENGTH}"
         yield Problem("", what, "write shorter ones, with places instead of CPU numbers")
+
+
+def stored_length(vm: Vm, defined: Definitions) -> int:
+    """How many characters the engine stores for the user-defined properties of a VM, those of others, too."""
+    return len(";".join(f"{name}={value}" for name, value in vm.custom.items() if name in defined.names))
 
 
 def carry_out(engine: Engine, change: Change) -> None:
@@ -107,9 +127,14 @@ def _update(types: Any, change: Change) -> Any:
     return types.Vm(custom_properties=custom, cpu=types.Cpu(topology=topology))
 
 
+def lasting(vm: Vm) -> Vm:
+    """The VM without what may become different without anybody having changed it."""
+    return replace(vm, **_VOLATILE)
+
+
 def _check_unchanged(then: Vm, now: Vm) -> None:
-    old, new = (replace(vm, **_VOLATILE) for vm in (then, now))
+    old, new = lasting(then), lasting(now)
     if old != new:
         fields = [name for name in Vm._names if getattr(old, name) != getattr(new, name)]
         what = f"VM {quote_name(then.name)} has changed meanwhile ({', '.join(fields)}): nothing was set"
-        raise Refused([Problem("engine", what, "look at it again, and repeat the command", kind=INPUT)])
+        raise ChangedError([Problem("engine", what, "look at it again, and repeat the command", kind=INPUT)])

@@ -45,6 +45,18 @@ Request = Callable[[Any], Any]
 """Takes the SDK's system service, and starts a request: returns its future."""
 
 
+class FailedError(Refused):
+    """The engine cannot be asked, or does not do what it was asked for."""
+
+
+class RejectedError(FailedError):
+    """The engine does not know who asks, or does not let them; `code` is HTTP's 401 or 403, None if it is another."""
+
+    def __init__(self, problem: Problem, code: int | None) -> None:
+        super().__init__([problem])
+        self.code = code
+
+
 class Engine:
     """The engine, ready to be asked."""
 
@@ -156,13 +168,14 @@ def _within(seconds: float, work: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def failures(sdk: Any) -> Iterator[None]:
-    """Raise Refused for whatever the SDK raises."""
+    """Raise FailedError for whatever the SDK raises."""
     try:
         yield
     except Refused:
         raise
     except sdk.AuthError as error:
-        raise _refused(f"the engine refuses: {_fault(error)}", "look at user, password or token, and rights") from None
+        what, fix = f"the engine refuses: {_fault(error)}", "look at user, password or token, and rights"
+        raise RejectedError(Problem("engine", what, fix, kind=INPUT), error.code) from None
     except sdk.Error as error:
         raise _of_curl(str(error)) or _refused(f"the engine reports: {_fault(error)}", "") from None
     except Exception as error:  # what the SDK's parsers raise on what no engine sends: any, also Exception itself
@@ -170,7 +183,7 @@ def failures(sdk: Any) -> Iterator[None]:
         raise _refused(f"no answer of an engine: {quote(str(error), 100)}", fix) from None
 
 
-def _of_curl(text: str) -> Refused | None:
+def _of_curl(text: str) -> FailedError | None:
     """The failure of libcurl in an error of the SDK, which has the code as text only; None if it is another one."""
     found = re.search(r"""\((?:<[^>]*>, )?(\d+), ["'](.*?)["']\)""", text)
     if found is None:
@@ -186,5 +199,5 @@ def _fault(error: Any) -> str:
     return shorten(printable(": ".join(filter(None, parts))), 400)
 
 
-def _refused(what: str, fix: str) -> Refused:
-    return Refused([Problem("engine", what, fix, kind=INPUT)])
+def _refused(what: str, fix: str) -> FailedError:
+    return FailedError([Problem("engine", what, fix, kind=INPUT)])

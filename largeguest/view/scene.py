@@ -55,6 +55,8 @@ class Box(Record):
     dash: str = ""
     """Lengths of the line's dashes and gaps; empty: a solid line."""
     tooltip: str = ""
+    name: str = ""
+    """By which a program finds it in the picture: `node0`, `cpu12`."""
 
 
 class Text(Record):
@@ -197,7 +199,7 @@ def _grid(layout: Layout, heads: Iterable[list[str]]) -> _Grid:
 
 
 def _node(layout: Layout, number: int, head: list[str], grid: _Grid, x: float, y: float) -> Iterator[Item]:
-    yield Box(x, y, grid.width, grid.height, "#f6f6f6", radius=6)
+    yield Box(x, y, grid.width, grid.height, "#f6f6f6", radius=6, name=f"node{number}")
     yield Text(x + 10, y + 18, head[0], 13, weight="bold")
     yield Text(x + 10, y + 36, head[1], 12, _FAINT)
     cells = layout.cells_on(number)
@@ -224,7 +226,7 @@ def _seat(seat: Seat, x: float, y: float) -> Iterator[Item]:
     vcpus = [_vcpus(seat.vcpus)] if seat.vcpus else []
     far = [f"far from the memory of {_vcpus(seat.far)}"] if seat.far else []
     tooltip = ", ".join([f"CPU {seat.cpu}", *vcpus, *seat.others, *far, *seat.held])
-    yield Box(x + 1, y, _SEAT_WIDTH - 2, _SEAT_HEIGHT, fill, stroke, 2, dash, tooltip)
+    yield Box(x + 1, y, _SEAT_WIDTH - 2, _SEAT_HEIGHT, fill, stroke, 2, dash, tooltip, f"cpu{seat.cpu}")
     yield Text(x + 4, y + 10, str(seat.cpu), 8, ink)
     if seat.others:
         marks = "".join(sorted({other[0] for other in seat.others}))

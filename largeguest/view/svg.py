@@ -34,6 +34,8 @@ def _add_box(root: etree._Element, box: Box) -> None:
         element.set("rx", str(box.radius))
     if box.dash:
         element.set("stroke-dasharray", box.dash)
+    if box.name:
+        element.set("id", box.name)
     if box.tooltip:
         etree.SubElement(element, f"{{{_SVG}}}title").text = box.tooltip
 

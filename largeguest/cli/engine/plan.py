@@ -7,14 +7,11 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ... import PROPERTIES
 from ...engine import best, change, estate, rest
 from ...engine.best import Planned
-from ...engine.change import Change
 from ...engine.connection import Engine
 from ...engine.estate import Estate
 from ...engine.inventory import Machine, Vm
-from ...planner import Plan
 from ...problem import Refused
 from ...record import replace
 from ...values import Guest, HugePage
@@ -70,26 +67,15 @@ def _run(arguments: argparse.Namespace) -> int:
         plans, refusals = best.on_each(host_plan.request(arguments, guest, pci), known, vm, machines)
         plans = [replace(one, plan=host_plan.as_asked(one.plan, arguments)) for one in plans]
         if not plans:
-            raise _no_plan(vm, machines, refusals)
+            raise best.no_plan(vm, refusals)
         if not arguments.json:
             _print(vm, guest, plans, refusals)
             print("\n" * arguments.set, end="")
-        changes = [_change(vm, plans[0].plan)] if arguments.set else []
+        changes = [change.of_plan(vm, plans[0].plan)] if arguments.set else []
         outcomes = apply.settle(engine, [one for one in changes if any(one.differences())], known, arguments)
     if arguments.json:
         print(json.dumps(_as_json(vm, plans[0], refusals, outcomes), indent=2))
     return 1 if any(outcome.problems for outcome in outcomes) else 0
-
-
-def _change(vm: Vm, plan: Plan) -> Change:
-    """What the plan changes; a topology that has another number of vCPUs is left to whoever wants it.
-
-    With auto numatune may have no value.
-    """
-    topology = plan.topology
-    is_same_size = topology.sockets * topology.vcpus_per_socket == vm.vcpus
-    values = {**dict.fromkeys(PROPERTIES, ""), **plan.custom_properties}
-    return change.of_values(vm, values, topology if is_same_size else None)
 
 
 def _read(engine: Engine, name: str) -> tuple[Estate, Vm]:
@@ -112,16 +98,6 @@ def _machines(arguments: argparse.Namespace, known: Estate, vm: Vm) -> list[Mach
         return [estate.find_machine(all_of_them, arguments.host)]
     here = [machine for machine in all_of_them if machine.id == vm.host]
     return all_of_them if arguments.cluster or not here else here
-
-
-def _no_plan(vm: Vm, machines: list[Machine], refusals: list[tuple[Machine, Refused]]) -> Refused:
-    if not machines:
-        return estate.no_host(vm)
-    return Refused(
-        replace(problem, what=f"on {machine.name}: {problem.what}" if len(refusals) > 1 else problem.what)
-        for machine, refused in refusals
-        for problem in refused.problems
-    )
 
 
 def _print(vm: Vm, guest: Guest, plans: list[Planned], refusals: list[tuple[Machine, Refused]]) -> None:
