@@ -86,6 +86,12 @@ def ask_next_runs(engine: Engine, ids: Iterable[str]) -> list[Vm]:
     return [vm_of(answer) for answer in engine.ask([request(vm) for vm in ids])]
 
 
+def next_run(engine: Engine, vm: str) -> Vm | None:
+    """A VM as it will be at its next start; None if the engine does not have it."""
+    found = engine.ask_if_there(lambda root: root.vms_service().vm_service(vm).get(next_run=True, wait=False))
+    return None if found is None else vm_of(found)
+
+
 def vm_of(vm: Any) -> Vm:
     """A VM of the SDK as a value."""
     cpu, placement = vm.cpu, vm.placement_policy

@@ -24,6 +24,9 @@ MAX_LENGTH = 4000
 """Characters of a value: the engine's column for all custom properties of a VM (VARCHAR(4000)). Longer text did not
 come from there. It is refused before it is parsed, so that no input makes the hook slow."""
 
+READERS = {"cputune": cputune.parse, "numatune": numatune.parse, "guestnuma": guestnuma.parse}
+"""Each reads the text of one property, and raises ParseError."""
+
 SHAPES = {"cputune": cputune.SHAPE, "numatune": numatune.SHAPE, "guestnuma": guestnuma.SHAPE}
 
 
@@ -47,7 +50,6 @@ class Properties(Record):
 
 def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:
     """Parse the properties in a mapping from name to text; one with an error is left out and reported as a problem."""
-    readers = {"cputune": cputune.parse, "numatune": numatune.parse, "guestnuma": guestnuma.parse}
     read: dict[str, Any] = {}
     problems = []
     for name in PROPERTIES:
@@ -57,7 +59,7 @@ def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:
             problems.append(Problem(name, what, f"the engine stores {MAX_LENGTH} for all properties of a VM together"))
         elif text.strip(" "):
             try:
-                read[name] = readers[name](text)
+                read[name] = READERS[name](text)
             except ParseError as error:
                 problems.append(Problem(name, error.what, error.fix))
     return Properties(**read), tuple(problems)

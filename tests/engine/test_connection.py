@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from largeguest.engine import connection, rest
 from largeguest.engine.settings import Settings
 from largeguest.problem import Refused
+from tests import tls
 from tests.hosts import FOUR_NODES
 
 from . import standin
@@ -145,18 +144,11 @@ def test_pages(engine: Engine, url: str, count: int, pages: int) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost, its own CA, with its key."""
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-out", str(path), "-keyout", f"{path}.key"]
-    subprocess.run(command, check=True, capture_output=True)
-    return path
+    return tls.make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_is_verified(engine: Engine, certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, f"{certificate}.key")
-    with standin.serve(engine, context) as url:
+    with standin.serve(engine, tls.server_context(certificate)) as url:
         line = refusal(settings(url, insecure=False))
         assert line.startswith("the certificate of the engine cannot be verified: ")
         assert line.endswith("with the engine's CA (/etc/pki/ovirt-engine/ca.pem there)")

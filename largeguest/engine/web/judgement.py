@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the engine, a host and all hosts of the cluster would say to values for a VM, with the picture, as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ... import PROPERTIES, properties
+from ...placement import figure
+from ...problem import ParseError, Problem, Refused
+from ...properties import MAX_LENGTH
+from ...record import Record
+from ...rewrite import place_on
+from ...values import Topology
+from ...view import scene, svg
+from ...view.json import problem_value
+from ...view.layout import Layout, lay_out
+from .. import change, estate
+from ..change import Change
+from ..inventory import Machine, Vm
+from ..matrix import OK, WARN, Row
+from . import form
+from .snapshots import Snapshot
+
+
+class Question(Record):
+    """Values for a VM as its next start would be now, looked at on a host."""
+
+    snapshot: Snapshot
+    vm: Vm
+    machine: Machine | None
+    """None: the engine has no host for the VM."""
+    values: Mapping[str, str]
+    topology: Topology
+
+    @property
+    def change(self) -> Change:
+        return change.of_values(self.vm, {name: self.values[name].strip(" ") for name in PROPERTIES}, self.topology)
+
+
+def judge(question: Question) -> dict[str, Any]:
+    """The judgement."""
+    asked, known = question.change, question.snapshot
+    row, obstacles = change.check(asked, known.estate, known.definitions)
+    problems = _problems(question, row, obstacles)
+    picture, locality = _look(question)
+    shown = form.of_values(question.values, question.vm.iothreads)
+    return {
+        "values": dict(question.values),
+        "form": None if shown is None else form_value(shown),
+        "topology": topology_value(question.topology),
+        "host": None if question.machine is None else question.machine.id,
+        "problems": [_problem_value(problem, question.values) for problem in problems],
+        "locality": locality,
+        "length": change.stored_length(asked.after, known.definitions),
+        "max_length": MAX_LENGTH,
+        "next_start": row.next_start,
+        "hosts": [_verdict(known, row, number) for number in range(len(row.verdicts))],
+        "changes": [{"name": name, "old": old, "new": new} for name, old, new in asked.differences()],
+        "can_save": not obstacles and any(asked.differences()),
+        "used": [] if picture is None else _used(picture),
+        "picture": None if picture is None else svg.draw(scene.of(picture)).decode(),
+        "seen": fingerprint(question.vm),
+    }
+
+
+def fingerprint(vm: Vm) -> str:
+    """The same as long as nobody has changed the VM."""
+    return hashlib.sha256(repr(change.lasting(vm)).encode()).hexdigest()
+
+
+def form_value(shown: form.Form) -> dict[str, Any]:
+    """The form as JSON."""
+    cells = [{"vcpus": row.vcpus, "memory": row.memory, "nodes": row.nodes} for row in shown.cells]
+    return {**{name: getattr(shown, name) for name in form.Form._names}, "cells": cells}
+
+
+def topology_value(topology: Topology) -> dict[str, int]:
+    return {name: getattr(topology, name) for name in Topology._names}
+
+
+def _problems(question: Question, row: Row, obstacles: Iterable[Problem]) -> list[Problem]:
+    """What this host would report, and what speaks against saving; of a value with a syntax error only that."""
+    syntax = properties.parse(question.values)[1]
+    wrong = {problem.subject for problem in syntax}
+    others = [problem for problem in (*_of_host(question, row), *obstacles) if problem.subject not in wrong]
+    return list(dict.fromkeys((*syntax, *others)))
+
+
+def _of_host(question: Question, row: Row) -> Iterator[Problem]:
+    if question.machine is None:
+        yield from estate.no_host(question.vm).problems
+    for verdict in row.verdicts:
+        if question.machine is not None and verdict.machine == question.machine.id:
+            yield from verdict.problems
+
+
+def _look(question: Question) -> tuple[Layout | None, str]:
+    """The host with the guest on it, or alone if it would refuse the guest; and the locality, empty if not known."""
+    if question.machine is None:
+        return None, ""
+    host = question.snapshot.estate.beside(question.machine, question.vm).host
+    guest = question.snapshot.estate.guest(question.change.after)
+    request, problems = properties.parse(question.values)
+    try:
+        if problems:
+            raise Refused(problems)
+        placement = place_on(request, guest, host)
+    except Refused:
+        return lay_out(host), ""
+    return lay_out(host, placement, guest), figure.line(placement, guest, host)
+
+
+def _used(picture: Layout) -> list[int]:
+    """The nodes with memory or vCPUs of the guest that are bound to them."""
+    if len(picture.unpinned) == len(picture.vcpus) and all(home.nodes is None for home in picture.homes):
+        return []
+    homes = {node for home in picture.homes for node in home.nodes or ()}
+    seats = {node for node, cores in picture.cores.items() if any(seat.vcpus for core in cores for seat in core.seats)}
+    return sorted(homes | seats)
+
+
+def _verdict(known: Snapshot, row: Row, number: int) -> dict[str, Any]:
+    verdict = row.verdicts[number]
+    machine = known.estate.machines[verdict.machine]
+    return {
+        "id": machine.id,
+        "name": machine.name,
+        "status": machine.status.replace("_", " "),
+        "verdict": verdict.word,
+        "can_run": verdict.word in (OK, WARN),
+        "problems": problem_values(verdict.problems),
+    }
+
+
+def problem_values(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    return [problem_value(problem) for problem in problems]
+
+
+def _problem_value(problem: Problem, values: Mapping[str, str]) -> dict[str, Any]:
+    """With the bounds of the piece of the text that has the error, if it is one of syntax."""
+    value = problem_value(problem)
+    if problem.subject in PROPERTIES:
+        try:
+            properties.READERS[problem.subject](values[problem.subject][: MAX_LENGTH + 1])
+        except ParseError as error:
+            if error.what == problem.what:
+                value["start"], value["end"] = error.start, error.end
+    return value
