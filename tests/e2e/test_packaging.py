@@ -46,6 +46,18 @@ MAN_PAGES = {
     "vdsm-hook-largeguest": ("man8/largeguest-keeper.8",),
     "largeguest": ("man1/largeguest.1", "man7/largeguest-properties.7"),
     "largeguest-engine": ("man1/largeguest-engine.1",),
+    "ovirt-engine-ui-largeguest": (),
+}
+UI = ROOT / "largeguest/engine/ui"
+UI_FILES = {
+    "/etc/httpd/conf.d/z-ovirt-engine-largeguest.conf",
+    "/usr/lib/sysusers.d/ovirt-engine-largeguest.conf",
+    "/usr/share/ovirt-engine-largeguest/application.wsgi",
+    "/usr/share/ovirt-engine/ui-plugins/largeguest.json",
+    *(
+        f"/usr/share/ovirt-engine/ui-plugins/largeguest-resources/{path.name}"
+        for path in (UI / "largeguest-resources").iterdir()
+    ),
 }
 ALL_PAGES = [page for pages in MAN_PAGES.values() for page in pages]
 
@@ -139,6 +151,15 @@ def test_the_rpm_for_the_engine_adds_what_it_needs(rpm: Path) -> None:
     assert set(modes_in(host.beside(rpm, "largeguest-engine"))) == common_files("largeguest-engine")
 
 
+def test_the_rpm_for_the_web_admin_holds_plugin_and_service(rpm: Path) -> None:
+    own = host.beside(rpm, "ovirt-engine-ui-largeguest")
+    modes = modes_in(own)
+    assert set(modes) == {*UI_FILES, *common_files("ovirt-engine-ui-largeguest")}
+    assert executable(modes) == set()
+    assert query(own, "--configfiles") == ["/etc/httpd/conf.d/z-ovirt-engine-largeguest.conf"]
+    assert "systemd-sysusers ovirt-engine-largeguest.conf" in query(own, "--scripts")
+
+
 def test_rpm_is_compiled_for_the_hosts_python(rpm: Path) -> None:
     names = query(host.beside(rpm, "largeguest"), "--list")
     sources = {name.removesuffix(".py") for name in names if name.endswith(".py")}
@@ -150,6 +171,10 @@ NEEDS: dict[str, set[str]] = {
     "vdsm-hook-largeguest": {"largeguest", "python3-libvirt", "vdsm"},
     "largeguest": {"python3-lxml"},
     "largeguest-engine": {"largeguest", "python3-ovirt-engine-sdk4"},
+    "ovirt-engine-ui-largeguest": {
+        *("httpd", "largeguest-engine", "mod_ssl"),
+        *("ovirt-engine-webadmin-portal", "python3-mod_wsgi"),
+    },
 }
 
 
@@ -238,6 +263,7 @@ def test_make_install_and_uninstall(rpm: Path, sources: Path, tmp_path: Path) ->
         "/usr/local/lib/systemd/system/vdsm-largeguest-keeper.service",
         "/usr/local/lib/systemd/system-preset/85-vdsm-largeguest-keeper.preset",
         "/usr/local/lib/tmpfiles.d/vdsm-largeguest.conf",
+        *(path.replace("/usr", "/usr/local").replace("/etc", "/usr/local/etc") for path in UI_FILES),
     }
     for path in COMPLETIONS:
         shell = path.partition("/")[0].removesuffix("-completion")
@@ -257,6 +283,19 @@ def test_systemd_makes_the_folder_of_the_reservations(tmp_path: Path) -> None:
     for path in (f"/{reservations.FOLDER}", f"/{reservations.FOLDER}/reservations", f"/{reservations.FOLDER}/choose"):
         made = (tmp_path / path[1:]).stat()
         assert (made.st_uid, made.st_gid, made.st_mode & 0o7777) == (36, 36, 0o600 if "choose" in path else 0o755)
+
+
+def test_systemd_makes_the_user_of_the_service(tmp_path: Path) -> None:
+    """The one that httpd's configuration names: without it httpd, and with it the whole portal, would not start."""
+    (tmp_path / "etc").mkdir()
+    command = ["systemd-sysusers", f"--root={tmp_path}", str(UI / "ovirt-engine-largeguest.conf")]
+    subprocess.run(command, check=True)
+    (user,) = (tmp_path / "etc/passwd").read_text().splitlines()
+    name, _, _, _, _, home, shell = user.split(":")
+    assert (home, Path(shell).name) == ("/", "nologin")
+    configuration = (UI / "z-ovirt-engine-largeguest.conf").read_text()
+    assert re.findall("user=(\\S+) group=(\\S+)", configuration) == [(name, name)]
+    assert f"{name}:" in (tmp_path / "etc/group").read_text()
 
 
 def test_make_distcheck(rpm: Path, sources: Path) -> None:  # noqa: ARG001 (configured)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ... import PROPERTIES, planner
@@ -22,7 +22,7 @@ from .fields import Body
 from .form import AFFINITIES, PINNINGS, Form, Row
 from .gate import Call, HttpError
 from .judgement import Question
-from .snapshots import Snapshots, not_there, take
+from .snapshots import Snapshot, Snapshots, not_there, take
 
 MAX_COUNT = 1024
 """Of sockets, cores or threads."""
@@ -35,7 +35,7 @@ def look(engine: Engine, snapshots: Snapshots, call: Call) -> dict[str, Any]:
     vm = _next_run(engine, vm_id)
     machines = snapshot.estate.machines_for(vm)
     values = {name: vm.ours.get(name, "") for name in PROPERTIES}
-    question = Question(snapshot, vm, _first(vm, machines), values, vm.topology)
+    question = _of_values(snapshot, vm, _first(vm, machines), values, vm.topology)
     names = {machine.id: machine.name for machine in snapshot.estate.machines.values()}
     now = snapshot.estate.vms[vm_id]
     return {
@@ -84,7 +84,7 @@ def plan(engine: Engine, snapshots: Snapshots, call: Call) -> dict[str, Any]:
     after = change.of_plan(vm, planned.plan).after
     values = {name: after.custom.get(name, "") for name in PROPERTIES}
     machine = known.estate.machines[planned.machine.id]
-    found = judgement.judge(Question(known, vm, machine, values, after.topology))
+    found = judgement.judge(_of_values(known, vm, machine, values, after.topology))
     return {**found, "notes": list(planned.plan.notes)}
 
 
@@ -95,7 +95,7 @@ def save(engine: Engine, _snapshots: Snapshots, call: Call) -> dict[str, Any]:
     vm = _next_run(engine, vm_id)
     if judgement.fingerprint(vm) != seen:
         raise change.ChangedError([Problem("engine", "the VM has changed meanwhile: nothing was set", "look again")])
-    asked = Question(snapshot, vm, None, _values(call.body), _topology(call.body, vm)).change
+    asked = _of_values(snapshot, vm, None, _values(call.body), _topology(call.body, vm)).change
     _, problems = change.check(asked, snapshot.estate, snapshot.definitions)
     if problems:
         raise Refused(problems)
@@ -126,10 +126,15 @@ def _question(engine: Engine, snapshots: Snapshots, call: Call) -> Question:
     machine = _machine(call.body, snapshot.estate.machines_for(vm), vm)
     topology = _topology(call.body, vm)
     if fields.part(call.body, "form") is None:
-        values = _values(call.body)
-    else:
-        values = form.to_values(_edited(call.body, topology, machine), vm.iothreads)
-    return Question(snapshot, vm, machine, values, topology)
+        return _of_values(snapshot, vm, machine, _values(call.body), topology)
+    shown = _edited(call.body, topology, machine)
+    return Question(snapshot, vm, machine, form.to_values(shown, vm.iothreads), topology, shown)
+
+
+def _of_values(
+    snapshot: Snapshot, vm: Vm, machine: Machine | None, values: Mapping[str, str], topology: Topology
+) -> Question:
+    return Question(snapshot, vm, machine, values, topology, form.of_values(values, vm.iothreads))
 
 
 def _machine(body: Body, machines: Sequence[Machine], vm: Vm) -> Machine | None:

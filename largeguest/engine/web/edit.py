@@ -23,7 +23,8 @@ def choose(form: Form, affinity: str) -> Form:
         return Form()
     if affinity == AUTO:
         return Form(AUTO, form.mode, form.nodes, (), CHOSEN)
-    return replace(form, affinity=MANUAL, pinning=EACH if form.pinning == CHOSEN else form.pinning)
+    is_new = form.pinning == CHOSEN or form == Form()
+    return replace(form, affinity=MANUAL, pinning=EACH if is_new else form.pinning)
 
 
 def toggle(form: Form, node: int, cell: int | None, topology: Topology) -> Form:

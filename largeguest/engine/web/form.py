@@ -59,6 +59,9 @@ def _policy(form: Form) -> str:
 
 
 def _pins(form: Form, iothreads: int) -> str:
+    """Without nodes there is no place `cell`."""
+    if form.pinning in (FLOAT, EACH) and not (form.nodes or form.cells):
+        return ""
     return form.cputune if form.pinning == TYPED else _pins_by_choice(iothreads)[form.pinning]
 
 

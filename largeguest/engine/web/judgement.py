@@ -21,7 +21,8 @@ from .. import change, estate
 from ..change import Change
 from ..inventory import Machine, Vm
 from ..matrix import OK, WARN, Row
-from . import form
+from .form import Form
+from .form import Row as FormRow
 from .snapshots import Snapshot
 
 
@@ -34,6 +35,8 @@ class Question(Record):
     """None: the engine has no host for the VM."""
     values: Mapping[str, str]
     topology: Topology
+    form: Form | None
+    """That shows the values; None: one of them has a syntax error."""
 
     @property
     def change(self) -> Change:
@@ -46,11 +49,11 @@ def judge(question: Question) -> dict[str, Any]:
     row, obstacles = change.check(asked, known.estate, known.definitions)
     problems = _problems(question, row, obstacles)
     picture, locality = _look(question)
-    shown = form.of_values(question.values, question.vm.iothreads)
     return {
         "values": dict(question.values),
-        "form": None if shown is None else form_value(shown),
-        "topology": topology_value(question.topology),
+        "form": None if question.form is None else _form_value(question.form),
+        "topology": {name: getattr(question.topology, name) for name in Topology._names},
+        "topology_text": change.describe(question.topology),
         "host": None if question.machine is None else question.machine.id,
         "problems": [_problem_value(problem, question.values) for problem in problems],
         "locality": locality,
@@ -71,21 +74,21 @@ def fingerprint(vm: Vm) -> str:
     return hashlib.sha256(repr(change.lasting(vm)).encode()).hexdigest()
 
 
-def form_value(shown: form.Form) -> dict[str, Any]:
-    """The form as JSON."""
-    cells = [{"vcpus": row.vcpus, "memory": row.memory, "nodes": row.nodes} for row in shown.cells]
-    return {**{name: getattr(shown, name) for name in form.Form._names}, "cells": cells}
-
-
-def topology_value(topology: Topology) -> dict[str, int]:
-    return {name: getattr(topology, name) for name in Topology._names}
+def _form_value(shown: Form) -> dict[str, Any]:
+    cells = [{name: getattr(row, name) for name in FormRow._names} for row in shown.cells]
+    return {**{name: getattr(shown, name) for name in Form._names}, "cells": cells}
 
 
 def _problems(question: Question, row: Row, obstacles: Iterable[Problem]) -> list[Problem]:
-    """What this host would report, and what speaks against saving; of a value with a syntax error only that."""
+    """What this host would report, and what else speaks against saving.
+
+    Of a value with a syntax error only that; and no warnings then, which would be about a layout without that value.
+    """
     syntax = properties.parse(question.values)[1]
     wrong = {problem.subject for problem in syntax}
-    others = [problem for problem in (*_of_host(question, row), *obstacles) if problem.subject not in wrong]
+    here = list(_of_host(question, row))
+    more = [one for one in obstacles if not any(one.what.endswith(known.what) for known in here)]
+    others = [one for one in (*here, *more) if one.subject not in wrong and not (syntax and one.warning)]
     return list(dict.fromkeys((*syntax, *others)))
 
 

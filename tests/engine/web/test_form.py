@@ -43,7 +43,7 @@ TWO = Form("manual", "strict", "0-1", (Row("0-7", "3G", "0"), Row("8-15", "1G", 
 EDITS: dict[str, tuple[Callable[[], Form], Form]] = {
     "none forgets everything": (lambda: edit.choose(TWO, "none"), Form()),
     "automatic keeps the policy": (lambda: edit.choose(TWO, "auto"), Form("auto", "strict", "0-1", (), "auto")),
-    "by hand from none": (lambda: edit.choose(Form(), "manual"), Form("manual")),
+    "by hand from none": (lambda: edit.choose(Form(), "manual"), Form("manual", pinning="each")),
     "by hand from automatic": (
         lambda: edit.choose(Form("auto", pinning="auto"), "manual"),
         Form("manual", pinning="each"),

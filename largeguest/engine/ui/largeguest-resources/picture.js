@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The picture that the service has drawn. A node is a button: a click, or Enter and the space bar, call `toggle`.
+
+const MIN_SCALE = 0.5;
+
+function asButton(node, used, toggle) {
+  const number = Number(node.id.slice("node".length));
+  node.setAttribute("role", "button");
+  node.setAttribute("tabindex", "0");
+  node.setAttribute("aria-pressed", String(used.includes(number)));
+  node.setAttribute("aria-label", `node ${number}`);
+  node.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      toggle(number);
+    }
+  });
+}
+
+// The cores are drawn over their node, so the click is on one of them.
+function nodeAt(event) {
+  return document.elementsFromPoint(event.clientX, event.clientY).find((one) => /^node\d+$/.test(one.id));
+}
+
+export function show(place, source, used, toggle) {
+  const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+  const old = place.querySelector("svg");
+  if (!source) {
+    place.replaceChildren();
+    return;
+  }
+  const svg = document.importNode(new DOMParser().parseFromString(source, "image/svg+xml").documentElement, true);
+  const width = Number(svg.getAttribute("width"));
+  const scale = Math.min(1, Math.max(MIN_SCALE, (place.clientWidth - 20) / width));
+  svg.setAttribute("width", String(width * scale));
+  svg.setAttribute("height", String(Number(svg.getAttribute("height")) * scale));
+  const nodes = svg.querySelectorAll("[id^=node]");
+  if (toggle) {
+    svg.classList.add("clickable");
+    nodes.forEach((node) => asButton(node, used, toggle));
+    svg.addEventListener("click", (event) => {
+      const node = nodeAt(event);
+      if (node) {
+        toggle(Number(node.id.slice("node".length)));
+      }
+    });
+  }
+  if (old) {
+    old.replaceWith(svg);
+  } else {
+    place.replaceChildren(svg);
+  }
+  if (focused) {
+    svg.querySelector(`#${CSS.escape(focused)}`)?.focus();
+  }
+}
