@@ -33,7 +33,7 @@ setuptools.setup(
             *ENGINE,
             *("pytest", "hypothesis", "coverage>=7.10", "ruff", "mypy", "vermin"),
             *("lxml-stubs", "types-setuptools", "setuptools", "wheel"),
-            *("flake8", "reuse"),
+            *("flake8", "reuse", "selenium"),
         ],
     },
     entry_points={"console_scripts": ["largeguest = largeguest.__main__:main"]},

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from largeguest.cli import others
 from largeguest.host import sysfs
 
 from . import DATA, books, hosts
+from .e2e import host
 
 settings.register_profile("no time limit", deadline=None)  # a busy machine makes any example slow
 settings.load_profile("no time limit")
@@ -67,3 +69,21 @@ def workplace(host_of_readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def large_host(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The /sys of a host with 64 nodes and 2,048 CPUs."""
     return hosts.save(hosts.build(sockets=8, nodes_per_socket=8, cores_per_node=16), tmp_path_factory.mktemp("large"))
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory(prefix="largeguest-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sources(open_folder: Path) -> Path:
+    return host.copy_sources(open_folder)
+
+
+@pytest.fixture(scope="session")
+def rpm(sources: Path) -> Path:
+    return host.build_rpm(sources)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,21 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def workplace() -> Iterator[Path]:
-    """A folder that every user may enter, unlike pytest's."""
-    with tempfile.TemporaryDirectory(prefix="largeguest-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def sources(workplace: Path) -> Path:
-    return host.copy_sources(workplace)
-
-
-@pytest.fixture(scope="session")
-def rpm(sources: Path) -> Path:
-    return host.build_rpm(sources)
+def workplace(open_folder: Path) -> Path:
+    """In these tests it takes the place of the one for README's command lines."""
+    return open_folder
 
 
 @pytest.fixture(scope="session")
