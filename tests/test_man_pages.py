@@ -39,7 +39,13 @@ def test_groff_would_find_one(tmp_path: Path) -> None:
 
 
 def test_the_pages_are_these() -> None:
-    assert NAMES == ["largeguest-engine.1", "largeguest-keeper.8", "largeguest-properties.7", "largeguest.1"]
+    assert NAMES == [
+        "largeguest-engine.1",
+        "largeguest-keeper.8",
+        "largeguest-properties.7",
+        "largeguest-ui.8",
+        "largeguest.1",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -46,7 +46,7 @@ MAN_PAGES = {
     "vdsm-hook-largeguest": ("man8/largeguest-keeper.8",),
     "largeguest": ("man1/largeguest.1", "man7/largeguest-properties.7"),
     "largeguest-engine": ("man1/largeguest-engine.1",),
-    "ovirt-engine-ui-largeguest": (),
+    "ovirt-engine-ui-largeguest": ("man8/largeguest-ui.8",),
 }
 UI = ROOT / "largeguest/engine/ui"
 UI_FILES = {

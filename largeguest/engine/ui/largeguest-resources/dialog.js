@@ -3,7 +3,7 @@
 
 import { Cells } from "./cells.js";
 import { byId, element, setValue } from "./element.js";
-import { showFacts, showHosts, showOthers, showProblems } from "./judgement.js";
+import { inOrder, showFacts, showHosts, showOthers, showProblems } from "./judgement.js";
 import { show as showPicture } from "./picture.js";
 import { api, ask } from "./service.js";
 
@@ -181,7 +181,7 @@ async function look() {
     const where = found.vm.host ? `, runs on ${found.vm.host}` : `, ${found.vm.status}`;
     byId("vm").textContent = `${found.vm.name}, as its next start will be: ${found.vm.vcpus} vCPUs, ${found.vm.memory}${where}`;
     byId("mode").replaceChildren(...found.modes.map((mode) => element("option", {}, mode)));
-    byId("host").replaceChildren(...found.judgement.hosts.map((host) => element("option", { value: host.id }, host.name)));
+    byId("host").replaceChildren(...inOrder(found.judgement.hosts).map((host) => element("option", { value: host.id }, host.name)));
     state.form = { affinity: "manual", mode: "strict", nodes: "", cells: [], pinning: "typed", cputune: "" };
     accept(found.judgement);
   } catch (error) {

@@ -56,9 +56,14 @@ export function showFacts(list, judged) {
   list.replaceChildren(...facts.map(([name, said]) => element("div", {}, element("dt", {}, name), element("dd", {}, said))));
 }
 
+// host2 comes before host10
+export function inOrder(hosts) {
+  return [...hosts].sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+}
+
 export function showHosts(list, hosts) {
   list.replaceChildren(
-    ...hosts.map((host) => {
+    ...inOrder(hosts).map((host) => {
       const why = host.problems.map((problem) => text(problem)).join("\n");
       const status = host.status === "up" ? "" : ` (${host.status})`;
       const name = [element("b", {}, host.name), `${status} ${WORDS[host.verdict]}`];
