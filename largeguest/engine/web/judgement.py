@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ... import PROPERTIES, properties
 from ...placement import figure
-from ...problem import ParseError, Problem, Refused
+from ...problem import MAX_PROBLEMS, ParseError, Problem, Refused
 from ...properties import MAX_LENGTH
 from ...record import Record
 from ...rewrite import place_on
@@ -24,6 +24,9 @@ from ..matrix import OK, WARN, Row
 from .form import Form
 from .form import Row as FormRow
 from .snapshots import Snapshot
+
+MAX_SHOWN = 50
+"""Problems of the host that is looked at."""
 
 
 class Question(Record):
@@ -55,7 +58,7 @@ def judge(question: Question) -> dict[str, Any]:
         "topology": {name: getattr(question.topology, name) for name in Topology._names},
         "topology_text": change.describe(question.topology),
         "host": None if question.machine is None else question.machine.id,
-        "problems": [_problem_value(problem, question.values) for problem in problems],
+        "problems": _with_places(problems, question.values),
         "locality": locality,
         "length": change.stored_length(asked.after, known.definitions),
         "max_length": MAX_LENGTH,
@@ -138,17 +141,27 @@ def _verdict(known: Snapshot, row: Row, number: int) -> dict[str, Any]:
     }
 
 
-def problem_values(problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    return [problem_value(problem) for problem in problems]
+def problem_values(problems: Sequence[Problem], most: int = MAX_PROBLEMS) -> list[dict[str, Any]]:
+    """The problems as JSON; of very many only the first ones."""
+    more = [Problem("", f"and {len(problems) - most} more like these", "")] if len(problems) > most else []
+    return [problem_value(problem) for problem in (*problems[:most], *more)]
 
 
-def _problem_value(problem: Problem, values: Mapping[str, str]) -> dict[str, Any]:
-    """With the bounds of the piece of the text that has the error, if it is one of syntax."""
-    value = problem_value(problem)
-    if problem.subject in PROPERTIES:
-        try:
-            properties.READERS[problem.subject](values[problem.subject][: MAX_LENGTH + 1])
-        except ParseError as error:
-            if error.what == problem.what:
-                value["start"], value["end"] = error.start, error.end
-    return value
+def _with_places(problems: Sequence[Problem], values: Mapping[str, str]) -> list[dict[str, Any]]:
+    """With the bounds of the piece of a text that has an error of syntax."""
+    errors = dict(filter(None, map(_error, PROPERTIES, map(values.__getitem__, PROPERTIES))))
+    found = problem_values(problems, MAX_SHOWN)
+    for value in found:
+        error = errors.get(value["subject"])
+        if error is not None and error.what == value["what"]:
+            value.update(start=error.start, end=error.end)
+    return found
+
+
+def _error(name: str, text: str) -> tuple[str, ParseError] | None:
+    """The first error of syntax in the text of a property."""
+    try:
+        properties.READERS[name](text)
+    except ParseError as error:
+        return (name, error) if text.strip(" ") else None
+    return None

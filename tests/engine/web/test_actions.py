@@ -74,6 +74,15 @@ def test_form_and_text_are_two_views_of_one_thing(client: Client) -> None:
     assert edited["used"] == [0, 1, 2]
 
 
+@pytest.mark.usefixtures("world")
+def test_of_many_problems_the_first_ones_are_shown(client: Client) -> None:
+    values = {"cputune": ",".join(f"{number % 8}#node0.core{number}" for number in range(100, 200))}
+    found = client.ask("judge", vm="vm-0000", host="id-host1", values=values)
+    assert (len(found["problems"]), len(found["hosts"])) == (51, 2)
+    assert shown(found)[-1].endswith(" more like these")
+    assert max(len(host["problems"]) for host in found["hosts"]) == 13
+
+
 def test_only_an_edit_asks_only_for_the_vm(client: Client, world: Engine) -> None:
     client.ask("look", vm="vm-0000")
     world.asked.clear()
