@@ -65,6 +65,8 @@ class Layout(Record):
     """Those of the cells, or one of a guest without cells; none: the picture is of the host alone."""
     page: int = NO_HUGE_PAGE
     """KiB of the huge pages that back the guest: of these it matters how many are free."""
+    has_all_nodes: bool = False
+    """Whether all nodes are shown, used or not."""
 
     @property
     def is_large(self) -> bool:
@@ -76,7 +78,7 @@ class Layout(Record):
 
         def used(number: int) -> int | None:
             others = any(seat.others or seat.held for core in self.cores[number] for seat in core.seats)
-            return number if self.cells_on(number) or others or not self.is_large or not self.vcpus else None
+            return number if self.cells_on(number) or others or self.has_all_nodes or not self.is_large or not self.vcpus else None
 
         for _, group in itertools.groupby(self.host.nodes, used):
             yield list(group)

@@ -11,7 +11,7 @@ from ... import PROPERTIES, properties
 from ...placement import figure
 from ...problem import MAX_PROBLEMS, ParseError, Problem, Refused
 from ...properties import MAX_LENGTH
-from ...record import Record
+from ...record import Record, replace
 from ...rewrite import place_on
 from ...values import Topology
 from ...view import scene, svg
@@ -116,7 +116,8 @@ def _look(question: Question) -> tuple[Layout | None, str]:
         placement = place_on(request, guest, host)
     except Refused:
         return lay_out(host), ""
-    return lay_out(host, placement, guest), figure.line(placement, guest, host)
+    every_node = replace(lay_out(host, placement, guest), has_all_nodes=True)  # to be clicked
+    return every_node, figure.line(placement, guest, host)
 
 
 def _used(picture: Layout) -> list[int]:
