@@ -130,6 +130,21 @@ def test_undo_goes_all_the_way_back(site: Site, engine: Engine, portal: Portal) 
     assert portal.text("#facts").count("2 sockets, 8 cores, 2 threads") == 1
 
 
+def test_what_cannot_be_planned_is_said_and_is_no_step(site: Site, engine: Engine, portal: Portal) -> None:
+    portal.enter(site, engine)
+    portal.open_dialog("db01")
+    portal.type("#reserve", "node0,node1,node2,node3.core1-15")
+    portal.click("#plan")
+    assert portal.text("#said").startswith("plan: 32 vCPUs and 128 GiB do not fit: ")
+    assert not portal.find("#undo").is_enabled()
+    portal.type("#reserve", "nod0")
+    portal.click("#plan")
+    assert portal.text("#said").startswith('reserve: "nod0" at 0: ')
+    portal.type("#reserve", "")
+    portal.click("#plan")
+    assert (portal.values, portal.text("#said")) == (NODE_2, "")
+
+
 def test_by_keyboard_alone(site: Site, engine: Engine, portal: Portal) -> None:
     """Everything can be reached by Tab; a node is a button; Escape closes the question, not the dialog."""
     portal.enter(site, engine)

@@ -11,7 +11,7 @@ const NAMES = ["cputune", "numatune", "guestnuma"];
 const vm = new URLSearchParams(location.search).get("vm");
 
 let state = null; // { host, values, form, topology, seen, judged }
-let waiting = null; // the latest request while another one is under way
+const queue = []; // what is still to be asked
 let underWay = false;
 let typingIn = null;
 const before = []; // for Undo: { host, values, topology }
@@ -29,7 +29,7 @@ function showForm() {
   setValue(byId("nodes"), form.nodes);
   cells.show(form.cells);
   const byHand = form.affinity === "manual";
-  byId("policy").disabled = form.affinity === "none";
+  byId("nodes").disabled = form.affinity === "none";
   byId("pinning").disabled = byId("cells").disabled = !byHand;
   byId("add").disabled = form.cells.length === 0;
   byId("form").classList.toggle("behind", judged.form === null);
@@ -77,27 +77,36 @@ function accept(judged) {
   showJudgement();
 }
 
-async function send(action, body) {
+// One request at a time. What to ask is made of the state when its turn comes, so that no change is lost; of several
+// changes of one field that wait, only the last one is asked about.
+async function send(action, make, field = null) {
+  if (field !== null && queue.at(-1)?.field === field) {
+    queue.pop();
+  }
+  queue.push({ action, make, field });
   if (underWay) {
-    waiting = [action, body];
     return;
   }
   underWay = true;
   document.body.setAttribute("aria-busy", "true");
-  byId("busy").textContent = action === "plan" ? "Planning…" : "";
-  try {
-    accept(await ask(action, { vm, host: state.host || "", topology: state.topology, ...body }));
-  } catch (error) {
-    notice(error.message, error.status !== 422);
-    showForm();
+  byId("save").disabled = true;
+  while (queue.length > 0) {
+    await sendOne(queue.shift());
   }
   underWay = false;
-  document.body.setAttribute("aria-busy", String(waiting !== null));
   byId("busy").textContent = "";
-  if (waiting) {
-    const next = waiting;
-    waiting = null;
-    await send(...next);
+  document.body.setAttribute("aria-busy", "false");
+}
+
+async function sendOne({ action, make }) {
+  byId("busy").textContent = action === "plan" ? "Planning…" : "";
+  try {
+    accept(await ask(action, { vm, host: state.host || "", topology: state.topology, ...make() }));
+  } catch (error) {
+    forget();
+    showForm();
+    showJudgement();
+    notice(error.message, error.status !== 422);
   }
 }
 
@@ -109,34 +118,40 @@ function remember(field = null) {
   typingIn = field;
 }
 
+// What was not done is no step.
+function forget() {
+  if (before.at(-1)?.values === state.values) {
+    before.pop();
+  }
+  typingIn = null;
+}
+
 function changeForm(part) {
-  remember(document.activeElement.matches("input:not([type])") ? document.activeElement : null);
-  state.form = { ...state.form, ...part };
-  send("judge", { form: state.form });
+  const field = document.activeElement.matches("input:not([type])") ? document.activeElement : null;
+  remember(field);
+  send("judge", () => ({ form: { ...state.form, ...part } }), field);
 }
 
 function edit(step) {
   remember();
-  send("judge", { form: state.form, edit: step });
+  send("judge", () => ({ form: state.form, edit: step }));
 }
 
 function changeValue(name, value) {
   remember(byId(name));
-  state.values = { ...state.values, [name]: value };
-  send("judge", { values: state.values });
+  send("judge", () => ({ values: { ...state.values, [name]: value } }), byId(name));
 }
 
 function undo() {
   const last = before.pop();
   typingIn = null;
-  state = { ...state, ...last };
-  send("judge", { values: last.values });
+  send("judge", () => last);
 }
 
 function plan() {
   remember();
   const wishes = { mode: byId("mode").value, cluster: byId("cluster").checked, reserve: byId("reserve").value };
-  send("plan", { ...wishes, spread: byId("spread").value === "spread", values: state.values });
+  send("plan", () => ({ ...wishes, spread: byId("spread").value === "spread", values: state.values }));
 }
 
 // Save, and the way out
@@ -201,9 +216,9 @@ byId("pinning").addEventListener("change", (event) => changeForm({ pinning: even
 byId("mode").addEventListener("change", (event) => changeForm({ mode: event.target.value }));
 byId("nodes").addEventListener("input", (event) => changeForm({ nodes: event.target.value }));
 byId("host").addEventListener("change", (event) => {
+  const host = event.target.value;
   remember();
-  state.host = event.target.value;
-  send("judge", { values: state.values });
+  send("judge", () => ({ host, values: state.values }));
 });
 byId("add").addEventListener("click", () => edit({ kind: "add" }));
 byId("plan").addEventListener("click", plan);
