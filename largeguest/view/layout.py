@@ -76,9 +76,11 @@ class Layout(Record):
     def node_groups(self) -> Iterator[list[int]]:
         """The nodes; on a large host, consecutive ones without any of the guest in one group."""
 
+        folds = self.is_large and bool(self.vcpus) and not self.has_all_nodes
+
         def used(number: int) -> int | None:
             others = any(seat.others or seat.held for core in self.cores[number] for seat in core.seats)
-            return number if self.cells_on(number) or others or self.has_all_nodes or not self.is_large or not self.vcpus else None
+            return number if not folds or self.cells_on(number) or others else None
 
         for _, group in itertools.groupby(self.host.nodes, used):
             yield list(group)
