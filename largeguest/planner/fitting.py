@@ -165,12 +165,13 @@ def _on_other_nodes(request: Request, host: Host) -> Iterator[str]:
     for size, candidate in attempts(need):
         by_size.setdefault(size, []).append(candidate)
     too_many = len(need.nodes) + 1
+    skipped = len(need.nodes) // _MANY_SIZES
     for size in sorted(by_size, key=lambda size: (abs(size - limit), size)):
         if size < too_many and any(choose(size, candidate) for candidate in by_size[size]):
             if attempt(replace(request, nodes=size, spread=False), host):
                 yield f"it fits on {plural(size, 'node')}"
             else:
-                too_many = size  # the text for so many is longer than the engine stores
+                too_many = size - skipped  # the text for so many is longer than the engine stores
 
 
 def _first_that_fits(numbers: Iterable[int], need: Need) -> list[str]:
@@ -235,7 +236,7 @@ def _smaller_guests(candidate: Candidate, also: str) -> Iterator[str]:
             continue
         choice = attempt(replace(_resized(need, vcpus, memory), nodes=None), need.host)
         if choice is None:
-            too_many = count - count // 16  # the text for so many is longer than the engine stores
+            too_many = count - count // 8  # the text for so many is longer than the engine stores
         else:
             size = f"{plural(vcpus, 'vCPU')} and {exactly(memory + need.device_memory)}{also}"
             yield f"the nearest that fits is {size}, on {plural(len(choice.nodes), 'node')}"
