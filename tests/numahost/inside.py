@@ -19,7 +19,7 @@ from . import image, machine
 from .replay import Lines
 
 PROGRAMS = {**programs.RPM, **image.PROGRAMS}
-SECONDS = 2400
+SECONDS = 3600
 """For the whole run, which takes a fraction of it where nothing else runs."""
 
 QUIET_SECONDS = 900
