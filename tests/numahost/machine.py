@@ -22,8 +22,9 @@ NODES_PER_SOCKET = 2
 CPUS_PER_NODE = 4
 
 # A kernel that runs on an Intel server accepts a socket with several nodes (sub-NUMA clusters). On QEMU's own model, an
-# AMD, it takes each CPU for a socket. Without la57, page tables have four levels: less to emulate.
-CPU = "max,vendor=GenuineIntel,family=6,model=106,stepping=6,la57=off,svm=off"
+# AMD, it takes each CPU for a socket. Without la57, page tables have four levels: less to emulate. Without erms and
+# fsrm, memory is cleared in words, not in bytes, which QEMU emulates one by one: a kernel was seen stuck in that.
+CPU = "max,vendor=GenuineIntel,family=6,model=106,stepping=6,la57=off,svm=off,erms=off,fsrm=off"
 # While it moves huge pages between the nodes by itself, an emulated kernel now and then hangs.
 CMDLINE = "console=ttyS0 panic=-1 mitigations=off nokaslr tsc=reliable nowatchdog apparmor=0 numa_balancing=disable"
 
