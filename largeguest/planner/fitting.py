@@ -165,7 +165,7 @@ def _on_other_nodes(request: Request, host: Host) -> Iterator[str]:
     for size, candidate in attempts(need):
         by_size.setdefault(size, []).append(candidate)
     too_many = len(need.nodes) + 1
-    skipped = len(need.nodes) // _MANY_SIZES
+    skipped = len(need.nodes) * 2 // _MANY_SIZES
     for size in sorted(by_size, key=lambda size: (abs(size - limit), size)):
         if size < too_many and any(choose(size, candidate) for candidate in by_size[size]):
             if attempt(replace(request, nodes=size, spread=False), host):
@@ -248,7 +248,8 @@ def _smaller_sizes(candidate: Candidate) -> list[tuple[int, int, int]]:
     rooms = list(candidate.capacities.values())
     sizes: dict[tuple[int, int], int] = {}
     # the nodes that have the most memory, or the most CPUs; each gets at least a unit of vCPUs and a step of memory
-    for count, order in itertools.product(range(1, len(rooms) + 1), ("memory", "units")):
+    counts = range(len(rooms), 0, -max(1, len(rooms) // _MANY_SIZES))
+    for count, order in itertools.product(sorted({1, *counts} if rooms else ()), ("memory", "units")):
         largest = sorted(rooms, key=lambda room: (getattr(room, order), room.memory, room.units))[-count:]
         units = min(candidate.units, sum(room.units for room in largest))
         over_nodes = count > units and can_be_over_nodes(need)
