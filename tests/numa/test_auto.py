@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from largeguest.host.topology import Host as Topology
 from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
 from tests.e2e.keeping import wait_until
-from tests.vdsm import HookError
 
 from .test_others import FOLDER
 from .test_status import look, with_properties
@@ -102,26 +100,3 @@ def test_cores_that_are_free_on_each_node(this_host: Host, four_by_four: Topolog
     one, two = map(int, sorted(cells))
     far = str(four_by_four.nodes[one].distances[two])
     assert seen == {"0-1": ["10", far], "2-3": [far, "10"]}
-
-
-def test_nothing_is_free(this_host: Host, four_by_four: Topology) -> None:
-    # a VM that may run on every CPU holds none
-    all_but_one = f"{','.join(f'node{node}' for node in four_by_four.nodes)},^{four_by_four.online.last}"
-    with another(this_host, all_but_one), pytest.raises(HookError) as caught:
-        start(this_host, "db01", AUTO, 1)
-    assert "guestnuma: auto: 4 vCPUs and 256 MiB do not fit: the host has 4 nodes with " in str(caught.value)
-
-
-def test_four_at_once(this_host: Host) -> None:
-    """As VDSM creates them: never on the same CPUs, nor on the same memory twice."""
-    count = min(4, len(sysfs.from_sys().local_nodes))
-    with contextlib.ExitStack() as all_running, ThreadPoolExecutor(count) as pool:
-        documents = list(pool.map(lambda n: start(this_host, f"db1{n}", AUTO, 10 + n, 131072), range(count)))
-        for document in documents:
-            all_running.enter_context(running(document))
-        taken = [chosen(f"db1{number}") for number in range(count)]
-        assert sum(len(cpus) for cpus, _ in taken) == len(CpuSet.union(cpus for cpus, _ in taken)) == 4 * count
-        assert len({str(cells) for _, cells in taken}) == count
-        wait_until(lambda: len(neighbours.published(FOLDER) or ()) == count, lambda: neighbours.published(FOLDER))
-        left = Path("/run/vdsm-largeguest/reservations")
-        wait_until(lambda: not list(left.iterdir()), lambda: list(left.iterdir()))
