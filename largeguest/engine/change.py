@@ -101,8 +101,8 @@ def stored_length(vm: Vm, defined: Definitions) -> int:
 def carry_out(engine: Engine, change: Change) -> None:
     """Change the VM, unless it is no longer as it was read; raises Refused.
 
-    The engine has no update that depends on what is there, so a change of somebody else in the moment between this
-    look and the update is lost.
+    The engine has no update that depends on what is there, so another change in the moment between this look and
+    the update is lost.
     """
     vm = change.before
     _check_unchanged(vm, rest.ask_next_runs(engine, [vm.id])[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The fields of a JSON object that somebody has sent: each is of the type that is expected, or refused by its name."""
+"""The fields of a JSON object in a request: each is of the type that is expected, or refused by its name."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ function notice(said, again) {
 function accept(judged) {
   state = { ...state, judged, host: judged.host, values: judged.values, topology: judged.topology, form: judged.form || state.form };
   const changed = judged.seen !== state.seen;
-  notice(changed ? "Somebody has changed the virtual machine meanwhile." : "", changed);
+  notice(changed ? "The virtual machine has been changed meanwhile." : "", changed);
   showForm();
   showJudgement();
 }

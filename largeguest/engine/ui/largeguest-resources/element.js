@@ -16,7 +16,7 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// While somebody types in a field, what it holds is theirs.
+// A field in which the user types keeps its text.
 export function setValue(field, value) {
   if (field !== document.activeElement && field.value !== value) {
     field.value = value;
