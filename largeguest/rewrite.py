@@ -104,7 +104,7 @@ def check_again(values: Mapping[str, str], document: bytes, host: Host, suspende
         guest = replace(guest, pins=replace(guest.pins, vcpus={}))
     layout = read.layout(tree)
     before = (layout and pinning.of_numbers(layout.cputune)) or Pins()
-    is_auto = request.cputune is not None and request.cputune.is_auto
+    is_auto = "cputune" in request.autos
     if is_auto:
         from .planner.free import pin_again
 

@@ -163,10 +163,8 @@ def _read(arguments: argparse.Namespace) -> _Request:
 
 def _without_auto(request: Properties) -> tuple[Properties, list[Problem]]:
     """What can be checked without a VM, and warnings for the rest."""
-    left = request.without_auto()
     what, fix = "auto: what is chosen depends on the VM", "name its DOMAIN.xml"
-    autos = [name for name in PROPERTIES if getattr(request, name) != getattr(left, name)]
-    return left, [Problem(name, what, fix, warning=True) for name in autos]
+    return request.without_auto(), [Problem(name, what, fix, warning=True) for name in request.autos]
 
 
 def _origin(metadata: dict[str, str], domain: str) -> Iterator[str]:

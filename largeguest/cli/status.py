@@ -100,7 +100,7 @@ def _where(opened: Any, uri: str) -> Where:
     keeper = keeper_is_active()
     if keeper is False:
         return Where(host, ROOT, False, keeper)
-    held = published.published(KEEPER_FOLDER) or {}
+    held = functools.lru_cache(lambda: published.published(KEEPER_FOLDER) or {})
     return Where(host, ROOT, False, keeper, state.published(KEEPER_FOLDER), held)
 
 
@@ -109,7 +109,7 @@ def _look(opened: Any, libvirt: Any, where: Where, name: str | None) -> _Found:
     named, others = _running(opened, libvirt, name)
     where = replace(where, closely=name is not None)
     if where.keeper is False:
-        where = replace(where, held=_held((*named, *others), where.host))
+        where = replace(where, held=functools.lru_cache(lambda: _held((*named, *others), where.host)))
     looked = [status.look(domain, functools.partial(status.of, where=where)) for domain in named]
     beside = [status.look(domain, functools.partial(pins.read, host=where.host)) for domain in others]
     vms = tuple(vm for vm in looked if isinstance(vm, Status))

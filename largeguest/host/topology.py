@@ -114,6 +114,11 @@ class Host(Record):
         return {cpu: number for number, node in self.nodes.items() for cpu in node.cpus}
 
     @functools.cached_property
+    def held(self) -> CpuSet:
+        """The CPUs of other VMs."""
+        return CpuSet.union(neighbour.cpus for neighbour in self.neighbours)
+
+    @functools.cached_property
     def local_nodes(self) -> CpuSet:
         """The nodes that have both CPUs and memory; a coherent GPU's own memory is a node without CPUs."""
         return CpuSet(number for number, node in self.nodes.items() if node.cpus and node.memory != 0)

@@ -62,9 +62,8 @@ def of_numbers(text: str) -> Pins | None:
 
 def still_free(before: Pins, guest: Guest, host: Host) -> Pins:
     """The pins that a VM had on this host when it last ran; none if another VM has any of these CPUs by now."""
-    theirs = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
     own = CpuSet.union(cpus for vcpu, cpus in before.vcpus.items() if vcpu in guest.plugged_vcpus)
-    return NO_PINS if own & theirs or own - host.online else before
+    return NO_PINS if own & host.held or own - host.online else before
 
 
 class _Group(Record):

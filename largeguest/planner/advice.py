@@ -48,7 +48,7 @@ def notes(choice: Choice) -> Iterator[str]:
 def _beside(need: Need) -> str:
     names = sorted(neighbour.name for neighbour in need.host.neighbours)
     promised = sum(need.promised.values())
-    held = [plural(len(need.held), "CPU")] if need.held else []
+    held = [plural(len(need.host.held), "CPU")] if need.host.held else []
     held += [f"{amount(promised)} promised"] if promised else []
     these = shorten(", ".join(map(quote_name, names)), 200)
     return f"left to {plural(len(names), 'other VM')} ({these}): {' and '.join(held) or 'nothing'}"
@@ -100,7 +100,7 @@ def shortage(need: Need) -> str:
     cpus, memory = _supply(candidate)
     cores = f" in whole cores of {candidate.shape.threads} threads" if candidate.shape.threads > 1 else ""
     cores = " on a core of their own" if need.request.one_thread_per_core else cores
-    unusable = (("reserved", need.reserved | need.kept), ("excluded", need.excluded), ("of other VMs", need.held))
+    unusable = (("reserved", need.reserved | need.kept), ("excluded", need.excluded), ("of other VMs", need.host.held))
     without = ", ".join(f"{len(these)} {reason}" for reason, these in unusable if these)
     without = without and f" ({without})"
     kind = f"huge pages of {exactly(need.page)}" if need.page else "memory"

@@ -111,7 +111,7 @@ class Choice(Record):
     @property
     def idle(self) -> CpuSet:
         """The CPUs of the host that no vCPU is pinned to, of this guest or another."""
-        return self.need.host.online - self.taken - self.need.held
+        return self.need.host.online - self.taken - self.need.host.held
 
     @property
     def taken(self) -> CpuSet:

@@ -11,7 +11,10 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..cpuset import CpuSet
-from .candidates import Candidate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .candidates import Candidate
 
 Cores = Sequence[Sequence[int]]
 Order = list[int]
@@ -38,12 +41,12 @@ def _orders(candidate: Candidate, node: int, count: int) -> Iterator[Order]:
         sizes = [sum(map(len, group)) for group in groups]
         yield list(itertools.chain.from_iterable(_in_full_groups(groups, sizes, count)))
         return
-    yield _by_turns(cores, threads)
+    yield by_turns(cores, threads)
     sizes = [sum(min(len(core), threads) for core in group) for group in groups]
-    yield _by_turns(_in_full_groups(groups, sizes, count), threads)
+    yield by_turns(_in_full_groups(groups, sizes, count), threads)
 
 
-def _by_turns(cores: Cores, threads: int) -> Order:
+def by_turns(cores: Cores, threads: int) -> Order:
     """So many threads of each core, and then so many more: guest cores share a core only when each core has one."""
     turns = range(0, max(map(len, cores), default=0), threads)
     return [cpu for first in turns for core in cores for cpu in core[first : first + threads]]

@@ -31,14 +31,14 @@ def expand(
     `pci` are the addresses of the devices that are passed through. Raises Refused if nothing fits.
     """
     if host is None:
-        autos = (name for name in ("cputune", "guestnuma") if getattr(typed, name) and getattr(typed, name).is_auto)
         what = "auto must be looked up on a host, but none is given"
-        raise Refused(Problem(name, what, "write numbers, or name a host") for name in autos)
+        raise Refused(Problem(name, what, "write numbers, or name a host") for name in typed.autos)
     if host.neighbours_unknown:
-        name = "guestnuma" if typed.guestnuma is not None and typed.guestnuma.is_auto else "cputune"
         what = f"auto: what other VMs hold is not known: {host.neighbours_unknown}"
-        raise Refused([Problem(name, what, "start the keeper: systemctl enable --now vdsm-largeguest-keeper")])
-    if typed.guestnuma is not None and typed.guestnuma.is_auto:
+        raise Refused(
+            [Problem(typed.autos[-1], what, "start the keeper: systemctl enable --now vdsm-largeguest-keeper")]
+        )
+    if "guestnuma" in typed.autos:
         return _with_cells(typed, guest, host, pci)
     return replace(typed, cputune=pin_near(behind(typed, guest, host), guest, host)), ()
 
@@ -78,12 +78,11 @@ def _with_cells(
 
 def _beside_others(cputune: Cputune, nodes: CpuSet, host: Host) -> Cputune:
     """The pins of the cells on these nodes, without the CPUs of other VMs."""
-    theirs = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
 
     def without(pin: Pin) -> Pin:
         if not isinstance(pin.threads, (All, Vcpus)):
             return pin
-        removed = spans(lookup.look_up(pin.cpus, host, nodes).cpus & theirs, out=True)
+        removed = spans(lookup.look_up(pin.cpus, host, nodes).cpus & host.held, out=True)
         return replace(pin, cpus=CpuList((*pin.cpus.items, *removed)))
 
     return replace(cputune, pins=tuple(map(without, cputune.pins)))

@@ -15,6 +15,7 @@ from ..properties.cpulist import CpuList, Item, Span, spans
 from ..properties.cputune import Cputune, Emulator, Iothread, Pin, Vcpus
 from ..values import Guest, Pins, Placement
 from ..wording import name_ids, plural, verb
+from .dealing import by_turns
 
 NOWHERE = "choose another host, or make room on this one"
 _NO_PINS = Pins()
@@ -36,9 +37,8 @@ def pin_near(memory: Backing, guest: Guest, host: Host, held: Pins = _NO_PINS, l
     vCPUs that are `held` already keep their CPUs. Those that are `late` get what is left; for the ones that have none,
     the pin names too few CPUs, so that they float over those. Raises Refused if there are too few for the others.
     """
-    theirs = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
     own = CpuSet.union(held.vcpus.values())
-    free = host.online - theirs - own
+    free = host.online - host.held - own
     groups = [
         (vcpus, nodes)
         for some in (guest.plugged_vcpus - CpuSet(held.vcpus) - late, late)
@@ -51,7 +51,7 @@ def pin_near(memory: Backing, guest: Guest, host: Host, held: Pins = _NO_PINS, l
     pins = [Pin(Vcpus(vcpu, vcpu), CpuList(spans(cpus)), each=len(cpus) == 1) for vcpu, cpus in held.vcpus.items()]
     for vcpus, nodes in near:
         around = host.cpus_near(nodes)
-        pins += _pins(vcpus, dealt[nodes], around - (theirs - own) or around)
+        pins += _pins(vcpus, dealt[nodes], around - (host.held - own) or around)
     around = host.cpus_near(memory.nodes)
     beside = CpuList(spans(around & free or around))
     return Cputune((*pins, Pin(Emulator(), beside), *(Pin(Iothread(number), beside) for number in guest.iothreads)))
@@ -89,12 +89,7 @@ def _in_order(cpus: CpuSet, free: CpuSet, guest: Guest, host: Host) -> list[int]
     whole = [core for core in cores if all(cpu in free for cpu in core)]
     others = [[cpu for cpu in core if cpu in free] for core in cores if core not in whole]
     knows_threads = guest.topology is not None and guest.topology.threads > 1
-    return [cpu for some in (whole, others) for cpu in (itertools.chain(*some) if knows_threads else _by_thread(some))]
-
-
-def _by_thread(cores: Sequence[Sequence[int]]) -> Iterator[int]:
-    for thread in itertools.zip_longest(*cores):
-        yield from (cpu for cpu in thread if cpu is not None)
+    return [cpu for some in (whole, others) for cpu in (itertools.chain(*some) if knows_threads else by_turns(some, 1))]
 
 
 def _pins(vcpus: CpuSet, dealt: Iterator[int], around: CpuSet) -> Iterator[Pin]:

@@ -91,8 +91,6 @@ class Need(Record):
     """KiB that the memory of a cell is a multiple of."""
     reserved: CpuSet
     excluded: CpuSet
-    held: CpuSet
-    """The CPUs of other VMs."""
     promised: Mapping[int, int]
     """Node to KiB in pages of this size that are promised to other VMs."""
     devices: Mapping[int, int]
@@ -153,7 +151,7 @@ class Need(Record):
     @property
     def unusable(self) -> CpuSet:
         """The CPUs on which nothing of the guest may run."""
-        return self.excluded | self.held
+        return self.excluded | self.host.held
 
     @functools.cached_property
     def untouched(self) -> Mapping[int, int]:
@@ -221,14 +219,13 @@ def resolve(request: Request, host: Host) -> Need:
     if both:
         raise refused(f"--reserve and --exclude both name {name_ids('CPU', both)}", "name each in only one of them")
     _check_memory(guest.memory, step)
-    held = CpuSet.union(neighbour.cpus for neighbour in host.neighbours)
     promised = neighbours.promised(page, host) if host.neighbours else {}
     devices: Counter[int] = Counter()
     for device in guest.devices:
         devices[device.cell] += device.host_memory
     pci_devices = Counter(host.pci_node(address) for address in request.pci)
     nodes = host.local_nodes if request.on is None else _nodes_on(request.on, host)
-    return Need(request, host, page, step, reserved, excluded, held, promised, devices, pci_devices, nodes)
+    return Need(request, host, page, step, reserved, excluded, promised, devices, pci_devices, nodes)
 
 
 def refused(what: str, fix: str) -> Refused:

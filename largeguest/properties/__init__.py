@@ -38,14 +38,18 @@ class Properties(Record):
     guestnuma: Guestnuma | None = None
 
     @property
+    def autos(self) -> tuple[str, ...]:
+        """The names of those that are auto: pins or cells are chosen where the VM starts."""
+        chosen = (("cputune", self.cputune), ("guestnuma", self.guestnuma))
+        return tuple(name for name, value in chosen if value is not None and value.is_auto)
+
+    @property
     def is_auto(self) -> bool:
-        """Whether pins or cells are chosen where the VM starts."""
-        return any(value is not None and value.is_auto for value in (self.cputune, self.guestnuma))
+        return bool(self.autos)
 
     def without_auto(self) -> Properties:
         """What can be checked whatever is chosen."""
-        autos = (name for name in ("cputune", "guestnuma") if (value := getattr(self, name)) and value.is_auto)
-        return replace(self, **dict.fromkeys(autos))
+        return replace(self, **dict.fromkeys(self.autos))
 
 
 def parse(values: Mapping[str, str]) -> tuple[Properties, tuple[Problem, ...]]:

@@ -55,7 +55,7 @@ def check_layout(properties: Properties, guest: Guest, host: Host) -> list[Probl
 
     None if they cannot be carried out here, which the next start would report.
     """
-    if properties.guestnuma is not None and properties.guestnuma.is_auto:
+    if "guestnuma" in properties.autos:
         return list(_check_chosen(guest))
     wanted = replace(properties, cputune=None)
     if wanted == Properties():
@@ -67,7 +67,7 @@ def check_layout(properties: Properties, guest: Guest, host: Host) -> list[Probl
 
 
 def _check_chosen(guest: Guest) -> Iterator[Problem]:
-    """Which cells auto has chosen is as good as any; that it has chosen is not."""
+    """Whichever cells auto has chosen, the VM must have some on nodes of the host."""
     if guest.policy is None and all(cell.nodes is None for cell in guest.cells):
         yield Problem("guestnuma", "it asks for auto, but the VM has no cells on nodes of the host", START_AGAIN)
 

@@ -40,8 +40,8 @@ class Where(Record):
     work: Mapping[str, Work] = {}
     """What it has done, by the UUID of the VM."""
 
-    held: Mapping[str, Neighbour] = {}
-    """What its VMs hold, by UUID, as far as the keeper knows."""
+    held: Callable[[], Mapping[str, Neighbour]] = dict
+    """Gives what its VMs hold, by UUID."""
 
     @functools.cached_property
     def idle(self) -> Host:
@@ -49,7 +49,7 @@ class Where(Record):
 
     def at_next_start(self, typed: Properties, uuid: str) -> Host:
         """The host on which a VM would start again: only auto asks what the others hold."""
-        return neighbours.add(self.idle, self.held, lambda other, _: other == uuid) if typed.is_auto else self.idle
+        return neighbours.add(self.idle, self.held(), lambda other, _: other == uuid) if typed.is_auto else self.idle
 
 
 class Status(Record):

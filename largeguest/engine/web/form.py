@@ -84,7 +84,7 @@ def of_values(values: Mapping[str, str], iothreads: int) -> Form | None:
     if read.numatune is not None:
         mode = read.numatune.mode
         nodes = "auto" if read.numatune.nodeset is None else str(read.numatune.nodeset)
-    is_auto = read.guestnuma is not None and read.guestnuma.is_auto
+    is_auto = "guestnuma" in read.autos
     cells = () if read.guestnuma is None else read.guestnuma.cells
     rows = tuple(Row(str(cell.vcpus), memory_text(cell.memory), _text_of(cell.nodes)) for cell in cells)
     return Form(AUTO if is_auto else MANUAL, mode, nodes, rows, pinning, pins if pinning == TYPED else "")
