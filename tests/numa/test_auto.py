@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,37 +18,30 @@ from largeguest.host.topology import Host as Topology
 from tests.e2e.guest import Libvirt
 from tests.e2e.host import Host
 from tests.e2e.keeping import wait_until
+from tests.vdsm import HookError
 
-from .test_others import FOLDER
-from .test_status import look, with_properties
+from .test_others import FOLDER, MIB, start, untouched
+from .test_status import look
 
 AUTO = {"cputune": "auto", "guestnuma": "auto"}
+SMALL = 256 * MIB
 
 pytestmark = pytest.mark.usefixtures("kept")
 
 
-def start(this_host: Host, name: str, typed: dict[str, str], number: int, kib: int = 262144) -> bytes:
-    """Let the hook rewrite a VM of 4 vCPUs; raises HookError."""
-    document = with_properties(typed).replace("<name>db01<", f"<name>{name}<").replace("a01<", f"b{number:02}<")
-    document = document.replace(">524288<", f">{kib}<")
-    custom = {**typed, "vmId": f"0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6b{number:02}"}
-    return this_host.run_hooks("before_vm_start", document, custom)[0].encode()
-
-
 @contextlib.contextmanager
-def running(document: bytes) -> Iterator[Libvirt]:
-    """Paused: QEMU has touched all of its memory."""
+def running(document: str) -> Iterator[Libvirt]:
+    """Paused: the guest has done nothing."""
     with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
         libvirt = Libvirt(Path(home), "qemu:///system")
-        with libvirt.running(document, "--paused"):
+        with libvirt.running(document.encode(), "--paused"):
             yield libvirt
 
 
 @contextlib.contextmanager
 def another(this_host: Host, cpus: str) -> Iterator[None]:
     """A VM that holds these CPUs, and no memory; the keeper knows it."""
-    document = start(this_host, "db09", {"cputune": f"all#{cpus}"}, 9)
-    with running(document.replace(b'<allocation mode="immediate"/>', b"")):
+    with running(untouched(start(this_host, "db09", {"cputune": f"all#{cpus}"}, 9, SMALL))):
         wait_until(lambda: bool(neighbours.published(FOLDER)), lambda: neighbours.published(FOLDER))
         yield
     wait_until(lambda: not neighbours.published(FOLDER), lambda: neighbours.published(FOLDER))
@@ -78,7 +72,7 @@ def test_a_node_that_is_free(
     taken: str,
     free: set[int],
 ) -> None:
-    with another(this_host, taken), running(start(this_host, "db01", AUTO, 1)):
+    with another(this_host, taken), running(start(this_host, "db01", AUTO, 1, SMALL)):
         cpus, cells = chosen("db01")
     (node,) = four_by_four.nodes_with(cpus)
     assert node in free
@@ -89,7 +83,7 @@ def test_cores_that_are_free_on_each_node(this_host: Host, four_by_four: Topolog
     """The guest has two nodes, as far from each other as on the host."""
     cores = [next(iter(four_by_four.cores(node.cpus))) for node in four_by_four.nodes.values()]
     first_cores = ",".join(str(cpu) for core in cores for cpu in core)
-    with another(this_host, first_cores), running(start(this_host, "db01", AUTO, 1)) as libvirt:
+    with another(this_host, first_cores), running(start(this_host, "db01", AUTO, 1, SMALL)) as libvirt:
         cpus, cells = chosen("db01")
         seen = {
             cell.get("cpus"): [sibling.get("value") for sibling in cell.iterfind("distances/sibling")]
@@ -100,3 +94,26 @@ def test_cores_that_are_free_on_each_node(this_host: Host, four_by_four: Topolog
     one, two = map(int, sorted(cells))
     far = str(four_by_four.nodes[one].distances[two])
     assert seen == {"0-1": ["10", far], "2-3": [far, "10"]}
+
+
+def test_nothing_is_free(this_host: Host, four_by_four: Topology) -> None:
+    # a VM that may run on every CPU holds none
+    all_but_one = f"{','.join(f'node{node}' for node in four_by_four.nodes)},^{four_by_four.online.last}"
+    with another(this_host, all_but_one), pytest.raises(HookError) as caught:
+        start(this_host, "db01", AUTO, 1, SMALL)
+    assert "guestnuma: auto: 4 vCPUs and 256 MiB do not fit: the host has 4 nodes with " in str(caught.value)
+
+
+def test_four_at_once(this_host: Host, four_by_four: Topology) -> None:
+    """As VDSM creates them: never on the same CPUs, nor on the same memory twice."""
+    with contextlib.ExitStack() as all_running, ThreadPoolExecutor(4) as pool:
+        documents = list(pool.map(lambda number: start(this_host, f"db1{number}", AUTO, 10 + number, SMALL), range(4)))
+        for document in documents:
+            all_running.enter_context(running(document))
+        taken = [chosen(f"db1{number}") for number in range(4)]
+        wait_until(lambda: len(neighbours.published(FOLDER) or ()) == 4, lambda: neighbours.published(FOLDER))
+        left = Path("/run/vdsm-largeguest/reservations")
+        wait_until(lambda: not list(left.iterdir()), lambda: list(left.iterdir()))
+    assert {(cpus, frozenset(cells)) for cpus, cells in taken} == {
+        (node.cpus, frozenset([str(number)])) for number, node in four_by_four.nodes.items()
+    }

@@ -130,15 +130,17 @@ def test_a_plan_comes_true(this_host: Host, libvirt: Libvirt, nodes: tuple[int, 
         for vcpu, cpu in zip(cpuset.parse(found["vcpus"]), cpuset.parse(found["cpus"]))
     }
     assert allowed == {vcpu: cpu for vcpu, (cpu, _) in pictured.items()}
-    cells = re.findall(r"^(\d+) +([\d-]+) +\S+ \wiB +(\d+) +\d+ of \d+ +([\d ]+)$", printed.stdout, re.MULTILINE)
-    assert {number: (node.cpus, node.distances) for number, node in seen.items()} == {
-        int(number): (vcpus, tuple(map(int, distances.split()))) for number, vcpus, _, distances in cells
+    cells = re.findall(r"^(\d+) +([\d-]+) +\S+ \wiB +(\d+) +\d+ of \d+$", printed.stdout, re.MULTILINE)
+    far = re.findall(r"^(\d+) +([\d ]+)$", printed.stdout.partition("distance ")[2], re.MULTILINE)
+    assert {number: node.cpus for number, node in seen.items()} == {int(number): vcpus for number, vcpus, _ in cells}
+    assert {number: node.distances for number, node in seen.items()} == {
+        int(number): tuple(map(int, distances.split())) for number, distances in far
     }
     assert {vcpu: cell for vcpu, (_, cell) in pictured.items()} == {
-        vcpu: int(number) for number, vcpus, _, _ in cells for vcpu in cpuset.parse(vcpus)
+        vcpu: int(number) for number, vcpus, _ in cells for vcpu in cpuset.parse(vcpus)
     }
     assert sorted((mapping.policy, str(mapping.nodes)) for mapping in ram) == [
-        (f"bind:{node}", node) for _, _, node, _ in cells
+        (f"bind:{node}", node) for _, _, node in cells
     ]
 
 

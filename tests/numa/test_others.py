@@ -22,14 +22,22 @@ from .test_status import with_properties
 
 FOLDER = "/run/vdsm-largeguest-keeper"
 MIB = 1024
+"""In KiB."""
+
 PLAN = ["/usr/bin/largeguest", "plan", "--reserve-memory", "0"]  # the nodes are small
 
 
-def vm(this_host: Host, name: str, typed: dict[str, str], number: int) -> bytes:
-    """A VM of 512 MiB as the engine and the hook make it."""
-    document = with_properties(typed).replace('<allocation mode="immediate"/>', "")  # promised, and not touched
-    document = document.replace("<name>db01<", f"<name>{name}<").replace("a01<", f"b{number:02}<")
-    return (this_host.run_hooks("before_vm_start", document, typed)[0] if typed else document).encode()
+def start(this_host: Host, name: str, typed: dict[str, str], number: int, kib: int) -> str:
+    """A VM of 4 vCPUs as the engine and the hook make it; raises HookError."""
+    document = with_properties(typed).replace("<name>db01<", f"<name>{name}<").replace("a01<", f"b{number:02}<")
+    document = document.replace(">524288<", f">{kib}<")
+    custom = {**typed, "vmId": f"0f4ce1b2-7d53-4c0e-9a52-3f3c4d1f6b{number:02}"}
+    return this_host.run_hooks("before_vm_start", document, custom)[0]
+
+
+def untouched(document: str) -> str:
+    """QEMU leaves the memory to the guest."""
+    return document.replace('<allocation mode="immediate"/>', "")
 
 
 def plan(*arguments: str) -> tuple[CpuSet, dict[str, str]]:
@@ -59,8 +67,8 @@ def test_plans_beside_three_pinned_vms_and_two_plain_ones(
     with keeper(), contextlib.ExitStack() as running:
         for number, (name, typed) in enumerate([*pinned.items(), ("web1", {}), ("web2", {})]):
             home = running.enter_context(tempfile.TemporaryDirectory(prefix="largeguest-"))  # with a console of its own
-            document = vm(this_host, name, typed, number)
-            running.enter_context(Libvirt(Path(home), "qemu:///system").running(document, "--paused"))
+            document = untouched(start(this_host, name, typed, number, 512 * MIB))
+            running.enter_context(Libvirt(Path(home), "qemu:///system").running(document.encode(), "--paused"))
         wait_until(lambda: len(neighbours.published(FOLDER) or ()) == 3, lambda: neighbours.published(FOLDER))
         held = {other.name: other for other in (neighbours.published(FOLDER) or {}).values()}
         assert held.keys() == pinned.keys()
