@@ -30,12 +30,13 @@ pytestmark = pytest.mark.usefixtures("kept")
 
 
 @contextlib.contextmanager
-def running(document: str) -> Iterator[Libvirt]:
+def running(document: str) -> Iterator[None]:
     """Paused: the guest has done nothing."""
-    with tempfile.TemporaryDirectory(prefix="largeguest-") as home:
-        libvirt = Libvirt(Path(home), "qemu:///system")
-        with libvirt.running(document.encode(), "--paused"):
-            yield libvirt
+    with (
+        tempfile.TemporaryDirectory(prefix="largeguest-") as home,
+        Libvirt(Path(home), "qemu:///system").running(document.encode(), "--paused"),
+    ):
+        yield
 
 
 @contextlib.contextmanager
@@ -79,21 +80,21 @@ def test_a_node_that_is_free(
     assert (cpus, cells) == (four_by_four.nodes[node].cpus, {str(node)})
 
 
-def test_cores_that_are_free_on_each_node(this_host: Host, four_by_four: Topology) -> None:
-    """The guest has two nodes, as far from each other as on the host."""
+def test_cores_that_are_free_on_each_node(this_host: Host, libvirt: Libvirt, four_by_four: Topology) -> None:
+    """The guest sees two nodes, as far from each other as on the host."""
     cores = [next(iter(four_by_four.cores(node.cpus))) for node in four_by_four.nodes.values()]
     first_cores = ",".join(str(cpu) for core in cores for cpu in core)
-    with another(this_host, first_cores), running(start(this_host, "db01", AUTO, 1, SMALL)) as libvirt:
+    with another(this_host, first_cores), libvirt.running(start(this_host, "db01", AUTO, 1, SMALL).encode()):
         cpus, cells = chosen("db01")
-        seen = {
-            cell.get("cpus"): [sibling.get("value") for sibling in cell.iterfind("distances/sibling")]
-            for cell in libvirt.live("db01").iterfind("cpu/numa/cell")
-        }
+        seen = libvirt.seen_by_guest()
     assert not cpus & cpuset.parse(first_cores)
     assert cells == {str(node) for node in four_by_four.nodes_with(cpus)}
     one, two = map(int, sorted(cells))
-    far = str(four_by_four.nodes[one].distances[two])
-    assert seen == {"0-1": ["10", far], "2-3": [far, "10"]}
+    far = four_by_four.nodes[one].distances[two]
+    assert {number: (node.cpus, node.distances) for number, node in seen.items()} == {
+        0: ("0-1", (10, far)),
+        1: ("2-3", (far, 10)),
+    }
 
 
 def test_nothing_is_free(this_host: Host, four_by_four: Topology) -> None:
