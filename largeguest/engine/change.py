@@ -72,8 +72,8 @@ def check(change: Change, estate: Estate, defined: Definitions) -> tuple[Row, li
     problems = [*row.refusals, *_check_size(change.after.custom), *_check_length(change.after, defined)]
     if not problems:
         problems += properties.parse(change.after.ours)[1]
-    if not problems and row.verdicts and row.count(matrix.REFUSED) == len(row.verdicts):
-        first = next(problem for problem in row.verdicts[0].problems if not problem.warning)
+    if not problems and row.verdicts and all(verdict.refusals for verdict in row.verdicts):
+        first = row.verdicts[0].refusals[0]
         where = verb(row.verdicts, "the only host that it may run on", "each host that it may run on")
         problems.append(replace(first, what=f"{where} would refuse the start: {first.what}"))
     return row, problems

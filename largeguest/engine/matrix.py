@@ -42,6 +42,11 @@ class Verdict(Record):
     """OK, WARN, REFUSED or BARE."""
     problems: tuple[Problem, ...]
 
+    @property
+    def refusals(self) -> tuple[Problem, ...]:
+        """Why the hook would refuse the start, if it were there."""
+        return tuple(problem for problem in self.problems if not problem.warning and problem is not _NO_HOOK)
+
 
 class Row(Record):
     """A VM as its next start will be."""
@@ -120,7 +125,7 @@ def rows(estate: Estate, vms: Iterable[Vm], known: Mapping[str, Definitions]) ->
         guest = estate.guest(vm)
         wanted = _Wanted(vm, request, guest, (str(vm.ours), repr(guest)))
         near = [estate.beside(machine, vm) for machine in estate.machines_for(vm)]
-        verdicts = [_verdict(machine, guest, problems, placer.place(wanted, machine)) for machine in near]
+        verdicts = [_verdict(machine, wanted, problems, placer.place(wanted, machine)) for machine in near]
         yield Row(vm, level, tuple(defined.refusals(vm.ours)), tuple(verdicts))
 
 
@@ -158,16 +163,18 @@ def _placed(wanted: _Wanted, host: Host) -> Placement | Refused:
         return refused
 
 
-def _verdict(machine: Machine, guest: Guest, syntax: tuple[Problem, ...], placed: Placement | Refused) -> Verdict:
+def _verdict(machine: Machine, wanted: _Wanted, syntax: tuple[Problem, ...], placed: Placement | Refused) -> Verdict:
+    if not wanted.vm.ours:
+        return Verdict(machine.id, OK, ())
     try:
         rest.require_known(machine)
     except Refused as refused:
         return Verdict(machine.id, REFUSED, refused.problems)
-    problems = (*syntax, *_problems(machine, guest, placed))
-    if any(not problem.warning for problem in problems):
-        return Verdict(machine.id, REFUSED, problems)
+    problems = (*syntax, *_problems(machine, wanted.guest, placed))
     if not machine.has_hook:
         return Verdict(machine.id, BARE, (_NO_HOOK, *problems))
+    if any(not problem.warning for problem in problems):
+        return Verdict(machine.id, REFUSED, problems)
     return Verdict(machine.id, WARN if problems else OK, problems)
 
 

@@ -154,5 +154,5 @@ def _cores(span: tuple[int, int], thread: int | None, area: Area, host: Host) ->
 
 def _require(host: Host | None, what: object) -> Host:
     if host is None:
-        raise NotThereError(f"{what} must be looked up on a host, but none is given")
+        raise NotThereError(f"{what} must be looked up on a host, but none is given", "name a host, or write numbers")
     return host

@@ -17,6 +17,8 @@ from .backing import NO_BACKING, Backing
 from .lookup import Found, NotThereError
 
 _ONE = CpuSet([0])
+
+_NAME_NODES = "write the nodes after @ in guestnuma, or name them in numatune"
 """The threads of a pin for the emulator or an iothread."""
 
 MAX_NUMBERS = 2**16
@@ -141,7 +143,7 @@ class _Pinning:
         """One group, or none if the CPUs are not there."""
         if pin.cpus.of_cell and not nodes:
             whose = name_ids("vCPU", threads) if isinstance(pin.threads, (All, Vcpus)) else pin.threads
-            self.problems.append(Problem("cputune", f"cell has no nodes for {whose}", "write @ or numatune"))
+            self.problems.append(Problem("cputune", f"cell has no nodes for {whose}", _NAME_NODES))
             return []
         try:
             found = lookup.look_up(pin.cpus, self._host, nodes)
@@ -176,7 +178,7 @@ class _Pinning:
         if late:
             floats = f"{verb(late, 'it floats', 'they float')} over {name_ids('CPU', group.found.cpus)}"
             what = f"{shorten(str(pin))} has no CPU left for {name_ids('vCPU', late)}, plugged in later: {floats}"
-            fix = "name more CPUs, or the next start is refused"
+            fix = f"{_more_cpus(pin)}, or the next start is refused"
             self.problems.append(Problem("cputune", what, fix, warning=True))
         return dict.fromkeys(late, group.found.cpus)
 
@@ -190,7 +192,7 @@ class _Pinning:
             others = " (another #= has taken the others)" if dealt < len(group.found.cpus) else ""
             available = f"{dealt or 'none'} {'are' if dealt > 1 else 'is'} available"
             what = f"{shorten(str(pin))} needs {plural(need, 'CPU')}{where}, only {available}{others}"
-            self.problems.append(Problem("cputune", what, "name more CPUs, or write # without ="))
+            self.problems.append(Problem("cputune", what, f"{_more_cpus(pin)}, or write # without ="))
 
     def _warn_of_idle(self, pin: Pin, groups: list[_Group]) -> None:
         """An item that removes nothing is often copied from a host whose CPUs have other numbers."""
@@ -202,6 +204,11 @@ class _Pinning:
             removes = f"{shorten(','.join(map(str, idle)))} {verb(idle, 'removes', 'remove')}"
             what, fix = f"{removes} nothing in {shorten(str(pin))}", "name CPUs that come earlier in the list"
             self.problems.append(Problem("cputune", what, fix, warning=True))
+
+
+def _more_cpus(pin: Pin) -> str:
+    """A cell has no other CPUs than those of its nodes."""
+    return "plan again" if pin.cpus.of_cell else "name more CPUs"
 
 
 def _vcpus_of(threads: All | Vcpus, guest: Guest) -> CpuSet:

@@ -140,7 +140,7 @@ def resolve_policy(numatune: Numatune, host: Host | None) -> tuple[Policy, list[
         return Policy(numatune.mode, nodeset.nodes), []
     if host is None:
         what = f"{nodeset} must be looked up on a host, but none is given"
-        return Policy(numatune.mode, CpuSet()), [Problem("numatune", what, "name nodes that exist")]
+        return Policy(numatune.mode, CpuSet()), [Problem("numatune", what, "name a host, or write numbers")]
     nodes = host.local_nodes - nodeset.nodes
     empty = Problem("numatune", f"{nodeset} leaves no node on this host", "remove fewer")
     return Policy(numatune.mode, nodes), [] if nodes else [empty]

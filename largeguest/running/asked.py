@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..cpuset import CpuSet
 from ..host.topology import Host
@@ -117,12 +117,20 @@ def check_memory(
             continue
         bound = memory.mode_of(guest, cell)
         if bound is not None and bound[0] != "preferred":
-            move = f"as root: migratepages {pid} {CpuSet(away)} {bound[1]}"
-            yield _misplaced(subject, f"cell {cell}" if len(homes) > 1 else "the memory", away, bound[1], move)
+            which = f"cell {cell}" if len(homes) > 1 else "the memory"
+            yield _misplaced(subject, which, away, bound[1], _way_back(cell, away, bound[1], homes, pid))
     if None in held.of_cells:
         for cell, kib in memory.surplus(guest, homes, held).items():
             what = f"{amount(kib)} is on the nodes of cell {cell}, which can have {amount(memory.size_of(guest, cell))}"
             yield Problem(subject, what, look)
+
+
+def _way_back(cell: int, away: Mapping[int, int], nodes: CpuSet, homes: Sequence[Home], pid: int | None) -> str:
+    """migratepages(8) moves all pages that a process has on a node, whichever cell they belong to."""
+    others = [home.nodes for number, home in enumerate(homes) if number != cell and home.nodes is not None]
+    if CpuSet(away) & CpuSet.union(others):
+        return START_AGAIN
+    return f"as root: migratepages {pid} {CpuSet(away)} {nodes}"
 
 
 def _misplaced(subject: str, which: str, away: dict[int, int], nodes: CpuSet, fix: str) -> Problem:

@@ -30,6 +30,7 @@ from tests.refusals import THREE_REFUSALS
 from tests.running import fake_libvirt
 
 PLAIN = DATA / "plain.xml"
+NAME_NODES = "write the nodes after @ in guestnuma, or name them in numatune"
 VALUES = {"cputune": "0#0,1#1", "numatune": "strict#0", "guestnuma": "0-1#262144,2-3#262144"}
 
 
@@ -122,14 +123,14 @@ def test_check_finds_what_the_hook_refuses(
         (
             ["--cputune", "all#=cell,emulator#cell", "--guestnuma", "0-4#*@0,5-7#*@1"],
             1,
-            "largeguest: cputune: all#=cell needs 5 CPUs on node 0, only 4 are available: name more CPUs, or write # "
+            "largeguest: cputune: all#=cell needs 5 CPUs on node 0, only 4 are available: plan again, or write # "
             "without =\n"
             "1 error, 0 warnings\n",
         ),
         (
             ["--cputune", "all#=cell"],
             1,
-            "largeguest: cputune: cell has no nodes for vCPU 0: write @ or numatune\n1 error, 0 warnings\n",
+            f"largeguest: cputune: cell has no nodes for vCPU 0: {NAME_NODES}\n1 error, 0 warnings\n",
         ),
         (
             ["--numatune", "strict#1", "--guestnuma", "0-7#3145728"],
@@ -201,7 +202,7 @@ def test_properties_of_the_command_line_are_the_only_ones(
     """Not one from here, another from the metadata: then it would not be what a VM can have."""
     assert cli.main(["check", "--host", four_nodes, "--cputune", "all#=cell", started]) == 1
     assert capsys.readouterr().out == (
-        "largeguest: cputune: cell has no nodes for vCPUs 0-3: write @ or numatune\n1 error, 0 warnings\n"
+        f"largeguest: cputune: cell has no nodes for vCPUs 0-3: {NAME_NODES}\n1 error, 0 warnings\n"
     )
     typed = ["--cputune", "all#=cell", "--guestnuma", "0-1#*@0,2-3#*@1"]
     assert cli.main(["check", "--host", four_nodes, *typed, started]) == 0

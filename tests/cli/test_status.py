@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from largeguest import cli
+from largeguest.running.asked import START_AGAIN
 from largeguest.running.state import Work
 from tests import hosts
 from tests.running import fake_kernel, fake_libvirt
@@ -199,8 +200,9 @@ def test_moved_crosswise_shows_only_by_cell(stage: Stage, capsys: pytest.Capture
         "cell 1: 4 KiB of 60 MiB (256 MiB when all is in use) on node 1, 2 of 2 vCPUs on node 1",
     ]
     assert out.splitlines()[-2:] == [
-        f"guestnuma: 60 MiB of cell 0 is on node 1 instead of node 0: as root: migratepages {PID} 1 0",
-        f"guestnuma: 60 MiB of cell 1 is on node 0 instead of node 1: as root: migratepages {PID} 0 1",
+        # migratepages would move the pages of both cells, one way and then all of them back
+        f"guestnuma: 60 MiB of cell 0 is on node 1 instead of node 0: {START_AGAIN}",
+        f"guestnuma: 60 MiB of cell 1 is on node 0 instead of node 1: {START_AGAIN}",
     ]
     assert "locality: 0.83, 4 of 4" in out
 

@@ -118,13 +118,28 @@ def test_what_only_uneven_huge_pages_allow_is_a_warning() -> None:
     assert found[9:] == ["fits"] * 3 + ["only uneven"] * 3 + ["refused"] * 3
 
 
-def test_a_host_without_the_hook() -> None:
+@pytest.mark.parametrize(
+    ("custom", "word", "next_start", "refusals"),
+    [
+        ({"cputune": "all#node0"}, matrix.BARE, "without its layout on 1 of 1 host", []),
+        # nothing refuses it there, but it would be refused as soon as the hook is there
+        ({"cputune": "all#node9"}, matrix.BARE, "without its layout on 1 of 1 host", ["node9 is not on this host"]),
+        ({"sap": "a"}, matrix.OK, "ok on 1 host", []),
+    ],
+)
+def test_a_host_without_the_hook(custom: dict[str, str], word: str, next_start: str, refusals: list[str]) -> None:
     known = estate(machine("bare", hosts.FOUR_NODES, hook=False))
-    own = vm(custom={"cputune": "all#node0"}, memory=GIB, topology=Topology(1, 1, 2, 2))
-    (row,) = matrix.rows(known, [own], {"4.7": definitions.read("4.7", "cputune=.*")})
-    assert [verdict.word for verdict in row.verdicts] == [matrix.BARE]
-    assert row.next_start == "without its layout on 1 of 1 host"
-    assert not row.is_fine
+    own = vm(custom=custom, memory=GIB, topology=Topology(1, 1, 2, 2))
+    (row,) = matrix.rows(known, [own], {"4.7": definitions.read("4.7", "cputune=.*;sap=.*")})
+    (verdict,) = row.verdicts
+    assert (verdict.word, row.next_start, row.is_fine) == (word, next_start, word == matrix.OK)
+    assert [problem.what.partition(",")[0] for problem in verdict.refusals] == refusals
+
+
+def test_a_vm_without_properties_needs_no_host_that_is_known() -> None:
+    known = estate(machine("new", replace(hosts.FOUR_NODES, nodes={}, cpus={})))
+    (row,) = matrix.rows(known, [vm(custom={})], {})
+    assert row.is_fine
 
 
 @pytest.mark.parametrize(

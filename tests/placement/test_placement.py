@@ -219,7 +219,7 @@ def test_a_cell_stands_for_the_nodes_behind_it(
         ) == (expected)
 
 
-NO_NODES = "cell has no nodes for {}: write @ or numatune"
+NO_NODES = "cell has no nodes for {}: write the nodes after @ in guestnuma, or name them in numatune"
 
 
 @pytest.mark.parametrize(
@@ -240,13 +240,12 @@ NO_NODES = "cell has no nodes for {}: write @ or numatune"
         (
             {"cputune": "all#=cell", "guestnuma": "0-4#*@1,5-7#*@3"},
             ROOMY,
-            "all#=cell needs 5 CPUs on node 1, only 4 are available: name more CPUs, or write # without =",
+            "all#=cell needs 5 CPUs on node 1, only 4 are available: plan again, or write # without =",
         ),
         (
             {"cputune": "all#=cell.core0.thread0", "numatune": "0-1"},
             ROOMY,
-            "all#=cell.core0.thread0 needs 8 CPUs on nodes 0-1, only 2 are available: "
-            "name more CPUs, or write # without =",
+            "all#=cell.core0.thread0 needs 8 CPUs on nodes 0-1, only 2 are available: plan again, or write # without =",
         ),
         (
             {"cputune": "0#=0,all#=cell", "guestnuma": "0-3#*@1,4-7#*@3"},
@@ -257,7 +256,7 @@ NO_NODES = "cell has no nodes for {}: write @ or numatune"
             {"cputune": "emulator#=5,all#=cell", "guestnuma": "0-3#*@1,4-7#*@3"},
             ROOMY,
             "all#=cell needs 4 CPUs on node 1, only 3 are available (another #= has taken the others): "
-            "name more CPUs, or write # without =",
+            "plan again, or write # without =",
         ),
         (
             {"cputune": "all#=cell.core1-2", "guestnuma": "0-3#*@1,4-7#*@3"},
@@ -290,9 +289,13 @@ def test_pins_that_are_refused(values: dict[str, str], guest: Guest, message: st
 
 
 def test_a_cell_is_looked_up_on_a_host() -> None:
-    with pytest.raises(Refused, match="cell must be looked up on a host, but none is given: name CPUs that exist"):
+    with pytest.raises(
+        Refused, match="cell must be looked up on a host, but none is given: name a host, or write numbers"
+    ):
         place.place(parse(cputune="all#=cell", numatune="0"), ROOMY, None)
-    with pytest.raises(Refused, match="cell has no nodes for vCPUs 0-7: write @ or numatune"):
+    with pytest.raises(
+        Refused, match="cell has no nodes for vCPUs 0-7: write the nodes after @ in guestnuma, or name them in numatune"
+    ):
         place.place(parse(cputune="all#=cell"), ROOMY, None)
 
 
@@ -637,17 +640,17 @@ REFUSED_ON_GUEST += [
     (
         {"cputune": "0#node0"},
         EIGHT,
-        "cputune: node0 must be looked up on a host, but none is given: name CPUs that exist",
+        "cputune: node0 must be looked up on a host, but none is given: name a host, or write numbers",
     ),
     (
         {"cputune": "0#^1"},
         EIGHT,
-        "cputune: ^1 must be looked up on a host, but none is given: name CPUs that exist",
+        "cputune: ^1 must be looked up on a host, but none is given: name a host, or write numbers",
     ),
     (
         {"numatune": "^1"},
         EIGHT,
-        "numatune: ^1 must be looked up on a host, but none is given: name nodes that exist",
+        "numatune: ^1 must be looked up on a host, but none is given: name a host, or write numbers",
     ),
     (
         {"guestnuma": "0-3#8G,4-7#*"},
