@@ -80,7 +80,7 @@ def check(change: Change, estate: Estate, defined: Definitions) -> tuple[Row, li
 
 
 def _check_size(custom: Mapping[str, str]) -> Iterator[Problem]:
-    size = custom.get(HUGEPAGES, "0").strip()
+    size = custom.get(HUGEPAGES, "").strip() or "0"
     if not (size.isascii() and size.isdigit()):
         yield Problem(HUGEPAGES, f"{quote(size)} is not a number of KiB", "write 1048576 for 1G, or 2048 for 2M")
 

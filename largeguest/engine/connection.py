@@ -119,7 +119,7 @@ def connect(settings: Settings, report: Callable[[int, int], None] = lambda _don
     settings.check()
     sdk = load_sdk()
     with failures(sdk):
-        connection = sdk.Connection(
+        connection = _class_for(settings, sdk)(
             url=settings.url,
             username=settings.username,
             password=settings.password,
@@ -135,6 +135,18 @@ def connect(settings: Settings, report: Callable[[int, int], None] = lambda _don
     finally:
         with contextlib.suppress(Exception):  # whatever the engine says now, the work is done or has failed
             _within(LOGOUT_SECONDS, lambda: connection.close(logout=not settings.token))
+
+
+def _class_for(settings: Settings, sdk: Any) -> Any:
+    """The SDK's connection. With a token that the engine does not accept it would log in with an empty password."""
+    if not settings.token:
+        return sdk.Connection
+
+    class WithToken(sdk.Connection):  # type: ignore[misc]
+        def _get_access_token(self) -> str:
+            raise sdk.AuthError("the token is not accepted", 401)
+
+    return WithToken
 
 
 def load_sdk() -> Any:
@@ -174,7 +186,9 @@ def failures(sdk: Any) -> Iterator[None]:
     except Refused:
         raise
     except sdk.AuthError as error:
-        what, fix = f"the engine refuses: {_fault(error)}", "look at user, password or token, and rights"
+        what, fix = f"the engine refuses: {_fault(error)}", "look at user, password or token"
+        if error.code == 403:
+            fix = "the user needs a role with the right to do that"
         raise RejectedError(Problem("engine", what, fix, kind=INPUT), error.code) from None
     except sdk.Error as error:
         raise _of_curl(str(error)) or _refused(f"the engine reports: {_fault(error)}", "") from None

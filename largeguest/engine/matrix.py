@@ -125,7 +125,7 @@ def rows(estate: Estate, vms: Iterable[Vm], known: Mapping[str, Definitions]) ->
         guest = estate.guest(vm)
         wanted = _Wanted(vm, request, guest, (str(vm.ours), repr(guest)))
         near = [estate.beside(machine, vm) for machine in estate.machines_for(vm)]
-        verdicts = [_verdict(machine, wanted, problems, placer.place(wanted, machine)) for machine in near]
+        verdicts = [_verdict(machine, wanted, problems, placer) for machine in near]
         yield Row(vm, level, tuple(defined.refusals(vm.ours)), tuple(verdicts))
 
 
@@ -163,14 +163,14 @@ def _placed(wanted: _Wanted, host: Host) -> Placement | Refused:
         return refused
 
 
-def _verdict(machine: Machine, wanted: _Wanted, syntax: tuple[Problem, ...], placed: Placement | Refused) -> Verdict:
+def _verdict(machine: Machine, wanted: _Wanted, syntax: tuple[Problem, ...], placer: _Placer) -> Verdict:
     if not wanted.vm.ours:
         return Verdict(machine.id, OK, ())
     try:
         rest.require_known(machine)
     except Refused as refused:
         return Verdict(machine.id, REFUSED, refused.problems)
-    problems = (*syntax, *_problems(machine, wanted.guest, placed))
+    problems = (*syntax, *_problems(machine, wanted.guest, placer.place(wanted, machine)))
     if not machine.has_hook:
         return Verdict(machine.id, BARE, (_NO_HOOK, *problems))
     if any(not problem.warning for problem in problems):

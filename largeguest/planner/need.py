@@ -146,7 +146,7 @@ class Need(Record):
     @functools.cached_property
     def host_threads(self) -> int:
         """The most threads that a core of the host has."""
-        return max(len(cpu.siblings) for cpu in self.host.cpus.values())
+        return max((len(cpu.siblings) for cpu in self.host.cpus.values()), default=1)
 
     @property
     def unusable(self) -> CpuSet:

@@ -44,10 +44,18 @@ def test_a_token_is_used_and_stays_valid(engine: Engine, url: str) -> None:
     assert [path for path in engine.asked if "POST" in path] == []
 
 
+def test_a_token_that_is_not_accepted(engine: Engine, url: str) -> None:
+    """The SDK does not log in instead, which would have no limit of time."""
+    assert refusal(settings(url, username="", password="", token="of-yesterday")) == (
+        "the engine refuses: the token is not accepted: look at user, password or token"
+    )
+    assert [path for path in engine.asked if "POST" in path] == []
+
+
 def test_a_wrong_password(url: str) -> None:
     assert refusal(settings(url, password="guess")) == (
         "the engine refuses: Error during SSO authentication access_denied : Cannot authenticate user.: "
-        "look at user, password or token, and rights"
+        "look at user, password or token"
     )
 
 
@@ -64,7 +72,7 @@ def fail_with(*fault: Any) -> Any:
     [
         (
             (403, "Forbidden", "no right\nto see it"),
-            "the engine refuses: Forbidden: no right\\nto see it: look at user, password or token, and rights",
+            "the engine refuses: Forbidden: no right\\nto see it: the user needs a role with the right to do that",
         ),
         (
             (400, "Operation Failed", "[Internal Engine Error]"),

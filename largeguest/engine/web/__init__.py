@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -28,6 +29,9 @@ SETUP = "/etc/ovirt-engine/engine.conf.d/10-setup-protocols.conf"
 
 SECONDS = 20
 """For an answer of the engine."""
+
+ALL_SECONDS = 75.0
+"""For all answers of the engine that a request needs; the browser waits for 90 seconds."""
 
 HEADERS = [
     ("Content-Type", "application/json; charset=utf-8"),
@@ -59,7 +63,14 @@ def _answer(environ: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _carry_out(call: Call, environ: Mapping[str, Any]) -> dict[str, Any]:
-    with connect(_settings(environ, call.token)) as engine:
+    end = time.monotonic() + ALL_SECONDS
+
+    def report(done: int, total: int) -> None:
+        if time.monotonic() > end:
+            what = f"the engine needs over {ALL_SECONDS:.0f} seconds for {total} answers, of which there are {done}"
+            raise HttpError("504 Gateway Timeout", what, "try again when it has less to do")
+
+    with connect(_settings(environ, call.token), report) as engine:
         return ACTIONS[call.action](engine, _snapshots, call)
 
 

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ... import PROPERTIES, planner
 from ...cpuset import MAX_ID
+from ...host.topology import Host
+from ...placement.deal import memory_step
 from ...planner import MODES as PLANNED_MODES
 from ...problem import ParseError, Problem, Refused
-from ...properties import cpulist
+from ...properties import cpulist, numatune
 from ...properties.cpulist import CpuList
-from ...values import MODES, Topology
+from ...record import replace
+from ...values import DEFAULT_MODE, MODES, Topology
 from ...wording import amount
 from .. import best, change, rest
 from ..connection import Engine
@@ -31,8 +35,8 @@ MAX_COUNT = 1024
 def look(engine: Engine, snapshots: Snapshots, call: Call) -> dict[str, Any]:
     """The VM as it is and as its next start will be, its hosts, and the judgement of the values that it has."""
     vm_id = fields.text(call.body, "vm")
-    snapshot = snapshots.renew(engine, call.token, vm_id)
     vm = _next_run(engine, vm_id)
+    snapshot = snapshots.renew(engine, call.token, vm)
     machines = snapshot.estate.machines_for(vm)
     values = {name: vm.ours.get(name, "") for name in PROPERTIES}
     question = _of_values(snapshot, vm, _first(vm, machines), values, vm.topology)
@@ -65,12 +69,13 @@ def plan(engine: Engine, snapshots: Snapshots, call: Call) -> dict[str, Any]:
     body = call.body
     question = _question(engine, snapshots, call)
     known, vm = question.snapshot, question.vm
+    mode = fields.choice(body, "mode", MODES)
     request = planner.Request(
         guest=known.estate.guest(vm),
         threads=fields.number(body, "threads", MAX_COUNT, 1),
         nodes=fields.number(body, "nodes", MAX_ID + 1, 1),
         spread=fields.flag(body, "spread"),
-        mode=fields.choice(body, "mode", PLANNED_MODES),
+        mode=mode if mode in PLANNED_MODES else DEFAULT_MODE,
         reserve=_cpus(body, "reserve"),
         exclude=_cpus(body, "exclude"),
         pci=known.pci,
@@ -83,16 +88,22 @@ def plan(engine: Engine, snapshots: Snapshots, call: Call) -> dict[str, Any]:
     planned = plans[0]
     after = change.of_plan(vm, planned.plan).after
     values = {name: after.custom.get(name, "") for name in PROPERTIES}
+    values["numatune"] = str(replace(numatune.parse(values["numatune"]), mode=mode))
     machine = known.estate.machines[planned.machine.id]
     found = judgement.judge(_of_values(known, vm, machine, values, after.topology))
-    return {**found, "notes": list(planned.plan.notes)}
+    return {**found, "notes": _without_options(planned.plan.notes)}
+
+
+def _without_options(notes: Sequence[str]) -> list[str]:
+    """The notes of a plan for the dialog, which has not all options of the command line."""
+    return [note.partition(": --")[0] for note in notes if not note.startswith("with --")]
 
 
 def save(engine: Engine, _snapshots: Snapshots, call: Call) -> dict[str, Any]:
     """Set values for the next start, if the VM is as the dialog has seen it, and nothing speaks against them."""
     vm_id, seen = fields.text(call.body, "vm"), fields.text(call.body, "seen")
-    snapshot = take(engine, vm_id)
     vm = _next_run(engine, vm_id)
+    snapshot = take(engine, vm)
     if judgement.fingerprint(vm) != seen:
         raise change.ChangedError([Problem("engine", "the VM has changed meanwhile: nothing was set", "look again")])
     asked = _of_values(snapshot, vm, None, _values(call.body), _topology(call.body, vm)).change
@@ -111,8 +122,11 @@ ACTIONS: dict[str, Action] = {"look": look, "judge": judge, "plan": plan, "save"
 
 
 def _next_run(engine: Engine, vm: str) -> Vm:
-    """The VM as its next start will be. That the engine is asked each time is also what makes sure of the token."""
-    found = rest.next_run(engine, vm)
+    """The VM with this id as its next start will be; raises Refused.
+
+    That the engine is asked each time is also what makes sure of the token. An id is a part of the path there.
+    """
+    found = rest.next_run(engine, vm) if re.fullmatch("[0-9A-Za-z-]{1,64}", vm, re.ASCII) else None
     if found is None:
         raise not_there()
     return found
@@ -121,20 +135,33 @@ def _next_run(engine: Engine, vm: str) -> Vm:
 def _question(engine: Engine, snapshots: Snapshots, call: Call) -> Question:
     """The values and the host that are asked about."""
     vm_id = fields.text(call.body, "vm")
-    snapshot = snapshots.get(engine, call.token, vm_id)
     vm = _next_run(engine, vm_id)
+    snapshot = snapshots.get(engine, call.token, vm)
     machine = _machine(call.body, snapshot.estate.machines_for(vm), vm)
     topology = _topology(call.body, vm)
-    if fields.part(call.body, "form") is None:
-        return _of_values(snapshot, vm, machine, _values(call.body), topology)
-    shown = _edited(call.body, topology, machine)
-    return Question(snapshot, vm, machine, form.to_values(shown, vm.iothreads), topology, shown)
+    shown = None
+    if fields.part(call.body, "form") is not None:
+        guest = snapshot.estate.guest(vm)
+        shown = _edited(call.body, topology, memory_step(guest, 0), None if machine is None else machine.host)
+    if fields.part(call.body, "values") is None and shown is not None:
+        values = form.to_values(shown, vm.iothreads)
+    else:
+        values = _values(call.body)
+    return _of_values(snapshot, vm, machine, values, topology, shown)
 
 
 def _of_values(
-    snapshot: Snapshot, vm: Vm, machine: Machine | None, values: Mapping[str, str], topology: Topology
+    snapshot: Snapshot,
+    vm: Vm,
+    machine: Machine | None,
+    values: Mapping[str, str],
+    topology: Topology,
+    shown: Form | None = None,
 ) -> Question:
-    return Question(snapshot, vm, machine, values, topology, form.of_values(values, vm.iothreads))
+    """Without values the VM keeps its topology. The form that is shown stays if it means these values."""
+    if shown is None or form.to_values(shown, vm.iothreads) != values:
+        shown = form.of_values(values, vm.iothreads)
+    return Question(snapshot, vm, machine, values, topology if any(values.values()) else vm.topology, shown)
 
 
 def _machine(body: Body, machines: Sequence[Machine], vm: Vm) -> Machine | None:
@@ -193,8 +220,8 @@ def _form(body: Body) -> Form:
     )
 
 
-def _edited(body: Body, topology: Topology, machine: Machine | None) -> Form:
-    """The form, after the edit that is asked for."""
+def _edited(body: Body, topology: Topology, step: int, host: Host | None) -> Form:
+    """The form, after the edit that is asked for; the memory of a cell is a multiple of `step` KiB."""
     shown, asked = _form(body), fields.part(body, "edit")
     if asked is None:
         return shown
@@ -203,11 +230,15 @@ def _edited(body: Body, topology: Topology, machine: Machine | None) -> Form:
     try:
         if kind == "affinity":
             return edit.choose(shown, fields.choice(asked, "affinity", AFFINITIES))
-        if kind == "node":
-            return edit.toggle(shown, fields.number(asked, "node", MAX_ID) or 0, cell, topology)
+        if kind == "split":
+            return edit.split(shown, cell or 0, topology, step)
+        if kind == "join":
+            return edit.join(shown, cell or 0)
+        if host is None:
+            return shown
         if kind == "add":
-            return shown if machine is None else edit.add(shown, machine.host)
-        return (edit.split if kind == "split" else edit.join)(shown, cell or 0)
+            return edit.add(shown, topology, step, host)
+        return edit.toggle(shown, fields.number(asked, "node", MAX_ID) or 0, cell, topology, host)
     except edit.NotPossibleError as error:
         raise Refused([Problem("", str(error), "")]) from None
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ... import PROPERTIES, properties
+from ...cpuset import CpuSet
 from ...placement import figure
 from ...problem import MAX_PROBLEMS, ParseError, Problem, Refused
 from ...properties import MAX_LENGTH
@@ -17,10 +18,11 @@ from ...values import Topology
 from ...view import scene, svg
 from ...view.json import problem_value
 from ...view.layout import Layout, lay_out
-from .. import change, estate
+from .. import change, estate, rest
 from ..change import Change
 from ..inventory import Machine, Vm
 from ..matrix import OK, WARN, Row
+from . import edit
 from .form import Form
 from .form import Row as FormRow
 from .snapshots import Snapshot
@@ -66,7 +68,7 @@ def judge(question: Question) -> dict[str, Any]:
         "hosts": [_verdict(known, row, number) for number in range(len(row.verdicts))],
         "changes": [{"name": name, "old": old, "new": new} for name, old, new in asked.differences()],
         "can_save": not obstacles and any(asked.differences()),
-        "used": [] if picture is None else _used(picture),
+        "used": _used(question),
         "picture": None if picture is None else svg.draw(scene.of(picture)).decode(),
         "seen": fingerprint(question.vm),
     }
@@ -107,6 +109,10 @@ def _look(question: Question) -> tuple[Layout | None, str]:
     """The host with the guest on it, or alone if it would refuse the guest; and the locality, empty if not known."""
     if question.machine is None:
         return None, ""
+    try:
+        rest.require_known(question.machine)
+    except Refused:
+        return None, ""
     host = question.snapshot.estate.beside(question.machine, question.vm).host
     guest = question.snapshot.estate.guest(question.change.after)
     request, problems = properties.parse(question.values)
@@ -120,13 +126,15 @@ def _look(question: Question) -> tuple[Layout | None, str]:
     return every_node, figure.line(placement, guest, host)
 
 
-def _used(picture: Layout) -> list[int]:
-    """The nodes with memory or vCPUs of the guest that are bound to them."""
-    if len(picture.unpinned) == len(picture.vcpus) and all(home.nodes is None for home in picture.homes):
+def _used(question: Question) -> list[int]:
+    """The nodes of the host that a click takes out."""
+    if question.form is None or question.machine is None:
         return []
-    homes = {node for home in picture.homes for node in home.nodes or ()}
-    seats = {node for node, cores in picture.cores.items() if any(seat.vcpus for core in cores for seat in core.seats)}
-    return sorted(homes | seats)
+    host = question.machine.host
+    try:
+        return [*(edit.used(question.form, host) & CpuSet(host.nodes))]
+    except edit.NotPossibleError:
+        return []
 
 
 def _verdict(known: Snapshot, row: Row, number: int) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class Snapshot(Record):
     pci: tuple[str, ...]
     """The PCI devices that are passed through to the VM."""
 
+    def is_around(self, vm: Vm) -> bool:
+        """Whether it has the hosts of the VM's cluster, and the definitions of its level."""
+        own = self.estate.vms[vm.id]
+        return vm.cluster == own.cluster and self.estate.level(vm) == self.definitions.level
+
 
 class Snapshots:
     """Those of the last seconds, each for a token and a VM, so that nobody gets what another user may see."""
@@ -44,44 +49,40 @@ class Snapshots:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, tuple[float, Snapshot]] = OrderedDict()
 
-    def get(self, engine: Engine, token: str, vm: str) -> Snapshot:
-        """The one that is kept, or a new one; raises Refused."""
-        key = _key(token, vm)
+    def get(self, engine: Engine, token: str, vm: Vm) -> Snapshot:
+        """The one that is kept for this VM as it is now, or a new one; raises Refused."""
+        key = _key(token, vm.id)
         with self._lock:
             found = self._kept.get(key)
-            if found is not None and self._clock() - found[0] < SECONDS:
+            if found is not None and self._clock() - found[0] < SECONDS and found[1].is_around(vm):
                 self._kept.move_to_end(key)
                 return found[1]
         return self.renew(engine, token, vm)
 
-    def renew(self, engine: Engine, token: str, vm: str) -> Snapshot:
+    def renew(self, engine: Engine, token: str, vm: Vm) -> Snapshot:
         """A new one; raises Refused."""
         snapshot = take(engine, vm)
         with self._lock:
             old = [key for key, (since, _) in self._kept.items() if self._clock() - since >= SECONDS]
             for key in old:
                 del self._kept[key]
-            self._kept[_key(token, vm)] = (self._clock(), snapshot)
-            self._kept.move_to_end(_key(token, vm))
+            self._kept[_key(token, vm.id)] = (self._clock(), snapshot)
+            self._kept.move_to_end(_key(token, vm.id))
             while len(self._kept) > MAX:
                 self._kept.popitem(last=False)
         return snapshot
 
 
-def take(engine: Engine, vm: str) -> Snapshot:
-    """Ask the engine for everything around a VM; raises Refused."""
+def take(engine: Engine, vm: Vm) -> Snapshot:
+    """Ask the engine for everything around a VM, as its next start will be; raises Refused."""
     clusters = rest.clusters(engine)
     vms = rest.vms(engine, clusters)
-    if vm not in vms:
+    if vm.id not in vms:
         raise not_there()
-    estate = read(engine, clusters, vms, {vms[vm].cluster})
-    level = estate.level(_later(estate, vm))
+    estate = read(engine, clusters, vms, {vms[vm.id].cluster})
+    level = estate.level(vm)
     definitions = rest.definitions_of(engine, [level]).get(level, Definitions(level, ()))
-    return Snapshot(estate, definitions, tuple(rest.pci_devices(engine, vm)))
-
-
-def _later(estate: Estate, vm: str) -> Vm:
-    return estate.later.get(vm, estate.vms[vm])
+    return Snapshot(estate, definitions, tuple(rest.pci_devices(engine, vm.id)))
 
 
 def not_there() -> HttpError:

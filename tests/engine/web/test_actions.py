@@ -11,6 +11,10 @@ from lxml import etree
 
 from largeguest.engine import web
 from largeguest.engine.web.snapshots import SECONDS, Snapshots
+from largeguest.host.topology import Host
+from largeguest.record import replace
+from largeguest.values import MODES
+from tests import books
 from tests.engine.standin import Config, Engine, FaultError
 from tests.hosts import FOUR_NODES
 
@@ -215,6 +219,81 @@ def test_nothing_to_change_is_not_sent(client: Client, world: Engine) -> None:
     judged = client.ask("look", vm="vm-0000")["judgement"]
     assert client.ask("save", vm="vm-0000", values=judged["values"], seen=judged["seen"]) == {"changes": []}
     assert not [asked for asked in world.asked if asked.startswith("PUT")]
+
+
+@pytest.mark.parametrize("known", [Host({}, {}), replace(FOUR_NODES, cpus={})], ids=["nothing", "no CPUs"])
+def test_a_host_that_the_engine_does_not_know_yet(client: Client, engine: Engine, known: Host) -> None:
+    """As one that is being installed; a VM with auto runs there."""
+    engine.machine("host1", FOUR_NODES, RELEASE)
+    engine.machine("new", known, RELEASE, status="installing")
+    engine.definitions["4.7"] = NOW
+    auto = {"cputune": "auto", "guestnuma": "auto"}
+    engine.vm("runs", host="id-new", config=Config(custom=auto))
+    engine.vm("db01", config=Config())
+    judged = client.ask("judge", vm="vm-0001", host="id-host1", values=auto)
+    assert [(host["name"], host["verdict"]) for host in judged["hosts"]] == [("host1", "ok"), ("new", "no")]
+    assert (judged["can_save"], judged["problems"]) == (True, [])
+    judged = client.ask("judge", vm="vm-0001", host="id-new", values=auto)
+    assert (judged["picture"], judged["used"], judged["can_save"]) == (None, [], True)
+    assert shown(judged) == ['host: the engine does not know the NUMA nodes and CPUs of "new"']
+    assert client.ask("look", vm="vm-0000")["judgement"]["host"] == "id-new"
+
+
+def test_a_layout_can_be_removed_wherever_the_vm_may_run(client: Client, engine: Engine) -> None:
+    engine.machine("new", Host({}, {}), RELEASE, status="maintenance")
+    engine.definitions["4.7"] = NOW
+    engine.vm("db01", config=Config(custom={"numatune": "strict#0"}))
+    judged = client.ask("judge", vm="vm-0000", values={})
+    assert (judged["can_save"], judged["problems"], judged["next_start"]) == (True, [], "ok on 1 host")
+    client.ask("save", vm="vm-0000", values={}, seen=judged["seen"])
+    assert engine.vms["vm-0000"].config.custom == {}
+
+
+@pytest.mark.usefixtures("world")
+def test_without_a_layout_the_topology_is_the_vms(client: Client) -> None:
+    planned = client.ask("plan", vm="vm-0001", values={}, mode="strict", host="id-host2", spread=True)
+    assert "topology" in [change["name"] for change in planned["changes"]]
+    known = {"vm": "vm-0001", "host": "id-host2", "topology": planned["topology"]}
+    none = client.ask("judge", **known, form=planned["form"], edit={"kind": "affinity", "affinity": "none"})
+    assert (none["changes"], none["can_save"]) == ([], False)
+    assert client.ask("judge", **known, values={})["changes"] == []
+
+
+@pytest.mark.usefixtures("world")
+def test_a_plan_keeps_the_mode(client: Client) -> None:
+    for mode in MODES:
+        planned = client.ask("plan", vm="vm-0001", values={}, mode=mode, host="id-host2")
+        assert planned["values"]["numatune"] == f"{mode}#0"
+        assert planned["notes"] == []  # they name options of the command
+
+
+@pytest.mark.usefixtures("world")
+def test_a_choice_that_the_values_do_not_have_yet_stays_with_them(client: Client) -> None:
+    manual = {**client.ask("look", vm="vm-0001")["judgement"]["form"], "affinity": "manual", "mode": "interleave"}
+    on_host1 = client.ask("judge", vm="vm-0001", host="id-host1", form=manual)
+    assert on_host1["form"] == manual
+    on_host2 = client.ask("judge", vm="vm-0001", host="id-host2", form=on_host1["form"], values=on_host1["values"])
+    assert on_host2["form"] == manual
+    typed = client.ask("judge", vm="vm-0001", host="id-host2", form=manual, values={"numatune": "strict#0"})
+    assert typed["form"]["mode"] == "strict"
+
+
+def test_a_vm_that_has_moved_meanwhile(client: Client, world: Engine) -> None:
+    client.ask("look", vm="vm-0000")
+    world.machine("host3", books.large_host(), RELEASE, cluster="green")
+    world.clusters["green"].level = world.vms["vm-0000"].level = "4.8"
+    world.vms["vm-0000"].cluster = "green"
+    world.definitions["4.8"] = f"sap=.*;{NOW}"
+    judged = client.ask("judge", vm="vm-0000", values=NEW)
+    assert [host["name"] for host in judged["hosts"]] == ["host3"]
+    assert (judged["next_start"], judged["can_save"]) == ("ok on 1 host", True)
+
+
+def test_an_engine_that_is_slow(client: Client, world: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.vms
+    monkeypatch.setattr(web, "ALL_SECONDS", -1.0)
+    status, said = client.refused("look", vm="vm-0000")
+    assert (status, said.startswith("request: the engine needs over -1 seconds for ")) == (504, True)
 
 
 def test_a_vm_that_may_run_nowhere(client: Client, engine: Engine) -> None:

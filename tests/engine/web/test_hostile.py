@@ -145,7 +145,7 @@ FIELDS: dict[str, tuple[str, dict[str, Any], int, str]] = {
         400,
         '"cell" is not a whole number',
     ),
-    "a plan in another mode": ("plan", {**JUDGE, "mode": "restrictive"}, 400, '"mode" is not one of strict,'),
+    "a plan in another mode": ("plan", {**JUDGE, "mode": "any"}, 400, '"mode" is not one of strict,'),
     "a plan on no nodes": ("plan", {**JUDGE, "mode": "strict", "nodes": 0}, 400, '"nodes" is not a whole number'),
     "a plan on 10**30 nodes": ("plan", {**JUDGE, "mode": "strict", "nodes": 10**30}, 400, '"nodes" is not a whole'),
     "a plan spread by a text": ("plan", {**JUDGE, "mode": "strict", "spread": "yes"}, 400, '"spread" is not true'),

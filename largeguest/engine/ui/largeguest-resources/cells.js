@@ -6,17 +6,18 @@ import { element, setValue } from "./element.js";
 const FIELDS = { vcpus: "vCPUs", memory: "memory", nodes: "host nodes" };
 
 export class Cells {
-  // `change(cells)` is called when something is typed, `edit(kind, number)` for a button.
+  // `change(number, name, value)` is called when something is typed, `edit(kind, number)` for a button.
   constructor(body, change, edit) {
     this.body = body;
     this.change = change;
     this.edit = edit;
   }
 
-  get all() {
-    return [...this.body.rows].map((row) =>
-      Object.fromEntries(Object.keys(FIELDS).map((name) => [name, row.querySelector(`[name=${name}]`).value])),
-    );
+  // Nothing can be typed, but the focus stays.
+  lock(isLocked) {
+    for (const field of this.body.querySelectorAll("input:not([type])")) {
+      field.readOnly = isLocked;
+    }
   }
 
   show(cells) {
@@ -39,7 +40,12 @@ export class Cells {
       element(
         "td",
         {},
-        element("input", { name, "aria-label": `${label} of cell ${number}`, spellcheck: "false", oninput: () => this.change(this.all) }),
+        element("input", {
+          name,
+          "aria-label": `${label} of cell ${number}`,
+          spellcheck: "false",
+          oninput: (event) => this.change(number, name, event.target.value),
+        }),
       );
     const button = (kind, title) =>
       element("button", { type: "button", "data-kind": kind, title: `${title} ${number}`, onclick: () => this.edit(kind, number) }, kind);

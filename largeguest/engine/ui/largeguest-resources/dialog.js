@@ -5,18 +5,19 @@ import { Cells } from "./cells.js";
 import { byId, element, setValue } from "./element.js";
 import { inOrder, showFacts, showHosts, showOthers, showProblems } from "./judgement.js";
 import { show as showPicture } from "./picture.js";
-import { api, ask } from "./service.js";
+import { api, ask, saved } from "./service.js";
 
 const NAMES = ["cputune", "numatune", "guestnuma"];
 const vm = new URLSearchParams(location.search).get("vm");
 
 let state = null; // { host, values, form, topology, seen, judged }
-const queue = []; // what is still to be asked
-let underWay = false;
+const queue = []; // what is still to be asked, see send
+let underWay = null;
 let typingIn = null;
 const before = []; // for Undo: { host, values, topology }
+let confirmed = null; // what is saved if the user says so: { values, topology, seen }
 
-const cells = new Cells(byId("rows"), (rows) => changeForm({ cells: rows }), (kind, cell) => edit({ kind, cell }));
+const cells = new Cells(byId("rows"), changeCell, (kind, cell) => editCell({ kind, cell }));
 
 // What is shown
 
@@ -42,7 +43,9 @@ function showJudgement() {
   const { judged } = state;
   for (const name of NAMES) {
     const own = judged.problems.filter((problem) => problem.subject === name);
-    setValue(byId(name), judged.values[name]);
+    if (queue.length === 0) {
+      setValue(byId(name), judged.values[name]);
+    }
     byId(name).setAttribute("aria-invalid", String(own.some((problem) => !problem.warning)));
     showProblems(byId(`${name}-problems`), judged.values[name], own);
   }
@@ -50,10 +53,42 @@ function showJudgement() {
   showFacts(byId("facts"), judged);
   showHosts(byId("hosts"), judged.hosts);
   byId("host").value = judged.host || "";
-  byId("save").disabled = !judged.can_save || judged.seen !== state.seen;
   byId("undo").disabled = before.length === 0;
-  showPicture(byId("picture"), judged.picture, judged.used, (node) => edit({ kind: "node", node, cell: target() }));
+  showPicture(byId("picture"), judged.picture, judged.used, (node) => editCell({ kind: "node", node, cell: target() }));
   performance.mark("judged");
+}
+
+// What waits to be asked is not in the state yet: a field keeps it until then.
+function show() {
+  keepFocus(() => {
+    if (queue.length === 0) {
+      showForm();
+    }
+    showJudgement();
+  });
+}
+
+function keepFocus(work) {
+  const had = document.activeElement;
+  const group = had.closest("fieldset");
+  work();
+  const has = document.activeElement;
+  if (had !== document.body && (has === document.body || has.matches(":disabled"))) {
+    (group?.querySelector("input:enabled, button:enabled") || byId("plan")).focus();
+  }
+}
+
+// What is asked about cannot be saved before it is answered, and the rows must not be other ones by then.
+function showBusy() {
+  document.body.setAttribute("aria-busy", String(underWay !== null));
+  byId("busy").textContent = underWay?.said || "";
+  const { judged, seen } = state || {};
+  byId("save").disabled = underWay !== null || !judged?.can_save || judged.seen !== seen;
+  cells.lock(isReshaped());
+}
+
+function isReshaped() {
+  return [underWay, ...queue].some((entry) => entry?.reshapes);
 }
 
 function target() {
@@ -73,98 +108,111 @@ function accept(judged) {
   state = { ...state, judged, host: judged.host, values: judged.values, topology: judged.topology, form: judged.form || state.form };
   const changed = judged.seen !== state.seen;
   notice(changed ? "The virtual machine has been changed meanwhile." : "", changed);
-  showForm();
-  showJudgement();
+  show();
 }
 
 // One request at a time. What to ask is made of the state when its turn comes, so that no change is lost; of several
-// changes of one field that wait, only the last one is asked about.
-async function send(action, make, field = null) {
-  if (field !== null && queue.at(-1)?.field === field) {
+// changes of one field that wait, only the last one is asked about. An entry: `work` asks, and gives what shows the answer;
+// `step`: Undo goes back before it; `reshapes`: the rows of the cells may be other ones after it.
+async function send(entry) {
+  if (entry.field && queue.at(-1)?.field === entry.field) {
     queue.pop();
   }
-  queue.push({ action, make, field });
+  queue.push(entry);
   if (underWay) {
+    showBusy();
     return;
   }
-  underWay = true;
-  document.body.setAttribute("aria-busy", "true");
-  byId("save").disabled = true;
   while (queue.length > 0) {
-    await sendOne(queue.shift());
+    underWay = queue.shift();
+    showBusy();
+    await carryOut(underWay);
   }
-  underWay = false;
-  byId("busy").textContent = "";
-  document.body.setAttribute("aria-busy", "false");
+  underWay = null;
+  showBusy();
 }
 
-async function sendOne({ action, make }) {
-  byId("busy").textContent = action === "plan" ? "Planning…" : "";
+async function carryOut({ work, field, step, back }) {
+  const now = state && { host: state.host, values: state.values, topology: state.topology };
   try {
-    accept(await ask(action, { vm, host: state.host || "", topology: state.topology, ...make() }));
+    const finish = await work();
+    if (back) {
+      before.pop();
+    }
+    if (step && !(field && field === typingIn)) {
+      before.push(now);
+    }
+    typingIn = step ? field : null; // typing in one field is one step
+    finish();
   } catch (error) {
-    forget();
-    showForm();
-    showJudgement();
+    typingIn = null;
+    if (state) {
+      show();
+    }
     notice(error.message, error.status !== 422);
   }
 }
 
-// Typing in one field is one step for Undo.
-function remember(field = null) {
-  if (field === null || field !== typingIn) {
-    before.push({ host: state.host, values: state.values, topology: state.topology });
-  }
-  typingIn = field;
-}
-
-// What was not done is no step.
-function forget() {
-  if (before.at(-1)?.values === state.values) {
-    before.pop();
-  }
-  typingIn = null;
+async function judge(asked) {
+  const judged = await ask("judge", { vm, host: state.host || "", topology: state.topology, ...asked });
+  return () => accept(judged);
 }
 
 function changeForm(part) {
   const field = document.activeElement.matches("input:not([type])") ? document.activeElement : null;
-  remember(field);
-  send("judge", () => ({ form: { ...state.form, ...part } }), field);
+  send({ work: () => judge({ form: { ...state.form, ...part() } }), field, step: true });
 }
 
-function edit(step) {
-  remember();
-  send("judge", () => ({ form: state.form, edit: step }));
+function changeCell(number, name, value) {
+  changeForm(() => ({ cells: state.form.cells.map((cell, other) => (other === number ? { ...cell, [name]: value } : cell)) }));
+}
+
+function edit(asked) {
+  send({ work: () => judge({ form: state.form, edit: asked }), step: true, reshapes: true });
+}
+
+function editCell(asked) {
+  if (asked.cell === null || !isReshaped()) {
+    edit(asked);
+  }
 }
 
 function changeValue(name, value) {
-  remember(byId(name));
-  send("judge", () => ({ values: { ...state.values, [name]: value } }), byId(name));
+  const work = () => judge({ values: { ...state.values, [name]: value } });
+  send({ work, field: byId(name), step: true, reshapes: name === "guestnuma" });
+}
+
+function changeHost(host) {
+  const shown = () => (state.judged.form ? { form: state.form } : {});
+  send({ work: () => judge({ host, values: state.values, ...shown() }), step: true });
 }
 
 function undo() {
-  const last = before.pop();
-  typingIn = null;
-  send("judge", () => last);
+  send({ work: () => judge(before.at(-1)), back: true, reshapes: true });
 }
 
 function plan() {
-  remember();
-  const wishes = { mode: byId("mode").value, cluster: byId("cluster").checked, reserve: byId("reserve").value };
-  send("plan", () => ({ ...wishes, spread: byId("spread").value === "spread", values: state.values }));
+  const wishes = { cluster: byId("cluster").checked, reserve: byId("reserve").value, spread: byId("spread").value === "spread" };
+  const work = async () => {
+    const asked = { vm, host: state.host || "", topology: state.topology, values: state.values, mode: state.form.mode };
+    const judged = await ask("plan", { ...asked, ...wishes });
+    return () => accept(judged);
+  };
+  send({ work, step: true, reshapes: true, said: "Planning…" });
 }
 
 // Save, and the way out
 
 function confirmSave() {
-  const { changes, problems } = state.judged;
+  const { judged, values, topology, seen } = state;
+  confirmed = { values, topology, seen };
   const shown = (value) => value || "(none)";
   byId("changes").replaceChildren(
-    ...changes.map((change) =>
+    ...judged.changes.map((change) =>
       element("tr", {}, element("th", {}, change.name), element("td", {}, shown(change.old)), element("td", {}, shown(change.new))),
     ),
   );
-  showOthers(byId("confirm-problems"), problems);
+  showOthers(byId("confirm-problems"), judged.problems);
   byId("confirm").showModal();
   byId("really").focus();
 }
@@ -172,12 +220,13 @@ function confirmSave() {
 async function save() {
   byId("really").disabled = true;
   try {
-    const { values, topology, seen } = state;
-    await ask("save", { vm, values, topology, seen });
+    await ask("save", { vm, ...confirmed });
+    saved(vm);
     api.showToast("success", "The NUMA layout is set for the next start.");
     close();
   } catch (error) {
-    notice(error.message, true);
+    const known = error.status >= 400 && error.status < 500;
+    notice(known ? error.message : `${error.message}. It may have been set: look again.`, true);
     byId("confirm").close();
   }
   byId("really").disabled = false;
@@ -187,22 +236,26 @@ function close() {
   api.closeDialog("largeguest-dialog");
 }
 
-async function look() {
-  document.body.setAttribute("aria-busy", "true");
-  try {
+// What was not saved is forgotten.
+function look() {
+  queue.length = 0;
+  const work = async () => {
     const found = await ask("look", { vm });
-    before.length = 0;
-    state = { seen: found.judgement.seen };
-    const where = found.vm.host ? `, runs on ${found.vm.host}` : `, ${found.vm.status}`;
-    byId("vm").textContent = `${found.vm.name}, as its next start will be: ${found.vm.vcpus} vCPUs, ${found.vm.memory}${where}`;
-    byId("mode").replaceChildren(...found.modes.map((mode) => element("option", {}, mode)));
-    byId("host").replaceChildren(...inOrder(found.judgement.hosts).map((host) => element("option", { value: host.id }, host.name)));
-    state.form = { affinity: "manual", mode: "strict", nodes: "", cells: [], pinning: "typed", cputune: "" };
-    accept(found.judgement);
-  } catch (error) {
-    notice(error.message, true);
-  }
-  document.body.setAttribute("aria-busy", "false");
+    return () => start(found);
+  };
+  send({ work, reshapes: true });
+}
+
+function start(found) {
+  before.length = 0;
+  const form = { affinity: "manual", mode: "strict", nodes: "", cells: [], pinning: "typed", cputune: "" };
+  state = { seen: found.judgement.seen, form };
+  const where = found.vm.host ? `, runs on ${found.vm.host}` : `, ${found.vm.status}`;
+  byId("vm").textContent = `${found.vm.name}, as its next start will be: ${found.vm.vcpus} vCPUs, ${found.vm.memory}${where}`;
+  byId("mode").replaceChildren(...found.modes.map((mode) => element("option", {}, mode)));
+  byId("host").replaceChildren(...inOrder(found.judgement.hosts).map((host) => element("option", { value: host.id }, host.name)));
+  accept(found.judgement);
+  byId("main").inert = false;
 }
 
 // What is done by whom
@@ -212,14 +265,10 @@ for (const name of NAMES) {
 }
 byId("form").addEventListener("submit", (event) => event.preventDefault());
 byId("affinity").addEventListener("change", (event) => edit({ kind: "affinity", affinity: event.target.value }));
-byId("pinning").addEventListener("change", (event) => changeForm({ pinning: event.target.value, cputune: state.values.cputune }));
-byId("mode").addEventListener("change", (event) => changeForm({ mode: event.target.value }));
-byId("nodes").addEventListener("input", (event) => changeForm({ nodes: event.target.value }));
-byId("host").addEventListener("change", (event) => {
-  const host = event.target.value;
-  remember();
-  send("judge", () => ({ host, values: state.values }));
-});
+byId("pinning").addEventListener("change", ({ target: { value } }) => changeForm(() => ({ pinning: value, cputune: state.values.cputune })));
+byId("mode").addEventListener("change", ({ target: { value } }) => changeForm(() => ({ mode: value })));
+byId("nodes").addEventListener("input", ({ target: { value } }) => changeForm(() => ({ nodes: value })));
+byId("host").addEventListener("change", (event) => changeHost(event.target.value));
 byId("add").addEventListener("click", () => edit({ kind: "add" }));
 byId("plan").addEventListener("click", plan);
 byId("undo").addEventListener("click", undo);
@@ -228,9 +277,6 @@ byId("save").addEventListener("click", confirmSave);
 byId("back").addEventListener("click", () => byId("confirm").close());
 byId("really").addEventListener("click", save);
 byId("cancel").addEventListener("click", close);
-document.addEventListener("focusout", () => {
-  if (state?.judged) {
-    setTimeout(showForm); // what was typed is now shown as it is understood
-  }
-});
+// What was typed is then shown as it is understood.
+document.addEventListener("focusout", () => setTimeout(() => state && !underWay && showForm()));
 look();

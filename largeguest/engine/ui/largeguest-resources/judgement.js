@@ -16,14 +16,16 @@ function line(problem) {
 function marked(value, problem) {
   const { start, end } = problem;
   const reach = 30;
+  const characters = [...value];
+  const piece = (from, to) => characters.slice(from, to).join("");
   const from = Math.max(0, start - reach);
-  const to = Math.min(value.length, end + reach);
+  const to = end + reach;
   return element(
     "code",
     { class: "place" },
-    (from ? "…" : "") + value.slice(from, start),
-    element("mark", {}, value.slice(start, end) || " "),
-    value.slice(end, to) + (to < value.length ? "…" : ""),
+    (from ? "…" : "") + piece(from, start),
+    element("mark", {}, piece(start, end) || " "),
+    piece(end, to) + (to < characters.length ? "…" : ""),
   );
 }
 
@@ -62,12 +64,14 @@ export function inOrder(hosts) {
 }
 
 export function showHosts(list, hosts) {
+  const open = new Set([...list.querySelectorAll("details[open]")].map((one) => one.dataset.host));
   list.replaceChildren(
     ...inOrder(hosts).map((host) => {
       const why = host.problems.map((problem) => text(problem)).join("\n");
       const status = host.status === "up" ? "" : ` (${host.status})`;
       const name = [element("b", {}, host.name), `${status} ${WORDS[host.verdict]}`];
-      const item = why ? element("details", {}, element("summary", {}, ...name), why) : element("span", {}, ...name);
+      const folds = { "data-host": host.id, open: open.has(host.id) };
+      const item = why ? element("details", folds, element("summary", {}, ...name), why) : element("span", {}, ...name);
       return element("li", { class: host.verdict }, item);
     }),
   );

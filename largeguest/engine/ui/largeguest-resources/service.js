@@ -6,6 +6,17 @@ const SECONDS = 90;
 
 export const api = window.top.pluginApi(NAME);
 
+const channel = new BroadcastChannel(NAME);
+
+// Tells the other pages that a virtual machine has a new layout.
+export function saved(vm) {
+  channel.postMessage(vm);
+}
+
+export function whenSaved(work) {
+  channel.addEventListener("message", (event) => work(event.data));
+}
+
 export class Refusal extends Error {
   constructor(status, problems) {
     super(problems.map(text).join("; "));

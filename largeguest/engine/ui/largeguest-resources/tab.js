@@ -4,7 +4,7 @@
 import { byId, element } from "./element.js";
 import { showFacts, showHosts, showOthers } from "./judgement.js";
 import { show as showPicture } from "./picture.js";
-import { ask } from "./service.js";
+import { ask, whenSaved } from "./service.js";
 
 const vm = new URLSearchParams(location.search).get("vm");
 
@@ -31,11 +31,19 @@ async function show() {
   performance.mark("judged");
 }
 
+async function look() {
+  byId("notice").hidden = true;
+  document.body.setAttribute("aria-busy", "true");
+  try {
+    await show();
+  } catch (error) {
+    byId("notice").hidden = false;
+    byId("notice").textContent = error.message;
+  }
+  document.body.setAttribute("aria-busy", "false");
+}
+
 if (vm) {
-  show()
-    .catch((error) => {
-      byId("notice").hidden = false;
-      byId("notice").textContent = error.message;
-    })
-    .finally(() => document.body.setAttribute("aria-busy", "false"));
+  look();
+  whenSaved((other) => other === vm && look());
 }
