@@ -77,7 +77,8 @@ def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:
     if unknown:
         has = name_ids("iothread", guest.iothreads) if guest.iothreads else "none"
         what = f"{name_ids('iothread', unknown)} {verb(unknown)} not exist, the VM has {has}"
-        yield Problem("cputune", what, _remove_pins(unknown))
+        counted = ", iothreads are counted from 1" if 0 in unknown else ""
+        yield Problem("cputune", what, _remove_pins(unknown) + counted)
     others = [str(Emulator())] * (sum(isinstance(pin.threads, Emulator) for pin in cputune.pins) > 1)
     others += [str(Iothread(number)) for number in _named_twice(iothreads)]
     for other in others:
@@ -145,7 +146,9 @@ def _check_vcpus_of_cells(guestnuma: Guestnuma, guest: Guest) -> Iterator[Proble
     yield from _check_vcpus_exist("guestnuma", all_named, guest, f"name no vCPU above {guest.max_vcpus - 1}")
     twice = _named_twice(sets)
     if twice:
-        yield Problem("guestnuma", f"{ids_are('vCPU', twice)} in more than one cell", "name each vCPU once")
+        follow = any(cell.nodes and twice & after for cell, after in zip(guestnuma.cells, sets[1:]))
+        nodes = ", or join several nodes after @ with +" if follow else ""  # 0-3#*@0,1,4-7#* has vCPU 1 in both
+        yield Problem("guestnuma", f"{ids_are('vCPU', twice)} in more than one cell", f"name each vCPU once{nodes}")
     left_out = CpuSet.span(0, last) - all_named
     if left_out:
         yield Problem("guestnuma", f"{ids_are('vCPU', left_out)} in no cell", f"name all of 0-{last}")

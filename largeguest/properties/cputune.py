@@ -18,7 +18,7 @@ from ..record import Record
 from ..wording import shorten
 from . import cpulist
 from .cpulist import CpuList
-from .shape import AUTO, Shape, is_auto, not_alone, not_available, second_sign
+from .shape import AUTO, Shape, auto_elsewhere, is_auto, not_available, second_sign
 
 _THREADS = rf"(?:{RANGE}|all *|emulator *|iothread *{NUMBER} *)"
 _SIGN = "# *(?:= *(?:= *)?)?"
@@ -140,8 +140,8 @@ def _explain_cpus(text: str, sign: int, end: int) -> ParseError:
 
 def _explain_without_sign(text: str, start: int, end: int) -> ParseError:
     word = text[start:end]
-    if word == "auto":
-        return not_alone(text, start, end, "pins")
+    if word.lower() == "auto":
+        return auto_elsewhere(text, start, end, "pins")
     if word in ("all", "emulator") or re.fullmatch("iothread *[0-9]+", word):
         return ParseError(text, start, end, "names no CPUs", f"write {shorten(word, 20)}#<cpuset>")
     if text[:start].strip(" "):

@@ -14,7 +14,7 @@ from .. import cpuset
 from ..cpuset import NUMBER, RANGE, CpuSet
 from ..problem import ParseError
 from ..record import Record
-from .shape import AUTO, Shape, is_auto, not_alone, not_joined, second_sign, union
+from .shape import AUTO, Shape, auto_elsewhere, is_auto, not_joined, second_sign, union
 
 UNITS = {"": 1, "K": 2**0, "M": 2**10, "G": 2**20, "T": 2**30}
 """KiB in a unit; memory without one is in KiB, as in libvirt's domain XML."""
@@ -107,8 +107,8 @@ def _explain(text: str, start: int, end: int) -> ParseError:
 
 def _not_vcpus(text: str, start: int, end: int) -> ParseError:
     start, end = cpuset.strip(text, start, end)
-    if text[start:end] == "auto":
-        return not_alone(text, start, end, "cells")
+    if text[start:end].lower() == "auto":
+        return auto_elsewhere(text, start, end, "cells")
     return ParseError(text, start, end, "is not a vCPU or a range of vCPUs", "write for example 3 or 0-7")
 
 

@@ -12,7 +12,7 @@ from ..cpuset import CpuSet
 from ..problem import ParseError
 from ..record import Record
 from ..values import DEFAULT_MODE, MODES
-from .shape import AUTO, Shape, not_alone, union
+from .shape import AUTO, Shape, auto_elsewhere, not_alone, union
 
 SHAPE = Shape(
     first=rf" *(?:(?:{'|'.join(MODES)}) *# *)?(?:{cpuset.ITEM}|{AUTO})",
@@ -66,9 +66,11 @@ def _explain(text: str, start: int, end: int) -> ParseError:
         start = sign + 1
     begin, stop = cpuset.strip(text, start, end)
     if start == 0 and text[begin:stop] in MODES:
-        return ParseError(text, begin, stop, "names no nodes", f"write {text[begin:stop]}#<nodeset>, as in strict#0")
-    if text[begin:stop] == "auto":
-        return not_alone(text, begin, stop, "nodes")
+        mode = text[begin:stop]
+        nodes = "0-1" if mode == "interleave" else "0"
+        return ParseError(text, begin, stop, "names no nodes", f"write {mode}#<nodeset>, as in {mode}#{nodes}")
+    if text[begin:stop].lower() == "auto":
+        return auto_elsewhere(text, begin, stop, "nodes")
     missing = ("a node", "write one or remove the comma")
     strange = ("is not a node or a range of nodes", "write for example 3, 2-5, ^3 or auto")
     return cpuset.not_an_item(text, begin, stop, missing, strange)

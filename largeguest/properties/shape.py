@@ -41,7 +41,8 @@ class Shape(Record):
                     raise not_joined(text, *bounds)
         if re.fullmatch(self.last, text, re.DOTALL) is None:
             start, end = cpuset.strip(text, text.rfind(",") + 1, len(text))
-            raise ParseError(text, start, end, "has no memory", "write <vcpus>#<memory>, for example 0-3#4G")
+            nodes = ", or join several nodes after @ with +" if "@" in text[text.rfind("#") + 1 :] else ""
+            raise ParseError(text, start, end, "has no memory", f"write <vcpus>#<memory>, for example 0-3#4G{nodes}")
         return fields
 
     def _joined(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -78,6 +79,13 @@ def is_auto(text: str, fields: list[tuple[int, int]], others: str) -> bool:
 def not_alone(text: str, start: int, end: int, others: str) -> ParseError:
     """The error for `auto` beside others."""
     return ParseError(text, start, end, f"cannot be combined with {others}", f"write {others}, or auto alone")
+
+
+def auto_elsewhere(text: str, start: int, end: int, others: str) -> ParseError:
+    """The error for `auto` in other letters or, if it is written right, beside others."""
+    if text[start:end] != "auto":
+        return ParseError(text, start, end, "has capital letters", "write auto")
+    return not_alone(text, start, end, others)
 
 
 def not_available(text: str, start: int, end: int, fix: str) -> ParseError:

@@ -80,6 +80,11 @@ def test_what_is_not_requested_is_none() -> None:
         ),
         ({"guestnuma": "0-2#2048,2-3#2048"}, "guestnuma: vCPU 2 is in more than one cell: name each vCPU once"),
         ({"guestnuma": "0-3#2048,0-3#2048"}, "guestnuma: vCPUs 0-3 are in more than one cell: name each vCPU once"),
+        (
+            {"guestnuma": "0-1#*@0,1,2-3#*@2"},
+            "guestnuma: vCPU 1 is in more than one cell: name each vCPU once, or join several nodes after @ with +",
+        ),
+        ({"guestnuma": "0-1#*,1-2#*@0,3#*@1"}, "guestnuma: vCPU 1 is in more than one cell: name each vCPU once"),
         ({"guestnuma": "0,3#4096"}, "guestnuma: vCPUs 1-2 are in no cell: name all of 0-3"),
         (
             {"guestnuma": "0-1#0,2-3#4096"},
@@ -629,7 +634,12 @@ REFUSED_ON_GUEST += [
     (
         {"cputune": "iothread0#0,iothread1#0"},
         GUEST,
-        "cputune: iothreads 0-1 do not exist, the VM has none: remove their pins",
+        "cputune: iothreads 0-1 do not exist, the VM has none: remove their pins, iothreads are counted from 1",
+    ),
+    (
+        {"cputune": "iothread0#0,iothread2#0"},
+        EIGHT,
+        "cputune: iothread 0 does not exist, the VM has iothreads 1-2: remove its pin, iothreads are counted from 1",
     ),
     ({"cputune": "emulator#0,emulator#1"}, EIGHT, "cputune: emulator is pinned more than once: write one pin for it"),
     (

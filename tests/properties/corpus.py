@@ -22,6 +22,7 @@ SIGN = "is not a sign: write # or #="
 SIGNS = 'is an unexpected second "#": put a comma between two entries'
 MODE = "is not a mode: write strict#, preferred#, interleave# or restrictive# before the nodes"
 NODE = "is not a node or a range of nodes: write for example 3, 2-5, ^3 or auto"
+CAPITALS = "has capital letters: write auto"
 ALONE = "cannot be combined with nodes: write nodes, or auto alone"
 ALONE_OR_PINS = "cannot be combined with pins: write pins, or auto alone"
 ALONE_OR_CELLS = "cannot be combined with cells: write cells, or auto alone"
@@ -30,6 +31,7 @@ CELL = "is not a vCPU or a range of vCPUs: write for example 3 or 0-7"
 MEMORY = "is not an amount of memory: write for example 4194304 (KiB), 4096M, 4G or *"
 BEHIND = "is not a node or a range of nodes: write for example @0, @0-1 or @0+2"
 NO_MEMORY = "has no memory: write <vcpus>#<memory>, for example 0-3#4G"
+NO_MEMORY_OR_PLUS = f"{NO_MEMORY}, or join several nodes after @ with +"
 LARGE = "is too large: ids go from 0 to 16383"
 NOTHING = "leaves nothing: name at least one id that no later ^ removes"
 
@@ -251,6 +253,16 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "1-0#0,", f'"1-0#0," at 6: "" {CELL}'),
     ("cputune", "99999#x", f'"99999#x" at 6: "x" {CPU}'),
     ("numatune", "strict", '"strict" at 0: "strict" names no nodes: write strict#<nodeset>, as in strict#0'),
+    (
+        "numatune",
+        "preferred",
+        '"preferred" at 0: "preferred" names no nodes: write preferred#<nodeset>, as in preferred#0',
+    ),
+    (
+        "numatune",
+        "interleave",
+        '"interleave" at 0: "interleave" names no nodes: write interleave#<nodeset>, as in interleave#0-1',
+    ),
     ("numatune", "strict#", '"strict#" at 7: "" is empty, a node is missing here: write one or remove the comma'),
     ("numatune", "Strict#0", f'"Strict#0" at 0: "Strict" {MODE}'),
     ("numatune", "#0", f'"#0" at 0: "" {MODE}'),
@@ -310,7 +322,9 @@ WRONG_IN_SHAPE = [
     ("numatune", "strict#auto,1", f'"strict#auto,1" at 7: "auto" {ALONE}'),
     ("numatune", "strict#1,auto", f'"strict#1,auto" at 9: "auto" {ALONE}'),
     ("numatune", "strict#auto auto", f'"strict#auto auto" at 7: "auto auto" {NODE}'),
-    ("numatune", "strict#Auto", f'"strict#Auto" at 7: "Auto" {NODE}'),
+    ("numatune", "strict#Auto", f'"strict#Auto" at 7: "Auto" {CAPITALS}'),
+    ("numatune", "AUTO", f'"AUTO" at 0: "AUTO" {CAPITALS}'),
+    ("numatune", "1,AUTO", f'"1,AUTO" at 2: "AUTO" {CAPITALS}'),
     ("numatune", "strict#node0", f'"strict#node0" at 7: "node0" {NODE}'),
     ("numatune", "strict#*", f'"strict#*" at 7: "*" {NODE}'),
     ("numatune", "0-1#strict", f'"0-1#strict" at 0: "0-1" {MODE}'),
@@ -335,7 +349,8 @@ WRONG_IN_SHAPE = [
     ("guestnuma", "0#1@", f'"0#1@" at 4: "" {BEHIND}'),
     ("guestnuma", "0#1@,1#1", f'"0#1@,1#1" at 4: "" {BEHIND}'),
     ("guestnuma", "0#1@x", f'"0#1@x" at 4: "x" {BEHIND}'),
-    ("guestnuma", "0#1@0,1", f'"0#1@0,1" at 6: "1" {NO_MEMORY}'),
+    ("guestnuma", "0#1@0,1", f'"0#1@0,1" at 6: "1" {NO_MEMORY_OR_PLUS}'),
+    ("guestnuma", "0#1@0,1#1,2-3", f'"0#1@0,1#1,2-3" at 10: "2-3" {NO_MEMORY}'),
     ("guestnuma", "0#1@0+", f'"0#1@0+" at 6: "" {BEHIND}'),
     ("guestnuma", "0#1G@0+x", f'"0#1G@0+x" at 7: "x" {BEHIND}'),
     ("guestnuma", "0#1@+0", f'"0#1@+0" at 4: "" {BEHIND}'),
@@ -404,7 +419,10 @@ WRONG_IN_SHAPE = [
     ("cputune", "0#0,auto", f'"0#0,auto" at 4: "auto" {ALONE_OR_PINS}'),
     ("cputune", "auto,", f'"auto," at 5: "" {NO_CPU}'),
     ("cputune", "auto#0", f'"auto#0" at 0: "auto" {VCPU}'),
-    ("cputune", "Auto", f'"Auto" at 0: "Auto" {NO_VCPU}'),
+    ("cputune", "Auto", f'"Auto" at 0: "Auto" {CAPITALS}'),
+    ("cputune", " AUTO ", f'" AUTO " at 1: "AUTO" {CAPITALS}'),
+    ("guestnuma", "AUTO", f'"AUTO" at 0: "AUTO" {CAPITALS}'),
+    ("guestnuma", "Auto,0#1", f'"Auto,0#1" at 0: "Auto" {CAPITALS}'),
     ("cputune", "auto\n", f'"auto\\n" at 0: "auto\\n" {NO_VCPU}'),
     ("cputune", "auto auto", f'"auto auto" at 0: "auto auto" {NO_VCPU}'),
     ("guestnuma", "auto,0#1G", f'"auto,0#1G" at 0: "auto" {ALONE_OR_CELLS}'),
