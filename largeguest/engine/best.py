@@ -36,7 +36,7 @@ def on_each(
             rest.require_known(machine)
             near = estate.beside(machine, vm)
             plan = planner.plan(replace(request, guest=replace(request.guest, arch=near.host.arch)), near.host)
-            plans.append(Planned(near, replace(plan, notes=(*plan.notes, *_unknown(request, near)))))
+            plans.append(Planned(near, replace(plan, notes=(*plan.notes, *_unknown(request, vm, near)))))
         except Refused as refused:
             refusals.append((machine, refused))
     return sorted(plans, key=_rank), refusals
@@ -60,8 +60,10 @@ def _rank(planned: Planned) -> tuple[object, ...]:
     return not ready, len(plan.nodes), -(plan.figure or 0), -free, machine.name
 
 
-def _unknown(request: Request, machine: Machine) -> Iterator[str]:
+def _unknown(request: Request, vm: Vm, machine: Machine) -> Iterator[str]:
     """What a plan of this host would take into account, but the engine's API does not have."""
+    if vm.host == machine.id:
+        yield "the VM itself runs on this host: how much memory will be free without it is not known"
     if request.guest.pages and len(machine.host.nodes) > 1:
         yield "the engine does not know huge pages by node: they count as spread evenly over the nodes"
     if request.pci:

@@ -61,11 +61,11 @@ class Definitions(Record):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The definitions of everybody else's properties."""
+        """The definitions of other properties."""
         return tuple(part for part in self.parts if _name(part) not in PROPERTIES)
 
     def command(self) -> str:
-        """The command that defines ours once and leaves everybody else's as they are; empty if nothing is to do."""
+        """The command that defines ours once and leaves others as they are; empty if nothing is to do."""
         if self.is_fine:
             return ""
         if not any(self.times(name) for name in PROPERTIES):

@@ -54,13 +54,14 @@ def small(engine: Engine, url: str) -> Engine:  # noqa: ARG001
 def test_config_shows_the_levels_in_use(small: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "config")
     assert (code, err) == (0, "")
-    first, second = out.split("\n\n")
+    first, second, last = out.split("\n\n")
     twice = "ours, defined 2 times: the last one counts"
     assert first.splitlines()[:4] == ["level 4.6", *(f"  {name:<10} {twice}" for name in PROPERTIES)]
     words = shlex.split(first.splitlines()[4])
     assert words == ["engine-config", "-s", f"UserDefinedVMProperties={NOW}", "--cver=4.6"]
     ours = [f"  {name:<10} ours" for name in PROPERTIES]
     assert second.splitlines() == ["level 4.7", *ours, "  others     sap", "  nothing to do"]
+    assert last == "# then, on the engine: systemctl restart ovirt-engine\n"
     assert small.asked["GET /options/UserDefinedVMProperties"] == 2
 
 
@@ -83,17 +84,25 @@ def test_a_level_that_the_engine_does_not_know(small: Engine, capsys: pytest.Cap
     assert run(capsys, "config", "--cver", "5.0") == (2, "", line)
 
 
-def test_the_way_back_names_who_would_not_start(small: Engine, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001
+def test_the_way_back_names_who_would_not_start(small: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "config", "--remove", "--cver", "4.7")
     assert code == 0
-    *_, note, command = out.splitlines()
+    *_, note, command, _, restart = out.splitlines()
     assert note == "  first remove them from 1 VM, which then would not start: db01"
     assert shlex.split(command) == ["engine-config", "-s", "UserDefinedVMProperties=sap=^x$", "--cver=4.7"]
+    assert restart.startswith("# then")
+    small.definitions["4.7"] = "sap=^x$"
+    out = run(capsys, "config", "--remove", "--cver", "4.7")[1]
+    assert out.endswith("  others     sap\n  nothing to do\n")
 
 
 @pytest.mark.usefixtures("no_engine")
 def test_without_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "config") == (0, expressions.command("4.7") + "\n", "")
+    restart = "# then, on the engine: systemctl restart ovirt-engine"
+    assert run(capsys, "config") == (0, f"{expressions.command('4.7')}\n{restart}\n", "")
+    (known,) = json.loads(run(capsys, "config", "--json")[1])
+    nothing = {name: {"state": None, "times": None} for name in PROPERTIES}
+    assert known == {"level": "4.7", "properties": nothing, "others": None, "command": expressions.command("4.7")}
     code, out, err = run(capsys, "config", "--remove")
     assert (code, out) == (2, "")
     assert err.endswith(": name it with --url or OVIRT_URL\n")
@@ -143,6 +152,9 @@ def test_a_vm_that_runs_is_planned_where_it_runs(
     out = run(capsys, "plan", "db01")[1]
     assert out.startswith("db01 on host3\n\n")
     assert "note       the host does not have the hook: there the VM would start without this layout\n" in out
+    own = "note       the VM itself runs on this host: how much memory will be free without it is not known\n"
+    assert own in out
+    assert own not in run(capsys, "plan", "db01", "--cluster")[1]
     assert run(capsys, "plan", "db01", "--cluster")[1].startswith("db01 on host2, the best of 2 hosts with a plan\n")
     assert run(capsys, "plan", "db01", "--host", "host2")[1].startswith("db01 on host2\n")
 

@@ -70,6 +70,7 @@ def test_only_what_was_named_changes_and_only_from_the_next_start_on(
         "  guestnuma  (none) -> 0-3#*@0,4-7#*@1",
         "  next start ok on 2 hosts",
     ]
+    assert out.endswith("\n\ndb 01 ä: set for the next start\n")
     was = before[world.named("db 01 ä").id].config
     custom = {**was.custom, **dict(word.split("=", 1) for word in NEW)}
     assert changed(world, before) == {"db 01 ä": (was, replace(was, custom=custom))}
@@ -126,6 +127,7 @@ def test_a_dry_run_is_the_default(world: Engine, capsys: pytest.CaptureFixture[s
     code, out, err = run(capsys, "set", "db02", "numatune=1")
     assert (code, err) == (0, "nothing was changed: write --yes to set it\n")
     assert "  numatune   0 -> 1\n" in out
+    assert "set for" not in out
     assert changed(world, before) == {}
     assert [path for path in world.asked if path.startswith("PUT")] == []
 
@@ -299,7 +301,7 @@ def test_plan_auto_leaves_the_choice_to_the_host(world: Engine, capsys: pytest.C
 
 def test_plan_set_as_json(world: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "plan", "db02", "--hugepages", "1G", "--set", "--yes", "--json")
-    found = json.loads(out)
+    found = json.loads(out)  # nothing else
     assert code == 0
     (outcome,) = found["set"]
     assert outcome["set"] is True

@@ -48,7 +48,12 @@ def settle(engine: Engine, changes: Sequence[Change], known: Estate, arguments: 
     good = sum(not outcome.problems for outcome in outcomes)
     if not good or not (arguments.yes or _ask(good)):
         return outcomes
-    return [outcome if outcome.problems else _make(engine, outcome) for outcome in outcomes]
+    settled = []
+    for outcome in outcomes:
+        settled.append(outcome if outcome.problems else _make(engine, outcome))
+        if settled[-1].is_made and not arguments.json:
+            print(f"{printable(outcome.change.after.name)}: set for the next start", flush=True)
+    return settled
 
 
 def _weigh(one: Change, known: Estate, defined: Mapping[str, Definitions]) -> Outcome:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ... import PROPERTIES
-from ...engine import expressions, rest
+from ...engine import rest
 from ...engine.connection import Engine
 from ...engine.definitions import Definitions
 from ...wording import plural, printable, quote, shorten
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LEVEL = "4.7"
 
+THEN = "# then, on the engine: systemctl restart ovirt-engine"
+"""A comment, so that it can be pasted with the command."""
+
 
 def add(commands: Commands) -> None:
     """Add the command."""
@@ -30,7 +33,7 @@ def add(commands: Commands) -> None:
         "print the command that defines the properties in the engine",
         "Print the engine-config command to run on the engine's machine, quoted for the shell. With an engine to ask,\n"
         "for each cluster level in use what is defined there now, and a command only where there is something to do;\n"
-        "it leaves everybody else's properties as they are.",
+        "it leaves other hooks' properties as they are.",
         "largeguest engine config --cver 4.6",
         "largeguest engine config --url https://engine.example.com --username admin@ovirt@internalsso",
     )
@@ -59,6 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps([_as_json(one, arguments.remove) for one in known], indent=2))
     else:
         print("\n\n".join(_text(one, users.get(one.level, []), arguments.remove) for one in known))
+        if any(_command(one, arguments.remove) for one in known):
+            print(f"\n{THEN}")
     return 0
 
 
@@ -66,9 +71,13 @@ def _run_alone(arguments: argparse.Namespace) -> int:
     """Without an engine: the command for a level that has nothing of ours."""
     if arguments.remove:
         fix = "name it with --url or OVIRT_URL"
-        raise files.unusable("only the engine knows the list in which everybody else's properties stay", fix)
+        raise files.unusable("only the engine knows the list in which other hooks' properties stay", fix)
     nothing = Definitions(arguments.cver or DEFAULT_LEVEL, ())
-    print(json.dumps([_as_json(nothing, False)], indent=2) if arguments.json else expressions.command(nothing.level))
+    if arguments.json:
+        unknown = {name: {"state": None, "times": None} for name in PROPERTIES}
+        print(json.dumps([{**_as_json(nothing, False), "properties": unknown, "others": None}], indent=2))
+    else:
+        print(f"{nothing.command()}\n{THEN}")
     return 0
 
 
@@ -93,8 +102,8 @@ def _text(known: Definitions, users: list[str], remove: bool) -> str:
     lines = [f"level {known.level}", *(f"  {name:<10} {_state(known, name)}" for name in PROPERTIES)]
     others = sorted(known.names - {*PROPERTIES})
     lines += [f"  others     {printable(shorten(', '.join(others), 200))}"] if others else []
-    command = known.way_back() if remove else known.command()
-    if remove and users:
+    command = _command(known, remove)
+    if remove and users and command:
         names = printable(shorten(", ".join(users), 200))
         lines += [f"  first remove them from {plural(len(users), 'VM')}, which then would not start: {names}"]
     return "\n".join([*lines, *([command] if command else ["  nothing to do"])])
@@ -110,5 +119,9 @@ def _as_json(known: Definitions, remove: bool) -> dict[str, object]:
         "level": known.level,
         "properties": {name: {"state": known.state(name), "times": known.times(name)} for name in PROPERTIES},
         "others": sorted(known.names - {*PROPERTIES}),
-        "command": known.way_back() if remove else known.command(),
+        "command": _command(known, remove),
     }
+
+
+def _command(known: Definitions, remove: bool) -> str:
+    return known.way_back() if remove else known.command()
