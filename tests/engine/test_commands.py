@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -488,3 +489,12 @@ def test_the_command_lines_of_the_playbook(url: str, engine: Engine, capsys: pyt
     shell = re.findall(r'shell: "largeguest engine (.*) >', play)
     assert [line.split() for line in shell] == [[*audit[:2], "--json"]]
     assert run(capsys, *audit[:2])[0] == 0
+
+
+@pytest.mark.parametrize(("code", "is_kept"), [(0, True), (1, True), (2, False)])
+def test_the_playbook_keeps_the_values_if_there_is_a_finding(code: int, is_kept: bool, tmp_path: Path) -> None:
+    (line,) = re.findall(r'shell: "(.*)"$', MANUAL, re.MULTILINE)
+    kept = tmp_path / "kept.json"
+    command = f"largeguest() {{ echo '{{}}'; return {code}; }}; {line.replace('{{ kept }}', str(kept))}"
+    done = subprocess.run(["sh", "-c", command], check=False)
+    assert (done.returncode == 0, kept.exists()) == (is_kept, is_kept)
