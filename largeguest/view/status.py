@@ -40,7 +40,7 @@ def table(vms: Sequence[Status]) -> list[str]:
     wrong = sum(vm.is_as_asked is False for vm in asked)
     count = f"not as asked: {wrong} of {plural(len(asked), 'VM')} with properties"
     without = shorten(", ".join(quote_name(vm.name) for vm in vms if not vm.values), 200)
-    count += f"; without, since their last start: {without}" if without else ""
+    count += f"; without properties since their last start: {without}" if without else ""
     return [*columns([HEADS, *map(_row, vms)]), "", *found, count]
 
 

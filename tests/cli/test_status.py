@@ -141,6 +141,7 @@ def test_what_is_not_as_asked_shows(fault: str, stage: Stage, capsys: pytest.Cap
         assert text.startswith(line if line == QUESTION else f'"db01": {line}')
     assert run(capsys, "--json")[0] == 1
     stage.start({}, "db02", pid=PID + 100)
+    assert run(capsys)[1].endswith('1 of 1 VM with properties; without properties since their last start: "db02"\n')
     assert run(capsys, "db02")[0] == 0
     assert run(capsys, "db01")[0] == 1
 
