@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NO_KEEPER = Problem(
     "cputune",
     "VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not active",
-    "systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual",
+    "systemctl enable --now vdsm-largeguest-keeper, or choose the policy Manual",
     warning=True,
 )
 

@@ -102,7 +102,7 @@ def test_done(run_hook: Hook, domxml: Path, environ: dict[str, str], message: st
 
 NO_KEEPER = (
     "; largeguest: warning: cputune: VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is not "
-    "active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual"
+    "active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy Manual"
 )
 
 

@@ -102,5 +102,5 @@ def _policies(estate: Estate, ours: Sequence[Vm]) -> Iterator[Problem]:
     for vm in ours:
         what = engines_layout(estate.guest(vm))
         if what is not None:
-            fix = "choose the policy none or manual, or remove the properties"
+            fix = "choose the policy None or Manual, or remove the properties"
             yield Problem("policy", f"VM {quote_name(vm.name)}: {what}", fix)

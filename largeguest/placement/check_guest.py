@@ -61,7 +61,7 @@ def check_cpu_policy(properties: Properties, guest: Guest) -> Iterator[Problem]:
     if what is not None:
         for name in PROPERTIES:
             if getattr(properties, name) is not None:
-                yield Problem(name, what, "choose the policy none or manual, or remove the property")
+                yield Problem(name, what, "choose the policy None or Manual, or remove the property")
 
 
 def check_pins(cputune: Cputune, guest: Guest) -> Iterator[Problem]:

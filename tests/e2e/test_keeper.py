@@ -377,7 +377,7 @@ def test_the_hook_reports_what_holds_the_pins(here: Daemon) -> None:
     assert said == (
         f"largeguest {VERSION}: cputune: 1 vCPU pinned{unpinned}; "
         "largeguest: warning: cputune: VDSM moves the pins of a VM with the CPU pinning policy none, and the keeper is "
-        "not active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy manual\n"
+        "not active: systemctl enable --now vdsm-largeguest-keeper, or choose the policy Manual\n"
     )
     with keeping(here):
         _, said = here.host.run_hooks("before_vm_start", plain, {"cputune": "0#0"})

@@ -242,7 +242,7 @@ def test_check_all_begins_with_what_is_wrong_as_a_whole(
         'hook: VM "db02" is pinned to "host3", without the hook: '
         "install vdsm-hook-largeguest there, or change Start Running On",
         'policy: VM "db 03": the VM has the CPU pinning policy dedicated, under which the engine sets the layout: '
-        "choose the policy none or manual, or remove the properties",
+        "choose the policy None or Manual, or remove the properties",
     ]
     assert machines.splitlines()[1:] == [
         "1  host1  blue     up           0.1.0",

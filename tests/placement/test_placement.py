@@ -608,9 +608,9 @@ REFUSED_ON_GUEST = [
             {"numatune": "strict#0", "cputune": "0#0"},
             Guest(max_vcpus=4, memory=4096, cpu_policy=policy),
             f"cputune: the VM has the CPU pinning policy {policy}, under which the engine sets the layout: "
-            "choose the policy none or manual, or remove the property; largeguest: "
+            "choose the policy None or Manual, or remove the property; largeguest: "
             f"numatune: the VM has the CPU pinning policy {policy}, under which the engine sets the layout: "
-            "choose the policy none or manual, or remove the property",
+            "choose the policy None or Manual, or remove the property",
         )
         for policy in ("dedicated", "siblings", "isolate-threads")
     ),
