@@ -236,7 +236,7 @@ def refused(what: str, fix: str) -> Refused:
 def _check_guest(guest: Guest) -> None:
     what = engines_layout(guest)
     if what is not None:
-        raise refused(what, "choose the policy none or manual")
+        raise refused(what, "choose the policy None or Manual")
     if guest.arch == "s390x":
         raise refused("a guest on s390x has no NUMA", "pin its vCPUs by hand, and omit guestnuma")
 
@@ -261,7 +261,8 @@ def _page_size(guest: Guest, host: Host) -> int:
 def _nodes_on(places: CpuList, host: Host) -> CpuSet:
     """The nodes that --on names."""
     if any(not isinstance(item.what, Place) or item.what.cores is not None for item in places.items):
-        raise refused(f"--on {shorten(str(places))} does not name whole nodes", "write for example node2,node3")
+        what = f"--on {shorten(str(places))} does not name whole nodes"
+        raise refused(what, "write for example node2,node3, a number is a CPU")
     nodes = host.nodes_with(_look_up("--on", places, host))
     without = nodes - host.local_nodes
     if without:

@@ -55,8 +55,12 @@ def test_a_plan_on_named_nodes(named: str, nodes: tuple[int, ...]) -> None:
             "8 vCPUs and 1 GiB do not fit: the host has 1 node that --on names with 4 CPUs and 2 GiB of free memory: "
             "it fits without --on",
         ),
-        (4, "node0.core1", "--on node0.core1 does not name whole nodes: write for example node2,node3"),
-        (4, "2-3", "--on 2-3 does not name whole nodes: write for example node2,node3"),
+        (
+            4,
+            "node0.core1",
+            "--on node0.core1 does not name whole nodes: write for example node2,node3, a number is a CPU",
+        ),
+        (4, "2-3", "--on 2-3 does not name whole nodes: write for example node2,node3, a number is a CPU"),
         (4, "node9", "--on node9: node9 is not on this host, which has nodes 0-4: name CPUs that exist"),
         (4, "node4", "--on node4: node4 has no online CPUs: name CPUs that exist"),
     ],

@@ -902,11 +902,14 @@ def test_any_host_and_any_guest(data: st.DataObject) -> None:
 def check_one_cell_over_nodes(result: Plan, request_: Request, host: Host) -> None:
     """For fewer guest cores than nodes that the memory needs, on as few nodes as hold it."""
     cores = request_.guest.max_vcpus // result.topology.threads
-    usable = sorted((node.free or 0) // MIB * MIB for node in host.nodes.values() if node.cpus)
+    usable = {number: (node.free or 0) // MIB * MIB for number, node in host.nodes.items() if node.cpus}
+    room = {node: cores_on(host, node, taken(request_, host), result.topology.threads) for node in usable}
     assert request_.mode == "strict"
-    assert sum(usable[-cores:]) < request_.guest.memory
-    if request_.nodes is None:
-        assert sum(usable[-len(result.nodes) + 1 :]) < request_.guest.memory
+    assert sum(sorted(usable.values())[-cores:]) < request_.guest.memory
+    fewer = itertools.combinations(usable, len(result.nodes) - 1) if request_.nodes is None else ()
+    for nodes in fewer:
+        has_cores = sum(room[node] for node in nodes) >= cores
+        assert not (has_cores and sum(usable[node] for node in nodes) >= request_.guest.memory)
     (cell,) = result.placement.cells or ()
     assert (cell.nodes, cell.memory) == (CpuSet(result.nodes), request_.guest.memory)
     pins = result.placement.pins

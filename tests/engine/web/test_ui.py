@@ -14,6 +14,7 @@ import pytest
 from lxml import html
 
 from largeguest import cli
+from largeguest.engine import web
 from largeguest.engine.web.actions import ACTIONS
 from largeguest.engine.web.form import AFFINITIES, PINNINGS
 from largeguest.values import MODES
@@ -69,6 +70,15 @@ def test_the_descriptor_names_what_is_there() -> None:
     assert (UI / descriptor["resourcePath"] / Path(descriptor["url"]).name).is_file()
     assert descriptor["url"].startswith(f"plugin/{descriptor['name']}/")
     assert f"WSGIScriptAlias {descriptor['config']['service']} " in (UI / "z-ovirt-engine-largeguest.conf").read_text()
+
+
+def test_whoever_waits_longer_waits_for_longer() -> None:
+    """Otherwise what was done is reported as not done."""
+    (browser,) = re.findall(r"const SECONDS = (\d+);", (RESOURCES / "service.js").read_text())
+    limits = re.findall(r"(?:socket|request)-timeout=(\d+)", (UI / "z-ovirt-engine-largeguest.conf").read_text())
+    assert len(limits) == 2
+    assert web.ALL_SECONDS < int(browser) < min(map(int, limits))
+    assert min(map(int, limits)) > web.ALL_SECONDS + web.SECONDS
 
 
 def test_the_dialog_has_every_choice_of_the_form() -> None:
