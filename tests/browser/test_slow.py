@@ -145,6 +145,16 @@ def test_each_of_two_quick_clicks_is_a_step(portal: Portal, gate: Gate) -> None:
     assert not portal.find("#undo").is_enabled()
 
 
+def test_undo_is_pressed_more_often_than_there_are_steps(portal: Portal, gate: Gate) -> None:
+    portal.click_node(2)
+    gate.close()
+    for _ in range(3):
+        portal.find("#undo").click()
+    gate.open()
+    portal.settle()
+    assert (portal.values, portal.text("#said")) == (TWO, "")
+
+
 def test_a_step_back_that_fails_can_be_tried_again(portal: Portal, engine: Engine) -> None:
     portal.click_node(2)
     portal.click_node(3)

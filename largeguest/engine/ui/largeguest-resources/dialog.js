@@ -113,7 +113,7 @@ function accept(judged) {
 
 // One request at a time. What to ask is made of the state when its turn comes, so that no change is lost; of several
 // changes of one field that wait, only the last one is asked about. An entry: `work` asks, and gives what shows the answer;
-// `step`: Undo goes back before it; `reshapes`: the rows of the cells may be other ones after it.
+// `step`: Undo goes back before it; `back`: it is Undo; `reshapes`: the rows of the cells may be other ones after it.
 async function send(entry) {
   if (entry.field && queue.at(-1)?.field === entry.field) {
     queue.pop();
@@ -133,6 +133,9 @@ async function send(entry) {
 }
 
 async function carryOut({ work, field, step, back }) {
+  if (back && before.length === 0) {
+    return;
+  }
   const now = state && { host: state.host, values: state.values, topology: state.topology };
   try {
     const finish = await work();
