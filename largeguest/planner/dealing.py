@@ -39,11 +39,11 @@ def _orders(candidate: Candidate, node: int, count: int) -> Iterator[Order]:
     groups = candidate.groups(node)
     if threads >= candidate.need.host_threads:
         sizes = [sum(map(len, group)) for group in groups]
-        yield list(itertools.chain.from_iterable(_in_full_groups(groups, sizes, count)))
+        yield list(itertools.chain.from_iterable(in_full_groups(groups, sizes, count)))
         return
     yield by_turns(cores, threads)
     sizes = [sum(min(len(core), threads) for core in group) for group in groups]
-    yield by_turns(_in_full_groups(groups, sizes, count), threads)
+    yield by_turns(in_full_groups(groups, sizes, count), threads)
 
 
 def by_turns(cores: Cores, threads: int) -> Order:
@@ -52,7 +52,7 @@ def by_turns(cores: Cores, threads: int) -> Order:
     return [cpu for first in turns for core in cores for cpu in core[first : first + threads]]
 
 
-def _in_full_groups(groups: Sequence[Cores], sizes: Sequence[int], count: int) -> Cores:
+def in_full_groups(groups: Sequence[Cores], sizes: Sequence[int], count: int) -> Cores:
     """The cores with as few groups begun as hold so many CPUs: the smallest that holds them, else the largest."""
     left = list(range(len(groups)))
     order: list[Sequence[int]] = []

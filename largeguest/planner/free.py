@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..cpuset import CpuSet
@@ -15,7 +16,7 @@ from ..properties.cpulist import CpuList, Item, Span, spans
 from ..properties.cputune import Cputune, Emulator, Iothread, Pin, Vcpus
 from ..values import Guest, Pins, Placement
 from ..wording import name_ids, plural, verb
-from .dealing import by_turns
+from .dealing import Cores, by_turns, in_full_groups
 
 NOWHERE = "choose another host, or make room on this one"
 _NO_PINS = Pins()
@@ -64,32 +65,39 @@ def _deal(
 
     vCPUs near one node and those near several are dealt so that all have one if that is possible (maximum flow).
     """
-    cores = {node: _in_order(host.nodes[node].cpus, free, guest, host) for _, nodes in near for node in nodes}
-    flow = Flow([Bound("", nodes, 0, 0) for _, nodes in near], {node: len(cpus) for node, cpus in cores.items()})
+    room = {node: len(host.nodes[node].cpus & free) for _, nodes in near for node in nodes}
+    flow = Flow([Bound("", nodes, 0, 0) for _, nodes in near], room)
     for vcpus, nodes in near:
         others = sum(flow.on(nodes).values())
         if flow.add(Bound("", nodes, 0, len(vcpus))) and vcpus - late:
             raise _too_few(vcpus, nodes, sum(flow.on(nodes).values()) - others)
-    return {nodes: iter(list(_take(flow.on(nodes), cores))) for nodes in dict.fromkeys(nodes for _, nodes in near)}
+    dealt = {nodes: flow.on(nodes) for nodes in dict.fromkeys(nodes for _, nodes in near)}
+    totals = Counter[int]()
+    for counts in dealt.values():
+        totals.update(counts)
+    cpus = {node: _in_order(node, total, free, guest, host) for node, total in totals.items()}
+    return {
+        nodes: iter([cpu for node in sorted(counts) for cpu in itertools.islice(cpus[node], counts[node])])
+        for nodes, counts in dealt.items()
+    }
 
 
-def _take(counts: dict[int, int], cores: dict[int, list[int]]) -> Iterator[int]:
-    """So many CPUs of each node, which then has them no more."""
-    for node in sorted(counts):
-        yield from cores[node][: counts[node]]
-        del cores[node][: counts[node]]
+def _in_order(node: int, count: int, free: CpuSet, guest: Guest, host: Host) -> Iterator[int]:
+    """The free CPUs of a node, of which so many are needed: first those of cores that are free as a whole.
 
-
-def _in_order(cpus: CpuSet, free: CpuSet, guest: Guest, host: Host) -> list[int]:
-    """The free CPUs of a node: first those of cores that are free as a whole.
-
-    If the guest knows of no threads, the first thread of every core comes before the second one of any.
+    Of these as few caches are begun as possible. If the guest knows of no threads, the first thread of every core comes
+    before the second one of any.
     """
-    cores = list(host.cores(cpus))
-    whole = [core for core in cores if all(cpu in free for cpu in core)]
+    cores = list(host.cores(host.nodes[node].cpus))
+    whole: Cores = [core for core in cores if all(cpu in free for cpu in core)]
     others = [[cpu for cpu in core if cpu in free] for core in cores if core not in whole]
     knows_threads = guest.topology is not None and guest.topology.threads > 1
-    return [cpu for some in (whole, others) for cpu in (itertools.chain(*some) if knows_threads else by_turns(some, 1))]
+    if count < sum(map(len, whole)):
+        groups = [[core for core in whole if core[0] in group] for group in host.groups(host.nodes[node].cpus)]
+        sizes = [sum(map(len, group)) if knows_threads else len(group) for group in groups]
+        whole = in_full_groups(groups, sizes, count)
+    for some in (whole, others):
+        yield from itertools.chain(*some) if knows_threads else by_turns(some, 1)
 
 
 def _pins(vcpus: CpuSet, dealt: Iterator[int], around: CpuSet) -> Iterator[Pin]:

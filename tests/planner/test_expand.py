@@ -23,6 +23,7 @@ from largeguest.properties import Properties
 from largeguest.record import replace
 from largeguest.rewrite import place_on
 from largeguest.values import Cell, Guest, Neighbour, Pins, Topology
+from tests import hosts
 from tests.any_host import MIB
 from tests.hosts import FOUR_NODES, GIB, HIGH
 
@@ -215,6 +216,25 @@ def test_two_vcpus_share_no_core_while_others_are_idle_unless_the_guest_knows() 
         guest = Guest(max_vcpus=2, memory=GIB, topology=Topology(2 // threads, 1, 1, threads))
         chosen, _ = expand(typed({"cputune": "auto", "numatune": "strict#2"}), guest, FOUR_NODES)
         assert str(chosen.cputune) == f"{cpus},emulator#8-11"
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "threads", "cpus"),
+    [
+        (6, 2, [2, 3, 4, 5, 6, 7]),  # the smallest cache that has enough
+        (8, 2, [8, 9, 10, 11, 12, 13, 14, 15]),
+        (10, 2, [8, 9, 10, 11, 12, 13, 14, 15, 2, 3]),  # first the largest
+        (3, 1, [2, 4, 6]),  # a core for each
+        (4, 1, [8, 10, 12, 14]),
+    ],
+)
+def test_as_few_caches_are_begun_as_possible(vcpus: int, threads: int, cpus: list[int]) -> None:
+    """Of two caches with four cores each another VM has a core of the first."""
+    host = hosts.build(sockets=1, nodes_per_socket=1, cores_per_node=8, cores_per_l3=4)
+    host = replace(host, neighbours=(held([0, 1]),))
+    guest = Guest(max_vcpus=vcpus, memory=GIB, topology=Topology(1, 1, vcpus // threads, threads))
+    chosen, _ = expand(typed({"cputune": "auto", "numatune": "strict#0"}), guest, host)
+    assert str(chosen.cputune) == ",".join([f"{vcpu}#={cpu}" for vcpu, cpu in enumerate(cpus)] + ["emulator#2-15"])
 
 
 def resolve(guest: Guest, host: Host, before: Pins) -> tuple[Pins, list[str]]:
