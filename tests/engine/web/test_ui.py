@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +53,6 @@ def test_a_page_allows_itself_only_its_own_files(path: Path) -> None:
     assert found(path, "//@style | //@*[starts-with(name(), 'on')] | //script/text()") == []
     for name in found(path, "//@src | //link/@href | //a/@href"):
         assert (RESOURCES / name).is_file()
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="apt-get install nodejs")
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_has_no_syntax_error(path: Path, tmp_path: Path) -> None:
-    module = tmp_path / f"{path.stem}.mjs"
-    module.write_bytes(path.read_bytes())
-    subprocess.run(["node", "--check", str(module)], check=True)
 
 
 def test_the_descriptor_names_what_is_there() -> None:
