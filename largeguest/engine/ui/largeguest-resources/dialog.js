@@ -134,6 +134,7 @@ async function send(entry) {
 
 async function carryOut({ work, field, step, back }) {
   if (back && before.length === 0) {
+    show();
     return;
   }
   const now = state && { host: state.host, values: state.values, topology: state.topology };
