@@ -47,6 +47,8 @@ def pin_near(memory: Backing, guest: Guest, host: Host, held: Pins = _NO_PINS, l
     ]
     for vcpus, nodes in groups:
         _check_nodes(vcpus, nodes, host)
+    if memory.nodes:  # also of cells whose vCPUs can only be plugged in
+        _check_nodes(guest.plugged_vcpus, memory.nodes, host)
     near = [(vcpus, host.nodes_near(nodes)) for vcpus, nodes in groups]
     dealt = _deal(near, free, guest, host, late)
     pins = [Pin(Vcpus(vcpu, vcpu), CpuList(spans(cpus)), each=len(cpus) == 1) for vcpu, cpus in held.vcpus.items()]

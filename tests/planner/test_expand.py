@@ -192,6 +192,12 @@ def test_what_is_chosen_is_not_taken_for_a_slip() -> None:
     assert [problem.text for problem in placement.warnings if "taken as" in problem.text] == []
 
 
+def test_a_cell_of_vcpus_that_can_only_be_plugged_in_is_on_a_node_of_the_host_too() -> None:
+    values = typed({"cputune": "auto", "guestnuma": "0-3#*@0,4-7#*@9"})
+    with pytest.raises(Refused, match="the memory is on node 9, which is not on this host"):
+        place_on(values, replace(GUEST, max_vcpus=8, plugged=CpuSet.span(0, 3)), FOUR_NODES)
+
+
 def test_too_few_near_a_node_without_cpus() -> None:
     """Node 4 has none; node 1, the nearest, has 4, of which others of this VM need 3."""
     memory = Backing(((CpuSet([0, 1, 2]), CpuSet([1])), (CpuSet([3, 4]), CpuSet([4]))), CpuSet())

@@ -30,7 +30,7 @@ SETUP = "/etc/ovirt-engine/engine.conf.d/10-setup-protocols.conf"
 SECONDS = 20
 """For an answer of the engine."""
 
-ALL_SECONDS = 75.0
+ALL_SECONDS = 65.0
 """For all answers of the engine that a request needs; the browser waits for 90 seconds."""
 
 HEADERS = [
@@ -66,7 +66,7 @@ def _carry_out(call: Call, environ: Mapping[str, Any]) -> dict[str, Any]:
     end = time.monotonic() + ALL_SECONDS
 
     def report(done: int, total: int) -> None:
-        if time.monotonic() > end:
+        if done < total and time.monotonic() > end:
             what = f"the engine needs over {ALL_SECONDS:.0f} seconds for {total} answers, of which there are {done}"
             raise HttpError("504 Gateway Timeout", what, "try again when it has less to do")
 

@@ -91,7 +91,9 @@ def plan(engine: Engine, snapshots: Snapshots, call: Call) -> dict[str, Any]:
     values["numatune"] = str(replace(numatune.parse(values["numatune"]), mode=mode))
     machine = known.estate.machines[planned.machine.id]
     found = judgement.judge(_of_values(known, vm, machine, values, after.topology))
-    return {**found, "notes": _without_options(planned.plan.notes)}
+    is_set = after.topology != vm.topology
+    notes = [note for note in planned.plan.notes if not (is_set and note.startswith("the VM has a different topology"))]
+    return {**found, "notes": _without_options(notes)}
 
 
 def _without_options(notes: Sequence[str]) -> list[str]:

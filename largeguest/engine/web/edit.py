@@ -35,14 +35,21 @@ def toggle(form: Form, node: int, cell: int | None, topology: Topology, host: Ho
         return replace(form, nodes=str(_flipped(used(form, host), node)))
     if cell is not None:
         row = _row(form, cell)
-        row = replace(row, nodes=str(_flipped(_ids(row.nodes), node)))
+        nodes = _ids(row.nodes) or _of_policy(form.nodes, host)
+        row = replace(row, nodes=str(_flipped(nodes, node)))
         return _with_rows(form, [*form.cells[:cell], row, *form.cells[cell + 1 :]])
     nodes = _flipped(used(form, host), node)
     if len(nodes) > topology.sockets * topology.vcpus_per_socket:
         raise NotPossibleError("there are more nodes than vCPUs")
-    stays = form.affinity == MANUAL and not any(not pin.cpus.of_cell for pin in _typed_pins(form))
-    pinning = form.pinning if stays else EACH
-    return replace(form, affinity=MANUAL, nodes=str(nodes), cells=_dealt(topology, nodes), pinning=pinning)
+    stays = form.affinity == MANUAL and all(pin.cpus.of_cell for pin in _typed_pins(form))
+    pinning = form.pinning if stays and (nodes or form.pinning not in (CHOSEN, TYPED)) else EACH
+    cells = _dealt(topology, nodes)
+    return replace(form, affinity=MANUAL, nodes=_policy(form.mode, nodes), cells=cells, pinning=pinning)
+
+
+def _policy(mode: str, nodes: CpuSet) -> str:
+    """What numatune names for cells on these nodes; with preferred only one is allowed, and each cell has its own."""
+    return str(nodes.first) if mode == "preferred" and nodes else str(nodes)
 
 
 def used(form: Form, host: Host) -> CpuSet:
@@ -141,7 +148,7 @@ def _with_rows(form: Form, rows: list[Row]) -> Form:
     if form.nodes == "auto" or "^" in form.nodes or not form.nodes:
         return new
     before, after = _of_rows(form), _of_rows(new)
-    return replace(new, nodes=str((_ids(form.nodes) - before) | after)) if after else new
+    return replace(new, nodes=_policy(form.mode, (_ids(form.nodes) - before) | after)) if after else new
 
 
 def _row(form: Form, cell: int) -> Row:

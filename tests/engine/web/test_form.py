@@ -67,6 +67,28 @@ EDITS: dict[str, tuple[Callable[[], Form], Form]] = {
         lambda: edit.toggle(TWO, 2, 0, TOPOLOGY, FOUR_NODES),
         Form("manual", "strict", "0-2", (Row("0-7", "3G", "0,2"), Row("8-15", "1G", "1")), "float"),
     ),
+    "a node of a cell without nodes of its own out: the policy's were behind it": (
+        lambda: edit.toggle(Form("manual", nodes="0-2", cells=(Row("0-15", "*", ""),)), 1, 0, TOPOLOGY, FOUR_NODES),
+        Form("manual", "strict", "0-2", (Row("0-15", "*", "0,2"),)),
+    ),
+    "a second node, preferred: only one is allowed in the policy": (
+        lambda: edit.toggle(replace(ONE, mode="preferred"), 3, None, TOPOLOGY, FOUR_NODES),
+        Form("manual", "preferred", "0", (Row("0-7", "*", "0"), Row("8-15", "*", "3")), "each"),
+    ),
+    "split, preferred": (
+        lambda: edit.split(replace(TWO, mode="preferred", nodes="0"), 1, TOPOLOGY, MIB),
+        Form(
+            "manual",
+            "preferred",
+            "0",
+            (Row("0-7", "3G", "0"), Row("8-11", "512M", "1"), Row("12-15", "512M", "1")),
+            "float",
+        ),
+    ),
+    "the last node out of what pins by the cells": (
+        lambda: edit.toggle(replace(ONE, pinning="auto"), 0, None, TOPOLOGY, FOUR_NODES),
+        Form("manual", pinning="each"),
+    ),
     "a node to choose from": (
         lambda: edit.toggle(Form("auto", nodes="1", pinning="auto"), 0, None, TOPOLOGY, FOUR_NODES),
         Form("auto", nodes="0-1", pinning="auto"),
@@ -187,5 +209,6 @@ def test_clicks_deal_every_vcpu_once_and_evenly(clicks: list[int], topology: Top
     parts = [properties.parse({"guestnuma": str(row)})[0] for row in shown.cells]
     owned = [cell.vcpus for part in parts if part.guestnuma for cell in part.guestnuma.cells]
     assert sum(map(len, owned)) == len(CpuSet.union(owned)) == (vcpus if shown.cells else 0)
-    assert str(edit.used(shown, FOUR_NODES)) == shown.nodes
+    nodes = edit.used(shown, FOUR_NODES)
+    assert shown.nodes == str(CpuSet([nodes.first]) if mode == "preferred" and nodes else nodes)
     assert all(owned)

@@ -14,7 +14,7 @@ let state = null; // { host, values, form, topology, seen, judged }
 const queue = []; // what is still to be asked, see send
 let underWay = null;
 let typingIn = null;
-const before = []; // for Undo: { host, values, topology }
+const before = []; // for Undo: { host, values, topology, form }
 let confirmed = null; // what is saved if the user says so: { values, topology, seen }
 
 const cells = new Cells(byId("rows"), changeCell, (kind, cell) => editCell({ kind, cell }));
@@ -23,17 +23,22 @@ const cells = new Cells(byId("rows"), changeCell, (kind, cell) => editCell({ kin
 
 function showForm() {
   const { form, judged } = state;
+  for (const name of NAMES) {
+    setValue(byId(name), judged.values[name]);
+  }
   for (const name of ["affinity", "pinning"]) {
     document.querySelector(`[name=${name}][value=${form[name]}]`).checked = true;
   }
   byId("mode").value = form.mode;
   setValue(byId("nodes"), form.nodes);
   cells.show(form.cells);
-  const byHand = form.affinity === "manual";
-  byId("nodes").disabled = form.affinity === "none";
+  const behind = judged.form === null; // a change of the form would undo what is typed
+  const byHand = form.affinity === "manual" && !behind;
+  byId("affinity").disabled = byId("mode").disabled = behind;
+  byId("nodes").disabled = form.affinity === "none" || behind;
   byId("pinning").disabled = byId("cells").disabled = !byHand;
   byId("add").disabled = form.cells.length === 0;
-  byId("form").classList.toggle("behind", judged.form === null);
+  byId("form").classList.toggle("behind", behind);
   if (!document.querySelector("[name=target]:checked")) {
     document.querySelector("[name=target][value='']").checked = true;
   }
@@ -43,9 +48,6 @@ function showJudgement() {
   const { judged } = state;
   for (const name of NAMES) {
     const own = judged.problems.filter((problem) => problem.subject === name);
-    if (queue.length === 0) {
-      setValue(byId(name), judged.values[name]);
-    }
     byId(name).setAttribute("aria-invalid", String(own.some((problem) => !problem.warning)));
     showProblems(byId(`${name}-problems`), judged.values[name], own);
   }
@@ -54,7 +56,8 @@ function showJudgement() {
   showHosts(byId("hosts"), judged.hosts);
   byId("host").value = judged.host || "";
   byId("undo").disabled = before.length === 0;
-  showPicture(byId("picture"), judged.picture, judged.used, (node) => editCell({ kind: "node", node, cell: target() }));
+  const toggle = (node) => editCell({ kind: "node", node, cell: target() });
+  showPicture(byId("picture"), judged.picture, judged.used, judged.form && toggle);
   performance.mark("judged");
 }
 
@@ -74,7 +77,7 @@ function keepFocus(work) {
   work();
   const has = document.activeElement;
   if (had !== document.body && (has === document.body || has.matches(":disabled"))) {
-    (group?.querySelector("input:enabled, button:enabled") || byId("plan")).focus();
+    (group?.querySelector("input:enabled") || byId("vm")).focus();
   }
 }
 
@@ -106,8 +109,9 @@ function notice(said, again) {
 
 function accept(judged) {
   state = { ...state, judged, host: judged.host, values: judged.values, topology: judged.topology, form: judged.form || state.form };
-  const changed = judged.seen !== state.seen;
-  notice(changed ? "The virtual machine has been changed meanwhile." : "", changed);
+  if (judged.seen !== state.seen) {
+    notice("The virtual machine has been changed meanwhile.", true);
+  }
   show();
 }
 
@@ -123,6 +127,7 @@ async function send(entry) {
     showBusy();
     return;
   }
+  notice("", false);
   while (queue.length > 0) {
     underWay = queue.shift();
     showBusy();
@@ -137,7 +142,7 @@ async function carryOut({ work, field, step, back }) {
     show();
     return;
   }
-  const now = state && { host: state.host, values: state.values, topology: state.topology };
+  const now = state && { host: state.host, values: state.values, topology: state.topology, ...formOf(state) };
   try {
     const finish = await work();
     if (back) {
@@ -152,9 +157,16 @@ async function carryOut({ work, field, step, back }) {
     typingIn = null;
     if (state) {
       show();
+    } else {
+      byId("vm").textContent = "The virtual machine is not known.";
     }
     notice(error.message, error.status !== 422);
   }
+}
+
+// It may show more than the values say, such as a mode without nodes.
+function formOf({ form, judged }) {
+  return judged.form ? { form } : {};
 }
 
 async function judge(asked) {
@@ -187,8 +199,7 @@ function changeValue(name, value) {
 }
 
 function changeHost(host) {
-  const shown = () => (state.judged.form ? { form: state.form } : {});
-  send({ work: () => judge({ host, values: state.values, ...shown() }), step: true });
+  send({ work: () => judge({ host, values: state.values, ...formOf(state) }), step: true });
 }
 
 function undo() {
@@ -222,7 +233,7 @@ function confirmSave() {
 }
 
 async function save() {
-  byId("really").disabled = true;
+  setSaving(true);
   try {
     await ask("save", { vm, ...confirmed });
     saved(vm);
@@ -233,7 +244,14 @@ async function save() {
     notice(known ? error.message : `${error.message}. It may have been set: look again.`, true);
     byId("confirm").close();
   }
-  byId("really").disabled = false;
+  setSaving(false);
+}
+
+// It cannot be taken back.
+function setSaving(isSaving) {
+  for (const name of ["really", "back", "cancel"]) {
+    byId(name).disabled = isSaving;
+  }
 }
 
 function close() {
@@ -258,8 +276,12 @@ function start(found) {
   byId("vm").textContent = `${found.vm.name}, as its next start will be: ${found.vm.vcpus} vCPUs, ${found.vm.memory}${where}`;
   byId("mode").replaceChildren(...found.modes.map((mode) => element("option", {}, mode)));
   byId("host").replaceChildren(...inOrder(found.judgement.hosts).map((host) => element("option", { value: host.id }, host.name)));
+  notice("", false);
   accept(found.judgement);
   byId("main").inert = false;
+  if (document.activeElement === document.body) {
+    byId("vm").focus();
+  }
 }
 
 // What is done by whom
@@ -281,6 +303,8 @@ byId("save").addEventListener("click", confirmSave);
 byId("back").addEventListener("click", () => byId("confirm").close());
 byId("really").addEventListener("click", save);
 byId("cancel").addEventListener("click", close);
+byId("confirm").addEventListener("cancel", (event) => byId("really").disabled && event.preventDefault());
+byId("confirm").addEventListener("keydown", (event) => event.repeat && event.preventDefault()); // the key that opened it
 // What was typed is then shown as it is understood.
 document.addEventListener("focusout", () => setTimeout(() => state && !underWay && showForm()));
 look();

@@ -65,6 +65,7 @@ export function inOrder(hosts) {
 
 export function showHosts(list, hosts) {
   const open = new Set([...list.querySelectorAll("details[open]")].map((one) => one.dataset.host));
+  const focused = list.contains(document.activeElement) ? document.activeElement.parentElement.dataset.host : null;
   list.replaceChildren(
     ...inOrder(hosts).map((host) => {
       const why = host.problems.map((problem) => text(problem)).join("\n");
@@ -75,4 +76,5 @@ export function showHosts(list, hosts) {
       return element("li", { class: host.verdict }, item);
     }),
   );
+  [...list.querySelectorAll("details")].find((one) => one.dataset.host === focused)?.firstChild.focus();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The picture that the service has drawn. A node is a button: a click, or Enter and the space bar, call `toggle`.
+// Between pressing the mouse and its release the picture may be drawn anew; then browsers send no click.
 
 const MIN_SCALE = 0.5;
 
@@ -22,6 +23,24 @@ function nodeAt(event) {
   return document.elementsFromPoint(event.clientX, event.clientY).find((one) => /^node\d+$/.test(one.id));
 }
 
+function watch(place, toggle) {
+  const call = (node) => node && toggle?.(Number(node.id.slice("node".length)));
+  place.onmousedown = (event) => {
+    place.dataset.pressed = nodeAt(event)?.id || "";
+  };
+  place.onmouseup = (event) => {
+    const node = nodeAt(event);
+    if (event.button === 0 && node?.id === place.dataset.pressed) {
+      call(node);
+    }
+  };
+  place.onclick = (event) => {
+    if (event.detail === 0) {
+      call(event.target.closest("[id^=node]")); // of a program, such as a screen reader
+    }
+  };
+}
+
 export function show(place, source, used, toggle) {
   const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
   const old = place.querySelector("svg");
@@ -38,13 +57,8 @@ export function show(place, source, used, toggle) {
   if (toggle) {
     svg.classList.add("clickable");
     nodes.forEach((node) => asButton(node, used, toggle));
-    svg.addEventListener("click", (event) => {
-      const node = nodeAt(event);
-      if (node) {
-        toggle(Number(node.id.slice("node".length)));
-      }
-    });
   }
+  watch(place, toggle);
   if (old) {
     old.replaceWith(svg);
   } else {

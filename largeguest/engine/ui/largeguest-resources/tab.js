@@ -17,8 +17,7 @@ function layout(values) {
   return set.length ? set.map(([name, value]) => [name, element("code", {}, value)]) : [["layout", "none is set"]];
 }
 
-async function show() {
-  const { vm: now, judgement: then } = await ask("look", { vm });
+function show({ vm: now, judgement: then }) {
   const where = now.host ? `${now.status}, on ${now.host}` : now.status;
   showList(byId("now"), [["status", where], ["policy", now.policy], ...layout(now.now)]);
   const pending = now.pending ? [["pending", "the next start has another configuration"]] : [];
@@ -31,14 +30,21 @@ async function show() {
   performance.mark("judged");
 }
 
+let looks = 0;
+
 async function look() {
-  byId("notice").hidden = true;
+  looks += 1;
+  const own = looks;
   document.body.setAttribute("aria-busy", "true");
-  try {
-    await show();
-  } catch (error) {
-    byId("notice").hidden = false;
-    byId("notice").textContent = error.message;
+  const found = await ask("look", { vm }).catch((error) => error);
+  if (own !== looks) {
+    return; // there are newer values
+  }
+  byId("notice").hidden = !(found instanceof Error);
+  if (found instanceof Error) {
+    byId("notice").textContent = found.message;
+  } else {
+    show(found);
   }
   document.body.setAttribute("aria-busy", "false");
 }
