@@ -249,7 +249,7 @@ def test_a_save_that_is_under_way_is_not_left(portal: Portal, gate: Gate) -> Non
     portal.find("#save").click()
     gate.close()
     portal.find("#really").click()
-    portal.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    webdriver.ActionChains(portal.driver).send_keys(Keys.ESCAPE).perform()
     assert portal.find("#confirm").is_displayed()
     assert not portal.find("#back").is_enabled()
     gate.open()
