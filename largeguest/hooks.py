@@ -183,12 +183,34 @@ def _put_back(uuid: str) -> int:
 def keeper_is_active() -> bool | None:
     """Whether a keeper runs on this host: it holds a lock as long as it runs. None: that is not known.
 
-    The kernel shows it to every user, also to those who must not open the file, because they could lock it themselves.
+    VDSM's user tries the lock; a keeper that starts in this moment waits for it.
     """
+    path = os.path.join(KEEPER_FOLDER, "lock")
     try:
-        status = os.stat(os.path.join(KEEPER_FOLDER, "lock"))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError:
+        return _is_listed(path)
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_listed(path: str) -> bool | None:
+    """Whether the kernel lists a lock of this file; None: that cannot be seen.
+
+    It does so for every user, also for those who must not open the file, because they could lock it themselves. That
+    takes some 10 ms, in which nothing on the host can lock a file.
+    """
+    try:
+        status = os.stat(path)
     except OSError:
         return None
     file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}".encode()

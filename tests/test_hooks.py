@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -945,18 +945,34 @@ def test_what_the_user_sees_when_another_hook_fails_is_not_ours(
     assert "largeguest" not in str(caught.value)
 
 
-@pytest.fixture
-def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(hooks, "KEEPER_FOLDER", str(tmp_path))
-    with (tmp_path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+LOOK = "import sys; sys.path.insert(0, {root!r}); from largeguest import hooks; hooks.KEEPER_FOLDER = {folder!r}; "
+OTHER_USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+HIDDEN = ["unshare", "-m", "sh", "-c", 'mount -t proc -o subset=pid p /proc && exec "$@"', "-"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="run as root")
-def test_a_keeper_that_cannot_be_seen(locked: None, tmp_path: Path) -> None:  # noqa: ARG001
-    """In a unit with ProcSubset=pid it is not known whether there is one."""
-    look = f"from largeguest import hooks; hooks.KEEPER_FOLDER={str(tmp_path)!r}; print(hooks.keeper_is_active())"
-    hidden = ["unshare", "-m", "sh", "-c", 'mount -t proc -o subset=pid p /proc && exec "$@"', "-"]
-    assert subprocess.check_output([*hidden, sys.executable, "-c", look], text=True) == "None\n"
-    assert hooks.keeper_is_active() is True
+@pytest.mark.parametrize(
+    ("runs", "user", "is_active"),
+    [
+        (True, [], "True"),
+        (False, [], "False"),
+        (True, OTHER_USER, "True"),
+        (False, OTHER_USER, "False"),
+        (True, HIDDEN, "True"),
+        (True, [*HIDDEN, *OTHER_USER], "None"),  # in a unit with ProcSubset=pid it cannot be seen
+    ],
+)
+def test_whether_a_keeper_is_active(
+    sources: Path, open_folder: Path, runs: bool, user: list[str], is_active: str
+) -> None:
+    folder = open_folder / "keeper"
+    folder.mkdir(exist_ok=True)
+    look = LOOK.format(root=str(sources), folder=str(folder)) + "print(hooks.keeper_is_active())"
+    with (folder / "lock").open("w") as lock:
+        os.fchmod(lock.fileno(), 0o600)
+        if runs:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        found = subprocess.check_output([*user, "/usr/bin/python3", "-I", "-c", look], cwd="/", text=True)
+        assert found == f"{is_active}\n"
+        if not runs:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # who looks leaves nothing that would hold up a keeper

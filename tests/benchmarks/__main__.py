@@ -203,9 +203,11 @@ def main() -> None:
         print("(h) auto, against importing lxml")
         auto = {"cputune": "auto", "guestnuma": "auto"}
         small = documents.domain(vcpus=8, memory=2 * GIB)
-        against_lxml("8 vCPUs on 16 CPUs", bench.hook(bench.four, small), auto, 51)
+        against_lxml("8 vCPUs on 16 CPUs", bench.hook(bench.four, small), bench.environ(auto), 51)
         large = documents.domain(vcpus=256, memory=512 * GIB)
-        against_lxml("256 on 2,048, 100 VMs", bench.hook(bench.large, large, bench.keeper(100)), auto, 21)
+        against_lxml(
+            "256 on 2,048, 100 VMs", bench.hook(bench.large, large, bench.keeper(100)), bench.environ(auto), 21
+        )
 
         print("(i) largeguest plan, against importing lxml")
         for vcpus, memory, host in ((8, "2G", bench.four), (64, "512G", bench.large), (1024, "2T", bench.large)):
