@@ -17,9 +17,9 @@ from .backing import NO_BACKING, Backing
 from .lookup import Found, NotThereError
 
 _ONE = CpuSet([0])
+"""The threads of a pin for the emulator or an iothread."""
 
 _NAME_NODES = "write the nodes after @ in guestnuma, or name them in numatune"
-"""The threads of a pin for the emulator or an iothread."""
 
 MAX_NUMBERS = 2**16
 """Characters of a record: 1,024 vCPUs have 10,000. What is longer is not ours."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...cpuset import CpuSet, parse
 from ...host.topology import Host
 from ...placement import lookup
+from ...placement.place import resolve_policy
 from ...problem import ParseError
 from ...properties import cputune, guestnuma, numatune
 from ...properties.cputune import All, Pin, Vcpus
@@ -70,12 +71,10 @@ def _of_rows(form: Form) -> CpuSet:
 def _of_policy(nodes: str, host: Host) -> CpuSet:
     """Those that numatune names; none if numad chooses them."""
     try:
-        nodeset = numatune.parse(nodes).nodeset if nodes.strip(" ") else None
+        policy = resolve_policy(numatune.parse(nodes), host)[0] if nodes.strip(" ") else None
     except ParseError as error:
         raise NotPossibleError(str(error)) from None
-    if nodeset is None:
-        return CpuSet()
-    return host.local_nodes - nodeset.nodes if nodeset.all_but else nodeset.nodes
+    return (policy and policy.nodeset) or CpuSet()
 
 
 def _typed_pins(form: Form) -> list[Pin]:

@@ -169,8 +169,12 @@ function formOf({ form, judged }) {
   return judged.form ? { form } : {};
 }
 
+function about(asked) {
+  return { vm, host: state.host || "", topology: state.topology, ...asked };
+}
+
 async function judge(asked) {
-  const judged = await ask("judge", { vm, host: state.host || "", topology: state.topology, ...asked });
+  const judged = await ask("judge", about(asked));
   return () => accept(judged);
 }
 
@@ -209,8 +213,7 @@ function undo() {
 function plan() {
   const wishes = { cluster: byId("cluster").checked, reserve: byId("reserve").value, spread: byId("spread").value === "spread" };
   const work = async () => {
-    const asked = { vm, host: state.host || "", topology: state.topology, values: state.values, mode: state.form.mode };
-    const judged = await ask("plan", { ...asked, ...wishes });
+    const judged = await ask("plan", about({ values: state.values, mode: state.form.mode, ...wishes }));
     return () => accept(judged);
   };
   send({ work, step: true, reshapes: true, said: "Planning…" });

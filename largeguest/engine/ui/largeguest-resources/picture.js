@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The picture that the service has drawn. A node is a button: a click, or Enter and the space bar, call `toggle`.
-// Between pressing the mouse and its release the picture may be drawn anew; then browsers send no click.
+// Between pressing the mouse and its release the picture may be drawn again; then browsers send no click.
 
 const MIN_SCALE = 0.5;
 
+const numberOf = (node) => Number(node.id.slice("node".length));
+
 function asButton(node, used, toggle) {
-  const number = Number(node.id.slice("node".length));
+  const number = numberOf(node);
   node.setAttribute("role", "button");
   node.setAttribute("tabindex", "0");
   node.setAttribute("aria-pressed", String(used.includes(number)));
@@ -24,7 +26,7 @@ function nodeAt(event) {
 }
 
 function watch(place, toggle) {
-  const call = (node) => node && toggle?.(Number(node.id.slice("node".length)));
+  const call = (node) => node && toggle?.(numberOf(node));
   place.onmousedown = (event) => {
     place.dataset.pressed = nodeAt(event)?.id || "";
   };
