@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,7 +88,9 @@ def serve(folder: Path, tree: Path, python_path: str, engine: str, certificate: 
     group = pwd.getpwnam(USER).pw_gid
     known = {"folder": folder, "user": USER, "group": f"#{group}", "port": port, "certificate": certificate}
     modules = [f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in LOADED]
-    text = CONFIGURATION.format(**known, plugin=tree / PLUGIN, webadmin=WEBADMIN)
+    # httpd's user may not enter a checkout in the home of root
+    webadmin = shutil.copytree(WEBADMIN, folder / "webadmin")
+    text = CONFIGURATION.format(**known, plugin=tree / PLUGIN, webadmin=webadmin)
     whole = "\n".join([*modules, text, drop_in(tree, python_path, engine, certificate)])
     (folder / "httpd.conf").write_text(whole, encoding="utf-8")
     command = [PROGRAM, "-f", str(folder / "httpd.conf"), "-d", str(folder), "-DFOREGROUND"]
